@@ -1,0 +1,1 @@
+//! Functions: code plus configuration.

@@ -1,0 +1,1 @@
+//! Tasks: durable async invocations with recorded state.

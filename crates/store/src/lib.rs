@@ -1,1 +1,15 @@
-//! stint-store.
+//! The book's ports: [`Store`], [`Journal`] and [`Blobs`]; the batch; the stored forms; the
+//! in-memory store, which is the executable specification; and the conformance suite every backend
+//! passes. Backends know records, versions and indexes, and no rule of the domain.
+
+pub mod batch;
+pub mod blobs;
+pub mod journal;
+pub mod record;
+pub mod store;
+
+pub use batch::{Batch, Committed, Expect, Letter, Put, TaskRow};
+pub use blobs::{BlobError, Blobs};
+pub use journal::{Chunk, Journal, JournalError, JournalQuery};
+pub use record::{Key, Kind, Record};
+pub use store::{Class, CommitError, Opened, Page, Store, StoreError, TaskQuery};

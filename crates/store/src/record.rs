@@ -1,0 +1,62 @@
+//! What the book holds: control records under a [`Key`], and task rows. The stored forms of the
+//! nouns are in the modules below: one tagged enum of versions each, converted through checks.
+
+use bytes::Bytes;
+use stint_model::shard::Shard;
+
+/// The closed set of control records. The number is stored; never reuse one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// An account: `{account}`.
+    Account = 1,
+    /// An access key: `{key id}`.
+    AccessKey = 2,
+    /// A function and its head: `{account}/{function}`.
+    Function = 3,
+    /// A published version: `{account}/{function}/{number, 12 digits}`.
+    Version = 4,
+    /// An alias: `{account}/{function}/{alias}`.
+    Alias = 5,
+    /// An async invoke configuration: `{account}/{function}/{qualifier}`.
+    AsyncConfig = 6,
+    /// A layer version: `{account}/{layer}/{number, 12 digits}`.
+    Layer = 7,
+    /// What the owner of a shard must remember: `{shard, 4 digits}`.
+    ShardState = 8,
+    /// An audit entry: `{account}/{time in µs, 16 digits}-{count}`.
+    Audit = 9,
+    /// A secret sealed under the master key: `{name}`.
+    Secret = 10,
+    /// A setting of the whole installation: `{name}`.
+    Setting = 11,
+}
+
+/// A control record's key. `name` sorts bytewise; listing is by prefix.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Key {
+    /// Which kind.
+    pub kind: Kind,
+    /// As the kind says.
+    pub name: String,
+}
+
+impl Key {
+    /// A key.
+    pub fn new(kind: Kind, name: impl Into<String>) -> Self {
+        Self { kind, name: name.into() }
+    }
+}
+
+/// A control record as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Its key.
+    pub key: Key,
+    /// The shard whose owner may write it.
+    pub shard: Shard,
+    /// 1 after the first write; one more with each.
+    pub version: u64,
+    /// A stored form.
+    pub body: Bytes,
+}

@@ -1,1 +1,19 @@
-//! stint-sched.
+//! The scheduler: what starts next, where, and why not. Pure and deterministic; time comes in as
+//! values, facts come in as [`Change`]s, proposals go out as [`Plan`]s.
+#![no_std]
+#![warn(missing_docs, clippy::wildcard_enum_match_arm)]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod backlog;
+mod change;
+mod plan;
+mod refuse;
+mod scheduler;
+
+pub use backlog::BacklogView;
+pub use change::{Change, Lane, Pool, Used, Work};
+pub use plan::{Assignment, Eviction, Plan, Start};
+pub use refuse::{Cause, Explanation, Refusal};
+pub use scheduler::{SchedConfig, Scheduler};

@@ -1,1 +1,24 @@
-//! stint-sandbox.
+//! Holds an instance: a process in namespaces of its own, with limits, mounts and an end.
+//!
+//! The big process owns a [`Launcher`]. Behind it a small single-threaded *spawner* (the same
+//! binary re-executed, `spawner_main`) forks and reaps; it is small because forking a large or
+//! threaded process is slow and unsound. What happens between fork and exec is in `inside`.
+//!
+//! **Invariant:** nothing here is weakened silently. What the machine can enforce is found by doing
+//! ([`Capabilities`]), compared with what is demanded ([`IsolationPolicy`]) before the first launch,
+//! and told per instance ([`Enforced`]).
+
+mod cgroup;
+mod launcher;
+mod message;
+mod policy;
+mod spec;
+
+pub use launcher::{
+    Instance, Launched, Launcher, LauncherConfig, Pump, SandboxError, SpawnerCommand,
+};
+pub use policy::{Capabilities, CgroupMode, Demand, Finding, IsolationPolicy};
+pub use spec::{
+    Access, Bind, Channel, Enforced, Exit, ExitHow, HostUser, LaunchSpec, LimitedBy, Limits,
+    Network, Signal, SpecError, Usage, UserWall,
+};

@@ -1,0 +1,471 @@
+//! The big process's side: asks the spawner for instances and holds them.
+//!
+//! ```text
+//! Launcher ──launch──► spawner ──orders──► sandbox's init ──exec──► program
+//!    ▲                    │                      ▲
+//!    └──Pump◄──reports────┘      Instance ──signals, connects (no detour)
+//! ```
+//!
+//! [`Launcher`] is a cheap handle, [`Pump`] the one reader of the spawner's reports; whoever starts
+//! them runs the pump under supervision. When the last handle and the pump are gone, or this process
+//! dies in whatever way, the spawner sees the end of its socket, kills every sandbox and leaves.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Signal as RawSignal;
+use thiserror::Error;
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
+use tokio::net::{TcpStream, UnixDatagram, UnixStream};
+use tokio::sync::oneshot;
+
+use crate::cgroup;
+use crate::message::{
+    Connect, Connected, Failure, PACKET_BYTES_MAX, Report, Request, SpawnerSetup, decode, encode,
+    pair, receive, send,
+};
+use crate::policy::{Capabilities, IsolationPolicy};
+use crate::spec::{
+    Channel, Enforced, Exit, LaunchSpec, Network, SPEC_BYTES_MAX, Signal, SpecError, Usage,
+};
+
+/// How to start the spawner: a program that calls [`crate::spawner_main`] before anything else.
+/// Its standard input is the socket.
+#[derive(Debug, Clone)]
+pub struct SpawnerCommand {
+    pub program: PathBuf,
+    pub args: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct LauncherConfig {
+    pub spawner: SpawnerCommand,
+    /// Directory name in the cgroup trees. Must be unique per data directory: what is found in it at
+    /// start is taken for our own and reaped.
+    pub cgroup_name: String,
+    /// A directory of our own for what every sandbox shares, read-only. Not below `/root` or `/home`
+    /// unless root runs the spawner.
+    pub base_dir: PathBuf,
+    /// Whether `Network::Host` may be asked for.
+    pub host_network_allowed: bool,
+    pub policy: IsolationPolicy,
+    /// Children that wait, already placed, so that a launch touches no cgroup file.
+    pub parked: u32,
+}
+
+#[derive(Debug, Error)]
+pub enum SandboxError {
+    #[error("cannot start the spawner {program}")]
+    Spawner { program: PathBuf, source: std::io::Error },
+    #[error("the spawner is gone, and every instance with it")]
+    Gone,
+    #[error("this machine is below the isolation that is demanded: {}", missing.join("; "))]
+    BelowPolicy { missing: Vec<String> },
+    #[error("the cgroup name {0:?} must be 1 to 64 letters, digits, `-` or `_`")]
+    CgroupName(String),
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    #[error("the host's network is asked for, and the operator does not allow it")]
+    HostNetworkDenied,
+    /// The program did not start. `errno` names the cause, `stage` what was being done.
+    #[error("{stage}: {}", std::io::Error::from_raw_os_error(*errno))]
+    Launch { stage: String, errno: i32 },
+    #[error("{doing}")]
+    System { doing: &'static str, source: std::io::Error },
+}
+
+impl From<Failure> for SandboxError {
+    fn from(Failure { stage, errno }: Failure) -> Self {
+        Self::Launch { stage, errno }
+    }
+}
+
+fn system(doing: &'static str) -> impl FnOnce(Errno) -> SandboxError {
+    move |errno| SandboxError::System { doing, source: errno.into() }
+}
+
+/// A cheap handle on the spawner.
+#[derive(Debug, Clone)]
+pub struct Launcher {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    socket: UnixDatagram,
+    next_id: AtomicU64,
+    waiting: Mutex<BTreeMap<u64, Waiting>>,
+    capabilities: Capabilities,
+    host_network_allowed: bool,
+}
+
+/// Who waits for what of one instance. Bounded by the node's capacity: one entry per live instance.
+#[derive(Debug)]
+struct Waiting {
+    started: Option<oneshot::Sender<Result<Started, SandboxError>>>,
+    exit: oneshot::Sender<Exit>,
+}
+
+#[derive(Debug)]
+struct Started {
+    pid: u32,
+    pidfd: OwnedFd,
+    enforced: Enforced,
+    cgroup: Vec<PathBuf>,
+}
+
+/// Reads the spawner's reports. Run it under supervision for as long as the launcher is used.
+#[derive(Debug)]
+pub struct Pump {
+    shared: Arc<Shared>,
+    child: tokio::process::Child,
+}
+
+/// A started instance: the handle, and its ends that have one owner each.
+#[derive(Debug)]
+pub struct Launched {
+    pub instance: Instance,
+    pub stdout: pipe::Receiver,
+    pub stderr: pipe::Receiver,
+    /// The other end of the program's descriptor 3, when `Channel::Stream` was asked for.
+    pub channel: Option<UnixStream>,
+    /// The end. An error here means the spawner is gone, and with it the instance.
+    pub exit: oneshot::Receiver<Exit>,
+}
+
+/// A cheap handle on a live (or just ended) instance. Dropping it ends nothing: kill it.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    inner: Arc<InstanceInner>,
+}
+
+#[derive(Debug)]
+struct InstanceInner {
+    id: u64,
+    network: Network,
+    started: Started,
+    control: tokio::sync::Mutex<UnixDatagram>,
+}
+
+impl Launcher {
+    /// Starts the spawner, learns what the machine can enforce, and refuses when it is too little.
+    pub async fn start(config: LauncherConfig) -> Result<(Self, Pump), SandboxError> {
+        if !cgroup::name_is_plain(&config.cgroup_name) {
+            return Err(SandboxError::CgroupName(config.cgroup_name));
+        }
+        let (ours, theirs) = pair().map_err(system("cannot make the spawner's socket"))?;
+        let failed =
+            |source| SandboxError::Spawner { program: config.spawner.program.clone(), source };
+        let child = tokio::process::Command::new(&config.spawner.program)
+            .args(&config.spawner.args)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let socket = packets(ours)?;
+        let setup = SpawnerSetup {
+            cgroup_name: config.cgroup_name,
+            base_dir: config.base_dir,
+            parked: config.parked,
+        };
+        send_async(&socket, &encode(&Request::Configure(setup)), &[]).await?;
+        let mut buffer = vec![0; PACKET_BYTES_MAX];
+        let capabilities = match receive_async(&socket, &mut buffer).await? {
+            Some((length, _)) => match decode(&buffer[..length]) {
+                Ok(Report::Ready(capabilities)) => capabilities,
+                Ok(Report::Failed { failure, .. }) => return Err(failure.into()),
+                _ => return Err(SandboxError::Gone),
+            },
+            None => return Err(SandboxError::Gone),
+        };
+        let missing = config.policy.missing(&capabilities);
+        if !missing.is_empty() {
+            return Err(SandboxError::BelowPolicy { missing });
+        }
+        let shared = Arc::new(Shared {
+            socket,
+            next_id: AtomicU64::new(1),
+            waiting: Mutex::default(),
+            capabilities,
+            host_network_allowed: config.host_network_allowed,
+        });
+        Ok((Self { shared: Arc::clone(&shared) }, Pump { shared, child }))
+    }
+
+    /// What the machine can enforce, as found when the spawner started.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.shared.capabilities
+    }
+
+    /// Starts one instance and returns when its program has been executed. Dropping the future
+    /// kills what it would have returned.
+    pub async fn launch(&self, spec: LaunchSpec) -> Result<Launched, SandboxError> {
+        spec.validate()?;
+        if spec.network == Network::Host && !self.shared.host_network_allowed {
+            return Err(SandboxError::HostNetworkDenied);
+        }
+        let network = spec.network;
+        let ends = Ends::new(spec.channel)?;
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let packet = encode(&Request::Launch { id, spec });
+        if packet.len() > SPEC_BYTES_MAX {
+            return Err(SpecError::TooLarge(packet.len()).into());
+        }
+        let (started_tx, started) = oneshot::channel();
+        let (exit_tx, exit) = oneshot::channel();
+        let waiting = Waiting { started: Some(started_tx), exit: exit_tx };
+        self.shared.waiting().insert(id, waiting);
+        let sent = send_async(&self.shared.socket, &packet, &ends.theirs()).await;
+        let Ends { stdout, stderr, control, channel, .. } = ends;
+        if let Err(error) = sent {
+            self.shared.waiting().remove(&id);
+            return Err(error);
+        }
+        let started = started.await.map_err(|_| SandboxError::Gone)??;
+        let control = tokio::sync::Mutex::new(control);
+        let inner = InstanceInner { id, network, started, control };
+        Ok(Launched {
+            instance: Instance { inner: Arc::new(inner) },
+            stdout,
+            stderr,
+            channel,
+            exit,
+        })
+    }
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, Waiting>> {
+        self.waiting.lock().expect("nobody panics while holding this lock")
+    }
+}
+
+impl Pump {
+    /// Delivers reports until the spawner is gone. Everything that still waits is then told.
+    pub async fn run(mut self) -> SandboxError {
+        let mut buffer = vec![0; PACKET_BYTES_MAX];
+        loop {
+            match receive_async(&self.shared.socket, &mut buffer).await {
+                Ok(Some((length, fds))) => match decode(&buffer[..length]) {
+                    Ok(report) => self.deliver(report, fds),
+                    Err(_) => tracing::error!("the spawner sent a report that does not parse"),
+                },
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(%error, "cannot read from the spawner");
+                    break;
+                }
+            }
+        }
+        // Dropping the senders tells every launch and every exit future.
+        self.shared.waiting().clear();
+        match self.child.wait().await {
+            Ok(status) => tracing::warn!(%status, "the spawner has ended"),
+            Err(error) => tracing::warn!(%error, "cannot wait for the spawner"),
+        }
+        SandboxError::Gone
+    }
+
+    fn deliver(&self, report: Report, mut fds: Vec<OwnedFd>) {
+        match report {
+            Report::Ready(_) => tracing::error!("the spawner said twice that it is ready"),
+            Report::Launched { id, pid, enforced, cgroup } => {
+                let Some(pidfd) = fds.pop() else {
+                    tracing::error!(id, "a launch without its descriptor");
+                    return;
+                };
+                let waiter = self.shared.waiting().get_mut(&id).and_then(|w| w.started.take());
+                let started = Started { pid, pidfd, enforced, cgroup };
+                let refused = match waiter {
+                    Some(waiter) => waiter.send(Ok(started)).err(),
+                    None => Some(Ok(started)),
+                };
+                // The caller gave up while the instance was starting.
+                if let Some(Ok(started)) = refused {
+                    kill(started.pidfd.as_fd(), RawSignal::KILL);
+                }
+            }
+            Report::Failed { id, failure } => {
+                let entry = self.shared.waiting().remove(&id);
+                if let Some(waiter) = entry.and_then(|w| w.started) {
+                    // A caller that gave up needs no answer.
+                    drop(waiter.send(Err(failure.into())));
+                }
+            }
+            Report::Exited { id, exit } => {
+                if let Some(entry) = self.shared.waiting().remove(&id) {
+                    // Whoever dropped the receiver does not want to know.
+                    drop(entry.exit.send(exit));
+                }
+            }
+        }
+    }
+}
+
+impl Instance {
+    /// Unique within this launcher.
+    pub fn id(&self) -> u64 {
+        self.inner.id
+    }
+
+    /// Host process id of the sandbox's init, for people; signals go through a pidfd.
+    pub fn pid(&self) -> u32 {
+        self.inner.started.pid
+    }
+
+    pub fn enforced(&self) -> &Enforced {
+        &self.inner.started.enforced
+    }
+
+    /// Ends the instance and every process in it at once. Harmless when it has ended.
+    pub fn kill(&self) {
+        kill(self.inner.started.pidfd.as_fd(), RawSignal::KILL);
+    }
+
+    /// Sends a signal to the program (not to its children).
+    pub fn signal(&self, signal: Signal) {
+        let raw = match signal {
+            Signal::Terminate => RawSignal::TERM,
+            Signal::Interrupt => RawSignal::INT,
+            Signal::Hangup => RawSignal::HUP,
+            Signal::User1 => RawSignal::USR1,
+            Signal::User2 => RawSignal::USR2,
+        };
+        kill(self.inner.started.pidfd.as_fd(), raw);
+    }
+
+    /// What the instance uses now. After the end ask the [`Exit`].
+    pub fn usage(&self) -> Usage {
+        cgroup::read_usage(&self.inner.started.cgroup)
+    }
+
+    /// Connects to a port the program listens on (on any address or on loopback), wherever its
+    /// network namespace is.
+    pub async fn connect_tcp(&self, port: u16) -> std::io::Result<TcpStream> {
+        if self.inner.network == Network::Host {
+            return TcpStream::connect(("127.0.0.1", port)).await;
+        }
+        // One question at a time: the answers carry no name.
+        let control = self.inner.control.lock().await;
+        let gone = || std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        send_async(&control, &encode(&Connect { port }), &[]).await.map_err(|_| gone())?;
+        let mut buffer = [0; 64];
+        let answer = receive_async(&control, &mut buffer).await.map_err(|_| gone())?;
+        drop(control);
+        let (length, mut fds) = answer.ok_or_else(gone)?;
+        let Connected { errno } = decode(&buffer[..length])?;
+        let Some(fd) = fds.pop() else {
+            return Err(std::io::Error::from_raw_os_error(errno));
+        };
+        let stream = std::net::TcpStream::from(fd);
+        stream.set_nonblocking(true)?;
+        let stream = TcpStream::from_std(stream)?;
+        stream.ready(Interest::WRITABLE).await?;
+        match stream.take_error()? {
+            Some(error) => Err(error),
+            None => Ok(stream),
+        }
+    }
+}
+
+/// Both ends of everything an instance is born with.
+struct Ends {
+    stdout: pipe::Receiver,
+    stderr: pipe::Receiver,
+    control: UnixDatagram,
+    channel: Option<UnixStream>,
+    their_stdout: OwnedFd,
+    their_stderr: OwnedFd,
+    their_control: OwnedFd,
+    their_channel: Option<OwnedFd>,
+}
+
+impl Ends {
+    fn new(channel: Channel) -> Result<Self, SandboxError> {
+        let doing = "cannot make the instance's pipes";
+        let (out, their_stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(system(doing))?;
+        let (err, their_stderr) = pipe_with(PipeFlags::CLOEXEC).map_err(system(doing))?;
+        let (control, their_control) = pair().map_err(system(doing))?;
+        let receiver = |fd: OwnedFd| {
+            pipe::Receiver::from_owned_fd(fd)
+                .map_err(|source| SandboxError::System { doing, source })
+        };
+        let (channel, their_channel) = match channel {
+            Channel::None => (None, None),
+            Channel::Stream => {
+                let (a, b) =
+                    socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                        .map_err(system(doing))?;
+                rustix::io::ioctl_fionbio(&a, true).map_err(system(doing))?;
+                let stream = UnixStream::from_std(std::os::unix::net::UnixStream::from(a))
+                    .map_err(|source| SandboxError::System { doing, source })?;
+                (Some(stream), Some(b))
+            }
+        };
+        Ok(Self {
+            stdout: receiver(out)?,
+            stderr: receiver(err)?,
+            control: packets(control)?,
+            channel,
+            their_stdout,
+            their_stderr,
+            their_control,
+            their_channel,
+        })
+    }
+
+    fn theirs(&self) -> Vec<BorrowedFd<'_>> {
+        let always = [&self.their_stdout, &self.their_stderr, &self.their_control];
+        always.into_iter().chain(&self.their_channel).map(AsFd::as_fd).collect()
+    }
+}
+
+fn kill(pidfd: BorrowedFd<'_>, signal: RawSignal) {
+    match rustix::process::pidfd_send_signal(pidfd, signal) {
+        // It has ended meanwhile: that is what a kill is for.
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(error) => tracing::error!(%error, "cannot signal an instance"),
+    }
+}
+
+/// A packet socket watched by the runtime. The carrier type is called after datagrams; only its
+/// readiness is used.
+fn packets(fd: OwnedFd) -> Result<UnixDatagram, SandboxError> {
+    let doing = "cannot watch a socket";
+    rustix::io::ioctl_fionbio(&fd, true).map_err(system(doing))?;
+    UnixDatagram::from_std(fd.into()).map_err(|source| SandboxError::System { doing, source })
+}
+
+async fn send_async(
+    to: &UnixDatagram,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+) -> Result<(), SandboxError> {
+    let sent = to
+        .async_io(Interest::WRITABLE, || send(to, bytes, fds).map_err(std::io::Error::from))
+        .await;
+    match sent {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(SandboxError::Gone),
+        Err(source) => Err(SandboxError::System { doing: "cannot write to a socket", source }),
+    }
+}
+
+async fn receive_async(
+    from: &UnixDatagram,
+    buffer: &mut [u8],
+) -> Result<Option<(usize, Vec<OwnedFd>)>, SandboxError> {
+    from.async_io(Interest::READABLE, || receive(from, buffer).map_err(std::io::Error::from))
+        .await
+        .map_err(|source| SandboxError::System { doing: "cannot read from a socket", source })
+}

@@ -1,0 +1,308 @@
+//! What to launch, what is really enforced for it, and how it ended: plain values.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The longest encoded spec that a launch may send to the spawner.
+pub(crate) const SPEC_BYTES_MAX: usize = 120 * 1024;
+/// The most bind mounts of one instance.
+const BINDS_MAX: usize = 64;
+
+/// Everything one instance needs. Nothing is inherited from the server: no environment, no
+/// descriptor, no directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchSpec {
+    /// The program (an absolute path inside the sandbox) and its arguments.
+    pub argv: Vec<String>,
+    /// The whole environment.
+    pub env: Vec<(String, String)>,
+    /// Working directory inside the sandbox, for example `/code`.
+    pub cwd: PathBuf,
+    /// Host directories or files shown inside, in this order. Code goes to `/code`, layers to
+    /// `/opt`, both read-only; shared volumes are read-write.
+    pub binds: Vec<Bind>,
+    pub limits: Limits,
+    /// The host identity the instance's user is mapped to. Ignored (and reported so) when the
+    /// spawner is not root.
+    pub user: HostUser,
+    pub network: Network,
+    pub channel: Channel,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bind {
+    pub source: PathBuf,
+    pub target: PathBuf,
+    pub access: Access,
+}
+
+impl Bind {
+    pub fn read_only(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self { source: source.into(), target: target.into(), access: Access::ReadOnly }
+    }
+
+    pub fn read_write(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+        Self { source: source.into(), target: target.into(), access: Access::ReadWrite }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// Bounds of one instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    pub memory_mb: u32,
+    /// Thousandths of one CPU.
+    pub cpu_milli: u32,
+    pub pids_max: u32,
+    /// Open files per process; lowered to what the host allows.
+    pub nofile: u32,
+    /// Size of `/tmp`, which counts towards the memory.
+    pub tmp_mb: u32,
+}
+
+/// The host ids behind the instance's only user: one pair per account, so that the functions of an
+/// account share files and those of two accounts cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostUser {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// A network namespace of its own with nothing but `lo`.
+    Loopback,
+    /// The host's network as it is, host loopback included. Refused unless the operator allows it.
+    Host,
+}
+
+/// Whether descriptor 3 of the program is a stream socket whose other end is [`crate::Launched::channel`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Channel {
+    None,
+    Stream,
+}
+
+/// Signals that make sense to send to an instance; the sandbox's init forwards them to the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Signal {
+    Terminate,
+    Interrupt,
+    Hangup,
+    User1,
+    User2,
+}
+
+/// What holds a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LimitedBy {
+    /// A control group: the whole instance, by the kernel.
+    Cgroup,
+    /// Limits per process and a watchdog over the sum: weaker, a burst may pass before it is seen.
+    Watchdog,
+    /// A limit per process or per user namespace.
+    Rlimit,
+    Nothing,
+}
+
+/// Who the instance is on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserWall {
+    /// A user namespace mapped to the host ids of the spec.
+    MappedTo(HostUser),
+    /// A user namespace mapped to the unprivileged user that runs Stint.
+    MappedToCaller(HostUser),
+    /// The host ids of the spec without a user namespace.
+    HostIds(HostUser),
+}
+
+/// What really holds one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enforced {
+    pub user: UserWall,
+    pub network: Network,
+    pub memory: LimitedBy,
+    pub processes: LimitedBy,
+    pub cpu: LimitedBy,
+    /// Zero: no landlock.
+    pub landlock_abi: u32,
+    /// Instructions of the installed system call filter.
+    pub filter_length: u32,
+    /// The process was started, placed in its cgroup and in its namespaces before the request.
+    pub parked: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExitHow {
+    Code(i32),
+    Signal(i32),
+}
+
+/// The end of an instance: of its program, and with it of every process in its sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    pub how: ExitHow,
+    /// The kernel or the watchdog killed a process of the instance for memory.
+    pub out_of_memory: bool,
+    pub usage: Usage,
+}
+
+/// What an instance has used. `None`: nothing on this machine can tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub memory_bytes: Option<u64>,
+    pub memory_peak_bytes: Option<u64>,
+    pub cpu: Option<Duration>,
+    /// Processes of the instance killed for memory so far; a program may survive its children.
+    pub oom_kills: u32,
+}
+
+/// A spec that cannot be launched anywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SpecError {
+    #[error("the program must be an absolute path inside the sandbox, not {0:?}")]
+    Program(String),
+    #[error("{field} must be an absolute path without `..`, not {path:?}")]
+    Path { field: &'static str, path: PathBuf },
+    #[error("{field} holds a NUL byte")]
+    Nul { field: &'static str },
+    #[error("environment name {0:?} is empty or holds `=`")]
+    EnvName(String),
+    #[error("{0} must be at least {1}")]
+    TooSmall(&'static str, u32),
+    #[error("{0} bind mounts, at most {BINDS_MAX}")]
+    TooManyBinds(usize),
+    #[error("{0} may not be mounted over")]
+    Reserved(PathBuf),
+    #[error("arguments, environment and binds take {0} bytes, at most {SPEC_BYTES_MAX}")]
+    TooLarge(usize),
+    #[error("the host identity must not be root")]
+    RootUser,
+}
+
+impl LaunchSpec {
+    /// Checks what does not depend on the machine.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        let program = self.argv.first().map(String::as_str).unwrap_or_default();
+        if !program.starts_with('/') {
+            return Err(SpecError::Program(program.to_owned()));
+        }
+        if self.argv.iter().any(|arg| arg.contains('\0')) {
+            return Err(SpecError::Nul { field: "an argument" });
+        }
+        for (name, value) in &self.env {
+            if name.is_empty() || name.contains('=') {
+                return Err(SpecError::EnvName(name.clone()));
+            }
+            if name.contains('\0') || value.contains('\0') {
+                return Err(SpecError::Nul { field: "the environment" });
+            }
+        }
+        plain("cwd", &self.cwd)?;
+        if self.binds.len() > BINDS_MAX {
+            return Err(SpecError::TooManyBinds(self.binds.len()));
+        }
+        for bind in &self.binds {
+            plain("a bind source", &bind.source)?;
+            plain("a bind target", &bind.target)?;
+            if reserved(&bind.target) {
+                return Err(SpecError::Reserved(bind.target.clone()));
+            }
+        }
+        self.validate_limits()
+    }
+
+    fn validate_limits(&self) -> Result<(), SpecError> {
+        let Limits { memory_mb, cpu_milli, pids_max, nofile, tmp_mb } = self.limits;
+        for (name, value, least) in [
+            ("memory_mb", memory_mb, 16),
+            ("cpu_milli", cpu_milli, 10),
+            ("pids_max", pids_max, 1),
+            ("nofile", nofile, 16),
+            ("tmp_mb", tmp_mb, 1),
+        ] {
+            if value < least {
+                return Err(SpecError::TooSmall(name, least));
+            }
+        }
+        if self.user.uid == 0 || self.user.gid == 0 {
+            return Err(SpecError::RootUser);
+        }
+        Ok(())
+    }
+}
+
+/// Absolute, without `..`, without NUL.
+fn plain(field: &'static str, path: &Path) -> Result<(), SpecError> {
+    let dots = path.components().any(|part| part == Component::ParentDir);
+    let nul = path.as_os_str().as_encoded_bytes().contains(&0);
+    if path.is_absolute() && !dots && !nul {
+        return Ok(());
+    }
+    Err(SpecError::Path { field, path: path.to_owned() })
+}
+
+/// Places whose content is part of the wall.
+fn reserved(target: &Path) -> bool {
+    let root = target.components().all(|part| part == Component::RootDir);
+    root || ["/proc", "/sys", "/dev", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc"]
+        .iter()
+        .any(|wall| target.starts_with(wall))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> LaunchSpec {
+        LaunchSpec {
+            argv: vec!["/bin/true".to_owned()],
+            env: vec![("A".to_owned(), "b=c".to_owned())],
+            cwd: "/".into(),
+            binds: vec![Bind::read_only("/srv/code", "/code")],
+            limits: Limits { memory_mb: 128, cpu_milli: 100, pids_max: 8, nofile: 64, tmp_mb: 16 },
+            user: HostUser { uid: 100_000, gid: 100_000 },
+            network: Network::Loopback,
+            channel: Channel::None,
+        }
+    }
+
+    #[test]
+    fn a_good_spec_passes() {
+        assert_eq!(good().validate(), Ok(()));
+    }
+
+    #[test]
+    fn what_cannot_be_launched_says_why() {
+        type Break = fn(&mut LaunchSpec);
+        let cases: [(Break, &str); 10] = [
+            (|s| s.argv.clear(), "absolute path"),
+            (|s| s.argv[0] = "true".to_owned(), "absolute path"),
+            (|s| s.argv.push("a\0b".to_owned()), "NUL"),
+            (|s| s.env[0].0 = "A=B".to_owned(), "holds `=`"),
+            (|s| s.cwd = "code".into(), "cwd"),
+            (|s| s.binds[0].source = "/srv/../etc".into(), "without `..`"),
+            (|s| s.binds[0].target = "/".into(), "mounted over"),
+            (|s| s.binds[0].target = "/usr/lib".into(), "mounted over"),
+            (|s| s.limits.memory_mb = 0, "memory_mb"),
+            (|s| s.user.uid = 0, "root"),
+        ];
+        for (spoil, expected) in cases {
+            let mut spec = good();
+            spoil(&mut spec);
+            let said = spec.validate().unwrap_err().to_string();
+            assert!(said.contains(expected), "{said} should contain {expected}");
+        }
+        let mut spec = good();
+        spec.binds = vec![Bind::read_only("/srv", "/mnt"); BINDS_MAX + 1];
+        assert!(matches!(spec.validate(), Err(SpecError::TooManyBinds(_))));
+    }
+}

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use stint_model::id::{AccountId, FunctionId, TaskUid};
 use stint_model::shard::{Epoch, Fence, LetterId, Shard};
-use stint_model::task::{Task, TaskState};
+use stint_model::task::{Delivery, Task, TaskState};
 use stint_model::time::Timestamp;
 
 use crate::record::Key;
@@ -112,6 +112,11 @@ impl TaskRow {
     /// Unique with the function, when the client chose an id.
     pub fn chosen_id(&self) -> Option<&str> {
         self.task.order().chosen_id.as_deref()
+    }
+
+    /// Whether recovery must see it: it has not ended, or its outcome is not delivered yet.
+    pub fn is_open(&self) -> bool {
+        !self.task.state().is_terminal() || self.task.delivery() == Delivery::Pending
     }
 
     /// Index: state.

@@ -169,7 +169,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// How many tasks meet the condition (`limit` and `cursor` are ignored).
     async fn task_count(&self, query: &TaskQuery) -> Result<u64, StoreError>;
 
-    /// Tasks of a shard that have not ended, by uid, after `after`: what recovery reads.
+    /// Open tasks of a shard (`TaskRow::is_open`), by uid, after `after`: what recovery reads.
     async fn task_open(
         &self,
         shard: Shard,

@@ -11,6 +11,7 @@ pub mod code;
 pub mod function;
 pub mod id;
 pub mod limit;
+pub mod link;
 pub mod payload;
 pub mod shard;
 pub mod task;

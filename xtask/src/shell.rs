@@ -1,0 +1,121 @@
+//! Runs other programs: their output is the user's, a failure is ours to name.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Runs a program in the workspace and lets it talk.
+pub(crate) fn run(root: &Path, program: &str, args: &[&str]) -> Result<(), String> {
+    run_with(root, program, args, &[])
+}
+
+/// The same with some environment.
+pub(crate) fn run_with(
+    root: &Path,
+    program: &str,
+    args: &[&str],
+    env: &[(&str, &str)],
+) -> Result<(), String> {
+    let status = command(root, program, args, env).status();
+    judge(program, args, status.map(|status| status.success()))
+}
+
+/// Runs a program, passes its standard output on and returns the lines that contain `mark`.
+pub(crate) fn run_watched(
+    root: &Path,
+    program: &str,
+    args: &[&str],
+    mark: &str,
+) -> Result<Vec<String>, String> {
+    let child = command(root, program, args, &[]).stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| format!("{}: {error}", line(program, args)))?;
+    let mut marked = Vec::new();
+    let output = child.stdout.take().expect("it was piped");
+    for text in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+        let text = String::from_utf8_lossy(&text);
+        println!("{text}");
+        if text.contains(mark) {
+            marked.push(text.trim().to_owned());
+        }
+    }
+    judge(program, args, child.wait().map(|status| status.success()))?;
+    Ok(marked)
+}
+
+/// Runs a program and returns what it printed.
+pub(crate) fn output(root: &Path, program: &str, args: &[&str]) -> Result<String, String> {
+    let output = command(root, program, args, &[]).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("{}: {error}", line(program, args)))?;
+    judge(program, args, Ok(output.status.success()))?;
+    String::from_utf8(output.stdout).map_err(|_| format!("{}: not UTF-8", line(program, args)))
+}
+
+/// Whether a program is there at all.
+pub(crate) fn is_installed(program: &str, version_args: &[&str]) -> bool {
+    let quiet = Command::new(program)
+        .args(version_args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    quiet.is_ok_and(|status| status.success())
+}
+
+/// Where cargo puts release binaries: we are one of them, so a target directory set anywhere
+/// (environment, configuration) is respected without asking.
+pub(crate) fn release_dir() -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| format!("where am I: {error}"))?;
+    own.parent().map(Path::to_owned).ok_or_else(|| "xtask has no directory".to_owned())
+}
+
+/// The release binary, built.
+pub(crate) fn stint(root: &Path) -> Result<PathBuf, String> {
+    run(root, "cargo", &["build", "--release", "--locked", "-p", "stint"])?;
+    let binary = release_dir()?.join("stint");
+    if !binary.exists() {
+        return Err(format!("{} was not built; run this as `cargo xtask`", binary.display()));
+    }
+    Ok(binary)
+}
+
+fn command(root: &Path, program: &str, args: &[&str], env: &[(&str, &str)]) -> Command {
+    println!("$ {}", line(program, args));
+    let in_tree = root.join(program);
+    let found = if program.contains('/') { in_tree } else { PathBuf::from(program) };
+    let mut command = Command::new(found);
+    command.args(args).envs(env.iter().copied()).current_dir(root).stdin(Stdio::null());
+    command
+}
+
+fn judge(program: &str, args: &[&str], success: std::io::Result<bool>) -> Result<(), String> {
+    match success {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("failed: {}", line(program, args))),
+        Err(error) => Err(format!("{}: {error}", line(program, args))),
+    }
+}
+
+fn line(program: &str, args: &[&str]) -> String {
+    [&[program], args].concat().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_named() {
+        let root = Path::new("/");
+        assert_eq!(run(root, "true", &[]), Ok(()));
+        assert_eq!(run(root, "false", &["x"]), Err("failed: false x".to_owned()));
+        assert!(run(root, "no-such-program-here", &[]).is_err());
+        assert!(is_installed("true", &[]) && !is_installed("no-such-program-here", &[]));
+    }
+
+    #[test]
+    fn marked_lines_are_kept() {
+        let kept = run_watched(Path::new("/"), "printf", &["a 1\nb 2\na 3"], "a ");
+        assert_eq!(kept, Ok(vec!["a 1".to_owned(), "a 3".to_owned()]));
+        assert_eq!(output(Path::new("/"), "printf", &["x y"]), Ok("x y".to_owned()));
+    }
+}

@@ -1,1 +1,26 @@
-//! stint-watch.
+//! What was said and seen, kept apart from the book: the logs of functions, over the `Journal` port.
+//!
+//! ```text
+//! node ──LogPiece──► Logs::push ─(bounded)─► LogWriter ──chunks──► Journal
+//!                                               │                     ▲
+//!                             Follower ◄─(tail)─┘      Logs::search ──┘   retain
+//! ```
+//!
+//! Nothing here slows an invocation down: a full queue drops, counts what it dropped and says so in
+//! the log itself. Losing the last moments on a power cut is allowed; a polite stop flushes.
+
+mod bound;
+mod chunk;
+mod logs;
+mod piece;
+mod retain;
+mod search;
+mod tail;
+mod writer;
+
+pub use logs::{Logs, LogsConfig};
+pub use piece::{LogLine, LogPiece};
+pub use retain::Retention;
+pub use search::{LogPage, LogQuery, Order, SearchError};
+pub use tail::{Followed, Follower, TailFilter};
+pub use writer::LogWriter;

@@ -15,6 +15,8 @@ use tree::File;
 const FILE_LINES_MAX: usize = 800;
 /// Above this a file is only counted, so that one can see where the house grows.
 const FILE_LINES_GOAL: usize = 500;
+/// Above this a crate does more than its name says.
+const CRATE_LINES_MAX: usize = 12_000;
 /// `lib.rs` is a table of contents, `main.rs` a list of commands.
 const ENTRY_LINES_MAX: usize = 150;
 
@@ -34,6 +36,7 @@ pub(crate) fn check(root: &Path) -> Result<Notes, String> {
     }
     problems.extend(ratchet.judge(&sizes));
     problems.extend(rust::unlisted_tests(&files));
+    problems.extend(large_crates(&sizes));
     problems.extend(documents::check(root, &files));
     if !problems.is_empty() {
         problems.sort();
@@ -66,6 +69,19 @@ fn text_rules(file: &File) -> Vec<String> {
 fn size_max(path: &str) -> usize {
     let is_entry = path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
     if is_entry { ENTRY_LINES_MAX } else { FILE_LINES_MAX }
+}
+
+fn large_crates(sizes: &BTreeMap<&str, usize>) -> Vec<String> {
+    let mut crates = BTreeMap::<&str, usize>::new();
+    for (path, lines) in sizes {
+        if let Some((krate, _)) = path.split_once("/src/") {
+            *crates.entry(krate).or_default() += lines;
+        }
+    }
+    let large = crates.into_iter().filter(|(_, lines)| *lines > CRATE_LINES_MAX);
+    large
+        .map(|(krate, lines)| format!("{krate}: {lines} lines, the wall is {CRATE_LINES_MAX}"))
+        .collect()
 }
 
 /// Files that were once allowed to be larger. An entry may only shrink, and goes when it is not
@@ -146,6 +162,12 @@ mod tests {
         assert!(judge("900 crates/a/src/b.rs", 700)[0].contains("remove its line"));
         assert!(judge("900 crates/a/src/gone.rs", 700)[0].contains("is gone"));
         assert!(Ratchet::of("crates/a/src/b.rs 900").is_err());
+    }
+
+    #[test]
+    fn a_crate_has_a_wall_too() {
+        let sizes = BTreeMap::from([("crates/a/src/b.rs", 7_000), ("crates/a/src/c/d.rs", 6_000)]);
+        assert_eq!(large_crates(&sizes), ["crates/a: 13000 lines, the wall is 12000"]);
     }
 
     #[test]

@@ -211,6 +211,7 @@ impl Supervisor {
 
     /// Runs `work` on an operating system thread of its own: for a loop that blocks, such as the
     /// embedded store's writer.
+    #[expect(clippy::disallowed_methods, reason = "this is where threads are spawned")]
     pub fn thread<F, R>(
         &self,
         name: impl Into<String>,
@@ -237,6 +238,7 @@ impl Supervisor {
 
     /// Runs blocking `work` on the runtime's pool (bounded by the runtime) and waits for it. When
     /// the waiting is dropped the work still goes on to its end.
+    #[expect(clippy::disallowed_methods, reason = "this is where blocking work is spawned")]
     pub async fn blocking<R: Send + 'static>(
         &self,
         work: impl FnOnce() -> R + Send + 'static,

@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod access;
+pub mod account;
 pub mod code;
 pub mod function;
 pub mod id;

@@ -1,6 +1,18 @@
 //! What the book holds: control records under a [`Key`], and task rows. The stored forms of the
 //! nouns are in the modules below: one tagged enum of versions each, converted through checks.
 
+pub mod access_key;
+pub mod account;
+pub mod alias;
+pub mod async_config;
+pub mod audit;
+pub mod function;
+mod json;
+pub mod layer;
+mod limit;
+mod revision;
+pub mod version;
+
 use bytes::Bytes;
 use stint_model::shard::Shard;
 
@@ -20,11 +32,11 @@ pub enum Kind {
     Alias = 5,
     /// An async invoke configuration: `{account}/{function}/{qualifier}`.
     AsyncConfig = 6,
-    /// A layer version: `{account}/{layer}/{number, 12 digits}`.
+    /// A layer version, or (number 0) the layer's counter: `{account}/{layer}/{number, 12 digits}`.
     Layer = 7,
     /// What the owner of a shard must remember: `{shard, 4 digits}`.
     ShardState = 8,
-    /// An audit entry: `{account}/{time in µs, 16 digits}-{count}`.
+    /// An audit entry: `{account}/{time in µs, 16 digits}-{distinct}`.
     Audit = 9,
     /// A secret sealed under the master key: `{name}`.
     Secret = 10,

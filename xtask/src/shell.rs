@@ -2,7 +2,12 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// A program that has ended and whose output stays open for this long has left a child behind.
+const LEFT_BEHIND: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 5_000 });
 
 /// Runs a program in the workspace and lets it talk.
 pub(crate) fn run(root: &Path, program: &str, args: &[&str]) -> Result<(), String> {
@@ -29,17 +34,43 @@ pub(crate) fn run_watched(
 ) -> Result<Vec<String>, String> {
     let child = command(root, program, args, &[]).stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("{}: {error}", line(program, args)))?;
+    let lines = lines_of(&mut child);
     let mut marked = Vec::new();
-    let output = child.stdout.take().expect("it was piped");
-    for text in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-        let text = String::from_utf8_lossy(&text);
-        println!("{text}");
-        if text.contains(mark) {
-            marked.push(text.trim().to_owned());
+    loop {
+        let has_ended = child.try_wait().is_ok_and(|status| status.is_some());
+        match lines.recv_timeout(LEFT_BEHIND) {
+            Ok(text) => {
+                println!("{text}");
+                if text.contains(mark) {
+                    marked.push(text.trim().to_owned());
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) if has_ended => {
+                let line = line(program, args);
+                return Err(format!("{line}: ended, but left a process that holds its output"));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
         }
     }
     judge(program, args, child.wait().map(|status| status.success()))?;
     Ok(marked)
+}
+
+/// The output of a child, line by line; the channel closes when the last process that holds the
+/// output is gone.
+#[expect(clippy::disallowed_methods, reason = "a reader that the reading of a pipe may block")]
+fn lines_of(child: &mut Child) -> Receiver<String> {
+    let output = child.stdout.take().expect("it was piped");
+    let (send, lines) = mpsc::sync_channel(1_024);
+    std::thread::spawn(move || {
+        for text in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            if send.send(String::from_utf8_lossy(&text).into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    lines
 }
 
 /// Runs a program and returns what it printed.
@@ -113,9 +144,17 @@ mod tests {
     }
 
     #[test]
+    fn a_process_left_behind_is_noticed() {
+        let left = run_watched(Path::new("/"), "sh", &["-c", "sleep 2 & exit 0"], "x");
+        assert!(left.unwrap_err().contains("left a process"));
+    }
+
+    #[test]
     fn marked_lines_are_kept() {
         let kept = run_watched(Path::new("/"), "printf", &["a 1\nb 2\na 3"], "a ");
         assert_eq!(kept, Ok(vec!["a 1".to_owned(), "a 3".to_owned()]));
+        let failed = run_watched(Path::new("/"), "sh", &["-c", "echo a 1; exit 3"], "a ");
+        assert_eq!(failed, Err("failed: sh -c echo a 1; exit 3".to_owned()));
         assert_eq!(output(Path::new("/"), "printf", &["x y"]), Ok("x y".to_owned()));
     }
 }

@@ -106,6 +106,12 @@ impl Minted {
     }
 }
 
+/// The lowest number any shard mints at `at`: bounds a range of ids by time.
+pub fn number_floor(at: Timestamp) -> u64 {
+    let millis = u64::try_from(at.millis().saturating_sub(MINT_EPOCH_MS)).unwrap_or(0);
+    millis.min((1 << MILLIS_BITS) - 1) << (SHARD_BITS + COUNT_BITS)
+}
+
 /// Mints ids of one shard, strictly rising, whatever the clock does.
 #[derive(Clone, Debug)]
 pub struct Mint {
@@ -338,6 +344,16 @@ mod tests {
         assert!(second > first);
         assert_eq!(second.shard(), Shard::new(3));
         assert_eq!(first.minted_at(), later);
+    }
+
+    #[test]
+    fn a_time_bounds_the_ids_minted_then() {
+        let at = Timestamp::from_millis(MINT_EPOCH_MS + 77);
+        let id = Mint::resume(Shard::new(9), 0).task(at).number();
+        let after = Timestamp::from_millis(at.millis() + 1);
+        assert!(number_floor(at) <= id && id < number_floor(after));
+        assert_eq!(number_floor(Timestamp::ZERO), 0);
+        assert!(number_floor(Timestamp::MAX) < 1 << 63);
     }
 
     #[test]

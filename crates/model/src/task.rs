@@ -409,6 +409,11 @@ impl Task {
         self.system_retries
     }
 
+    /// When the current run of system retries began; zero when the last try was the user's.
+    pub fn system_since(&self) -> Timestamp {
+        self.system_since
+    }
+
     /// Transitions, oldest first.
     pub fn events(&self) -> &[TaskEvent] {
         &self.events

@@ -17,11 +17,16 @@ pub struct Batch {
     pub expects: Vec<Expect>,
     /// What is written, in order.
     pub puts: Vec<Put>,
-    /// Letters to other shards, kept until their receiver has applied them.
+    /// Letters, kept until their receiver has applied them. Sending one twice is sending it once.
     pub sends: Vec<Letter>,
-    /// Letters of other shards that this batch applies: they are gone from the mailbox and
-    /// remembered, so that a second delivery is refused.
+    /// Letters to this shard that the batch applies (its own sends among them): they are gone from
+    /// the mailbox and remembered, so that a second delivery is refused.
     pub applies: Vec<LetterId>,
+    /// The engine's time, so that time goes on from there after a restart; zero: not told.
+    pub at: Timestamp,
+    /// The highest number the owner has minted, so that none is minted twice; zero: not told.
+    /// Backends also see the uids and letter numbers in the batch.
+    pub minted: u64,
 }
 
 impl Batch {
@@ -33,6 +38,8 @@ impl Batch {
             puts: Vec::new(),
             sends: Vec::new(),
             applies: Vec::new(),
+            at: Timestamp::ZERO,
+            minted: 0,
         }
     }
 
@@ -77,12 +84,13 @@ pub enum Put {
     },
 }
 
-/// A task with what the book indexes it by, all derived from the task.
+/// A task with what the book indexes it by, all derived from the task. What was ordered is written
+/// when the task is new and never again: a later put changes nothing of it but `expires_at`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TaskRow {
     /// Its home, which is its uid's shard.
     pub shard: Shard,
-    /// Whether this batch creates it: backends may insert without looking.
+    /// Whether this batch creates it: backends insert without looking.
     pub is_new: bool,
     /// The task.
     pub task: Task,

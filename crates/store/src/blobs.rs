@@ -28,6 +28,23 @@ pub enum BlobError {
     },
 }
 
+/// The longest name in bytes.
+pub const NAME_MAX: usize = 512;
+
+/// Whether `name` may name a blob: parts of `A-Za-z0-9._-` between single slashes, no part that is
+/// empty or begins with a dot, so that a name is also a safe relative path.
+///
+/// # Errors
+/// `BadName` when it may not.
+pub fn check_name(name: &str) -> Result<(), BlobError> {
+    let is_odd = |b: u8| !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+    let is_bad = |part: &str| part.is_empty() || part.starts_with('.') || part.bytes().any(is_odd);
+    if name.len() > NAME_MAX || name.split('/').any(is_bad) {
+        return Err(BlobError::BadName(name.to_owned()));
+    }
+    Ok(())
+}
+
 /// A listed blob.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BlobEntry {

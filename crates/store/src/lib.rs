@@ -4,12 +4,16 @@
 
 pub mod batch;
 pub mod blobs;
+pub mod conformance;
 pub mod journal;
+pub mod memory;
+pub mod query;
 pub mod record;
 pub mod store;
 
 pub use batch::{Batch, Committed, Expect, Letter, Put, TaskRow};
 pub use blobs::{BlobError, Blobs};
 pub use journal::{Chunk, Journal, JournalError, JournalQuery};
+pub use memory::{Fault, MemoryBlobs, MemoryJournal, MemoryStore};
 pub use record::{Key, Kind, Record};
 pub use store::{Class, CommitError, Opened, Page, Store, StoreError, TaskQuery};

@@ -16,6 +16,8 @@ pub mod version;
 use bytes::Bytes;
 use stint_model::shard::Shard;
 
+pub mod task;
+
 /// The closed set of control records. The number is stored; never reuse one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]

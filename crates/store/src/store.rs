@@ -57,7 +57,8 @@ impl StoreError {
     }
 }
 
-/// Why a batch was not written. Nothing of it was.
+/// Why a batch was not written. Nothing of it was. Checked in this order: the fence, the
+/// expectations, the letters, the puts.
 #[derive(Debug, Error)]
 pub enum CommitError {
     /// Another owner has opened the shard since.
@@ -66,10 +67,13 @@ pub enum CommitError {
     /// A record is not at the expected version.
     #[error("commit: {0:?} is not at the expected version")]
     Stale(Key),
-    /// A new task whose uid or chosen id exists.
+    /// A new task whose uid or chosen id exists; the uid is the new one's.
     #[error("commit: task {0} exists")]
     TaskExists(TaskUid),
-    /// A letter that was applied before.
+    /// A task that is put as known and is not there.
+    #[error("commit: task {0} does not exist")]
+    TaskMissing(TaskUid),
+    /// A letter that was applied before (or never sent).
     #[error("commit: a letter was applied before")]
     LetterApplied,
     /// The disk is full or the backend failed.
@@ -98,7 +102,8 @@ pub struct Page<T> {
 }
 
 /// What tasks are asked for. All conditions hold together. Sorted by uid, which is by time of
-/// submission; paging is stable: rows that come or go move no other row across pages.
+/// submission; paging is stable: rows that come or go move no other row across pages. A task's uid is
+/// minted within a minute of its submission: backends may narrow by that.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TaskQuery {
     /// Of this account (`None` only for the platform itself).
@@ -177,8 +182,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         limit: usize,
     ) -> Result<Vec<Task>, StoreError>;
 
-    /// Ended tasks of a shard submitted before `before` (and of one function, if given), oldest
-    /// first: what retention reads.
+    /// Ended tasks of a shard submitted before `before`, oldest first: what retention reads.
     async fn task_old(
         &self,
         shard: Shard,

@@ -41,7 +41,9 @@ impl EngineError {
             Self::Commit(CommitError::Stale(_)) => Code::ConcurrentUpdateError,
             Self::Commit(CommitError::TaskExists(_)) => Code::AsyncTaskAlreadyExists,
             Self::Stopping | Self::Commit(CommitError::Deposed) => Code::ServiceUnavailable,
-            Self::Commit(CommitError::LetterApplied | CommitError::Store(_))
+            Self::Commit(
+                CommitError::TaskMissing(_) | CommitError::LetterApplied | CommitError::Store(_),
+            )
             | Self::Store(StoreError::Backend { .. } | StoreError::Corrupt { .. })
             | Self::Blob(_)
             | Self::Bug(_) => Code::InternalServerError,

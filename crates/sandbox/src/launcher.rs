@@ -32,7 +32,7 @@ use crate::message::{
     Connect, Connected, Failure, PACKET_BYTES_MAX, Report, Request, SpawnerSetup, decode, encode,
     pair, receive, send,
 };
-use crate::policy::{Capabilities, IsolationPolicy};
+use crate::policy::{Capabilities, IsolationPolicy, UserNamespace};
 use crate::spec::{
     Channel, Enforced, Exit, LaunchSpec, Network, SPEC_BYTES_MAX, Signal, SpecError, Usage,
 };
@@ -59,6 +59,7 @@ pub struct LauncherConfig {
     pub policy: IsolationPolicy,
     /// Children that wait, already placed, so that a launch touches no cgroup file.
     pub parked: u32,
+    pub user_namespace: UserNamespace,
 }
 
 #[derive(Debug, Error)]
@@ -177,6 +178,7 @@ impl Launcher {
             cgroup_name: config.cgroup_name,
             base_dir: config.base_dir,
             parked: config.parked,
+            user_namespace: config.user_namespace,
         };
         send_async(&socket, &encode(&Request::Configure(setup)), &[]).await?;
         let mut buffer = vec![0; PACKET_BYTES_MAX];

@@ -17,7 +17,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Capabilities;
-use crate::spec::{Enforced, Exit, LaunchSpec, LimitedBy};
+use crate::policy::UserNamespace;
+use crate::spec::{Enforced, Exit, HostUser, LaunchSpec, LimitedBy};
 
 /// No packet is larger.
 pub(crate) const PACKET_BYTES_MAX: usize = 128 * 1024;
@@ -42,6 +43,8 @@ pub(crate) struct SpawnerSetup {
     pub(crate) base_dir: std::path::PathBuf,
     /// How many children wait, already in cgroup and namespaces.
     pub(crate) parked: u32,
+    /// Whether root may use user namespaces; everybody else must.
+    pub(crate) user_namespace: UserNamespace,
 }
 
 /// Spawner → big process.
@@ -90,11 +93,21 @@ pub(crate) struct Orders {
     pub(crate) spec: LaunchSpec,
     /// Host directory shown as `/etc`.
     pub(crate) etc: std::path::PathBuf,
-    /// Whether this process is in a user namespace and must take the mapped ids.
-    pub(crate) mapped: bool,
+    pub(crate) identity: Identity,
     pub(crate) landlock_abi: u32,
     pub(crate) memory: LimitedBy,
     pub(crate) processes: LimitedBy,
+}
+
+/// Which ids the child takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Identity {
+    /// The mapped ids of its user namespace, and no other group.
+    Mapped,
+    /// The mapped ids; without privilege the caller's groups cannot be given up.
+    MappedWithGroups,
+    /// Plain host ids: there is no user namespace.
+    Host(HostUser),
 }
 
 /// Sandbox's init → spawner.

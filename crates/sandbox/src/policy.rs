@@ -58,6 +58,13 @@ pub enum Demand {
     WhenAvailable,
 }
 
+/// What root does about user namespaces; everybody else cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserNamespace {
+    WhenAvailable,
+    Never,
+}
+
 /// The least that must hold before anything runs. Namespaces, a system call filter, no new
 /// privileges and no capabilities are always required and therefore not listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,181 @@
+//! What happens between fork and exec, and the sandbox's init afterwards.
+//!
+//! ```text
+//! forked ──► enters its cgroup ──► parked ──orders──► root ──► walls ──► program
+//!                                    │                                     │
+//!                                    └── spawner gone: ends                └── ended: says how, ends
+//! ```
+//!
+//! Init is process 1 of the sandbox's PID namespace: when it ends, the kernel ends everything in
+//! there, daemons included. It stays behind the same walls as the program, minus being debuggable.
+
+mod attend;
+mod root;
+mod walls;
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::io::Errno;
+
+use crate::message::{Failure, Orders, PACKET_BYTES_MAX, Word, decode, encode, receive, send};
+use crate::spec::{Channel, LaunchSpec};
+use crate::sys;
+
+/// Somebody has to be killed first when the host runs out of memory, and it is not the server.
+const OOM_SCORE_ADJ: &[u8] = b"500";
+
+/// The descriptors that come with the orders.
+#[derive(Debug)]
+struct Ends {
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    control: OwnedFd,
+    channel: Option<OwnedFd>,
+}
+
+/// The whole life of a child; the result is its exit code.
+pub(crate) fn main(spawner: OwnedFd, entrances: Vec<OwnedFd>) -> i32 {
+    match live(&spawner, entrances) {
+        Ok(()) => 0,
+        Err(failure) => {
+            // When the spawner is gone there is nobody to tell.
+            send(&spawner, &encode(&Word::Failed(failure)), &[]).ok();
+            1
+        }
+    }
+}
+
+fn live(spawner: &OwnedFd, entrances: Vec<OwnedFd>) -> Result<(), Failure> {
+    let at = |stage: &'static str| move |errno: Errno| Failure::new(stage, errno);
+    settle(&entrances)?;
+    drop(entrances);
+    send(spawner, &encode(&Word::Parked), &[]).map_err(at("parking"))?;
+    let mut buffer = vec![0; PACKET_BYTES_MAX];
+    let Some((length, fds)) = receive(spawner, &mut buffer).map_err(at("reading the orders"))?
+    else {
+        return Ok(());
+    };
+    let orders: Orders = decode(&buffer[..length]).map_err(at("parsing the orders"))?;
+    drop(buffer);
+    let ends =
+        ends(fds, orders.spec.channel).ok_or_else(|| Failure::new("descriptors", Errno::BADF))?;
+    root::build(&orders)?;
+    let raised = walls::raise(&orders)?;
+    let mut attendant = attend::Attendant::prepare(&orders).map_err(at("preparing init"))?;
+    silence().map_err(at("leaving the server's output"))?;
+    let Ends { stdout, stderr, control, channel } = ends;
+    let program = execute(&orders.spec, [Some(stdout), Some(stderr), channel])?;
+    let running =
+        Word::Running { landlock_abi: raised.landlock_abi, filter_length: raised.filter_length };
+    send(spawner, &encode(&running), &[]).map_err(at("reporting"))?;
+    attendant.attend(program, spawner, control).map_err(at("attending the program"))
+}
+
+/// What a child can do before it knows what for.
+fn settle(entrances: &[OwnedFd]) -> Result<(), Failure> {
+    let at = |stage: &'static str| move |errno: Errno| Failure::new(stage, errno);
+    rustix::process::setsid().map_err(at("starting a session"))?;
+    sys::prctl(libc::PR_SET_PDEATHSIG, 9).map_err(at("following the spawner"))?;
+    sys::set_process_name(c"stint-init").map_err(at("naming init"))?;
+    std::fs::write("/proc/self/oom_score_adj", OOM_SCORE_ADJ)
+        .map_err(|error| Failure::io("offering itself to the OOM killer", &error))?;
+    for entrance in entrances {
+        rustix::io::write(entrance, b"0").map_err(at("entering the cgroup"))?;
+    }
+    walls::own_cgroup_view().map_err(at("making a cgroup namespace"))
+}
+
+/// The server's standard streams end here.
+fn silence() -> Result<(), Errno> {
+    use rustix::fs::{Mode, OFlags, open};
+    let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    (0..3).try_for_each(|number| sys::dup_onto(null.as_fd(), number))
+}
+
+fn ends(mut fds: Vec<OwnedFd>, channel: Channel) -> Option<Ends> {
+    let wanted = if channel == Channel::Stream { 4 } else { 3 };
+    if fds.len() != wanted {
+        return None;
+    }
+    let channel = if channel == Channel::Stream { fds.pop() } else { None };
+    let (control, stderr, stdout) = (fds.pop()?, fds.pop()?, fds.pop()?);
+    Some(Ends { stdout, stderr, control, channel })
+}
+
+/// Forks the program and returns when it has been executed. Our copies of its descriptors close
+/// here, so that their other ends see the program's end.
+fn execute(spec: &LaunchSpec, ends: [Option<OwnedFd>; 3]) -> Result<i32, Failure> {
+    let at = |stage: &'static str| move |errno: Errno| Failure::new(stage, errno);
+    let nul = || Failure::new("arguments", Errno::INVAL);
+    let strings = |values: Vec<String>| -> Result<Vec<CString>, Failure> {
+        values.into_iter().map(|value| CString::new(value).map_err(|_| nul())).collect()
+    };
+    let argv = strings(spec.argv.clone())?;
+    let env = strings(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect())?;
+    let program = spec.argv.first().map_or("", String::as_str);
+    let (told, low) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(at("making a pipe"))?;
+    let tell = sys::lift(low.as_fd()).map_err(at("moving a pipe"))?;
+    drop(low);
+    let pid = sys::fork_plain(|| {
+        let (stage, errno) = become_program(spec, &argv, &env, &ends);
+        let mut report = errno.raw_os_error().to_le_bytes().to_vec();
+        report.push(stage);
+        // The reader is our parent and waits.
+        rustix::io::write(&tell, &report).ok();
+        127
+    })
+    .map_err(at("forking the program"))?;
+    drop(tell);
+    let mut report = [0; 5];
+    match rustix::io::retry_on_intr(|| rustix::io::read(&told, &mut report)) {
+        Ok(0) => Ok(pid),
+        Ok(_) => {
+            let [a, b, c, d, stage] = report;
+            let stage = match stage {
+                0 => format!("entering the working directory {}", spec.cwd.display()),
+                1 => "arranging the program's descriptors".to_owned(),
+                _ => format!("executing {program}"),
+            };
+            Err(Failure { stage, errno: i32::from_le_bytes([a, b, c, d]) })
+        }
+        Err(errno) => Err(Failure::new("waiting for the program", errno)),
+    }
+}
+
+/// Returns only when it fails: which stage, and why.
+fn become_program(
+    spec: &LaunchSpec,
+    argv: &[CString],
+    env: &[CString],
+    [stdout, stderr, channel]: &[Option<OwnedFd>; 3],
+) -> (u8, Errno) {
+    if let Err(errno) = rustix::process::chdir(&spec.cwd) {
+        return (0, errno);
+    }
+    let arrange = || -> Result<(), Errno> {
+        use rustix::fs::{Mode, OFlags, open};
+        // Everything out of the way first: a descriptor may sit where another must go.
+        let lifted = |fd: &Option<OwnedFd>| fd.as_ref().map(|fd| sys::lift(fd.as_fd())).transpose();
+        let (stdout, stderr, channel) = (lifted(stdout)?, lifted(stderr)?, lifted(channel)?);
+        let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let null = sys::lift(null.as_fd())?;
+        let places = [(Some(null), 0), (stdout, 1), (stderr, 2), (channel, 3)];
+        for (fd, number) in &places {
+            if let Some(fd) = fd {
+                sys::dup_onto(fd.as_fd(), *number)?;
+            }
+        }
+        let first_closed = if places[3].0.is_some() { 4 } else { 3 };
+        sys::cloexec_from(first_closed)?;
+        attend::default_signals()
+    };
+    if let Err(errno) = arrange() {
+        return (1, errno);
+    }
+    let program = argv.first().map_or(c"", |program| program.as_c_str());
+    match nix::unistd::execve(program, argv, env) {
+        Err(errno) => (2, Errno::from_raw_os_error(errno as i32)),
+    }
+}

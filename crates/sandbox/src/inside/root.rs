@@ -1,0 +1,187 @@
+//! The instance's file system: a small read-only root, the host's `/usr`, and what the spec binds.
+//!
+//! Sources are opened as detached mounts while the host's tree is still there; then the root is
+//! changed; then everything is attached. So no path of the spec, and no symbolic link in a user's
+//! directory, is ever resolved against the host's tree as a target.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdir, open, symlink};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
+    mount_change, move_mount, open_tree, unmount,
+};
+
+use super::walls;
+use crate::message::{Failure, Identity, Orders};
+use crate::spec::Access;
+use crate::sys::{self, ATTR_NODEV, ATTR_NOSUID, ATTR_RDONLY, Depth};
+
+/// Where the new root is mounted before it becomes `/`; every Linux has it.
+const STAGE: &str = "/tmp";
+/// Parts of the host's `/etc` shown as they are now: they follow what is installed in `/usr`.
+const LIVE_ETC: &[&str] =
+    &["/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs", "/etc/fonts"];
+const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+/// World-readable files of `/proc` that say something about the host's other users.
+const MASKED: &[&str] = &["/proc/keys", "/proc/key-users"];
+const DIRECTORIES: &[&str] = &[
+    "usr", "etc", "proc", "dev", "tmp", "code", "opt", "mnt", "home", "run", "srv", "var",
+    "var/lib",
+];
+/// Top-level directories that are links into `/usr` on today's distributions.
+const MERGED: &[&str] = &["bin", "sbin", "lib", "lib64", "lib32", "libx32"];
+const SHM_MB_MAX: u32 = 64;
+
+/// A detached mount and where it goes.
+struct Part {
+    mount: OwnedFd,
+    target: PathBuf,
+    attributes: u64,
+}
+
+pub(super) fn build(orders: &Orders) -> Result<(), Failure> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).map_err(at("leaving the host's mounts"))?;
+    let (parts, links) = collect(orders)?;
+    if !matches!(orders.identity, Identity::Host(_)) {
+        walls::take_ids(orders.identity)?;
+    }
+    enter_new_root()?;
+    for (name, to) in &links {
+        symlink(to, format!("/{name}")).map_err(at("linking into /usr"))?;
+    }
+    // Over directories of the root that parts go into, so they come first.
+    tmpfs("/tmp", orders.spec.limits.tmp_mb, "1777")?;
+    for part in parts {
+        attach(&part)?;
+    }
+    finish_dev(orders.spec.limits.tmp_mb)?;
+    let root = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(at("opening the new root"))?;
+    sys::mount_setattr(root.as_fd(), ATTR_RDONLY, Depth::This).map_err(at("sealing the root"))
+}
+
+fn at(stage: &'static str) -> impl Fn(Errno) -> Failure {
+    move |errno| Failure::new(stage, errno)
+}
+
+/// Opens every source, and reads which top-level directories are links.
+fn collect(orders: &Orders) -> Result<(Vec<Part>, Vec<(&'static str, PathBuf)>), Failure> {
+    let sealed = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV;
+    let mut parts = vec![part(Path::new("/usr"), Path::new("/usr"), sealed)?];
+    let mut links = Vec::new();
+    for name in MERGED {
+        let path = PathBuf::from(format!("/{name}"));
+        match std::fs::read_link(&path) {
+            Ok(to) => links.push((*name, to)),
+            Err(_) if path.is_dir() => parts.push(part(&path, &path, sealed)?),
+            Err(_) => {}
+        }
+    }
+    parts.push(part(&orders.etc, Path::new("/etc"), sealed)?);
+    for path in LIVE_ETC.iter().map(Path::new).filter(|path| path.exists()) {
+        parts.push(part(path, path, sealed)?);
+    }
+    for path in DEVICES.iter().map(Path::new) {
+        parts.push(part(path, path, ATTR_NOSUID)?);
+    }
+    for path in MASKED.iter().map(Path::new).filter(|path| path.exists()) {
+        parts.push(part(Path::new("/dev/null"), path, ATTR_NOSUID | ATTR_RDONLY)?);
+    }
+    for bind in &orders.spec.binds {
+        let attributes = match bind.access {
+            Access::ReadOnly => sealed,
+            Access::ReadWrite => ATTR_NOSUID | ATTR_NODEV,
+        };
+        parts.push(part(&bind.source, &bind.target, attributes)?);
+    }
+    Ok((parts, links))
+}
+
+fn part(source: &Path, target: &Path, attributes: u64) -> Result<Part, Failure> {
+    let named = |doing: &str| format!("{doing} {}", source.display());
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let mount = open_tree(CWD, source, flags)
+        .map_err(|errno| Failure::new(named("opening the bind source"), errno))?;
+    Ok(Part { mount, target: target.to_owned(), attributes })
+}
+
+/// Mounts an empty root with a `/proc` of this PID namespace, and leaves the host's tree for good.
+fn enter_new_root() -> Result<(), Failure> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount("root", STAGE, "tmpfs", flags, c"size=1m,nr_inodes=4096,mode=0755")
+        .map_err(at("mounting the root"))?;
+    rustix::process::chdir(STAGE).map_err(at("entering the root"))?;
+    for name in DIRECTORIES {
+        mkdir(*name, Mode::from_raw_mode(0o755)).map_err(at("making the root's directories"))?;
+    }
+    // While the host's /proc is still mounted: the kernel wants to see one like it.
+    mount("proc", "proc", "proc", flags | MountFlags::NOEXEC, c"hidepid=invisible")
+        .map_err(at("mounting /proc"))?;
+    rustix::process::pivot_root(".", ".").map_err(at("changing the root"))?;
+    unmount(".", UnmountFlags::DETACH).map_err(at("leaving the host's tree"))?;
+    rustix::process::chdir("/").map_err(at("entering the new root"))
+}
+
+fn attach(part: &Part) -> Result<(), Failure> {
+    let named = |doing: &str| {
+        let stage = format!("{doing} {}", part.target.display());
+        move |errno: Errno| Failure::new(stage, errno)
+    };
+    sys::mount_setattr(part.mount.as_fd(), part.attributes, Depth::Recursive)
+        .map_err(named("protecting"))?;
+    let stat = fstat(&part.mount).map_err(named("looking at the source of"))?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    make_target(&part.target, kind).map_err(named("making a place for"))?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(&part.mount, "", CWD, &part.target, flags).map_err(named("mounting"))
+}
+
+/// Makes the directories up to a mount point, and the point itself.
+fn make_target(target: &Path, kind: FileType) -> Result<(), Errno> {
+    if target.exists() {
+        return Ok(());
+    }
+    let parent = target.parent().unwrap_or(Path::new("/"));
+    let ancestors: Vec<&Path> = parent.ancestors().collect();
+    for dir in ancestors.into_iter().rev().skip(1) {
+        match mkdir(dir, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    if kind == FileType::Directory {
+        return mkdir(target, Mode::from_raw_mode(0o755));
+    }
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    open(target, flags, Mode::from_raw_mode(0o644)).map(drop)
+}
+
+fn tmpfs(target: &str, size_mb: u32, mode: &str) -> Result<(), Failure> {
+    // One inode per 4 KiB, so that empty files cannot take more memory than full ones.
+    let inodes = u64::from(size_mb) * 256;
+    let options = format!("size={size_mb}m,nr_inodes={inodes},mode={mode}");
+    let options = std::ffi::CString::new(options).expect("no NUL in there");
+    mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
+        .map_err(|errno| Failure::new(format!("mounting {target}"), errno))
+}
+
+fn finish_dev(tmp_mb: u32) -> Result<(), Failure> {
+    for (name, to) in [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+        ("/var/tmp", "/tmp"),
+        ("/var/run", "/run"),
+    ] {
+        symlink(to, name).map_err(at("linking in /dev"))?;
+    }
+    mkdir("/dev/shm", Mode::from_raw_mode(0o755)).map_err(at("making /dev/shm"))?;
+    tmpfs("/dev/shm", tmp_mb.min(SHM_MB_MAX), "1777")
+}

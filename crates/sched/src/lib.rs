@@ -6,14 +6,24 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod backlog;
+mod scheduler;
+
 mod change;
 mod plan;
+
+mod backlog;
+mod fair;
+mod ladder;
+mod limits;
+mod place;
 mod refuse;
-mod scheduler;
+mod roster;
+mod scale;
 
 pub use backlog::BacklogView;
 pub use change::{Change, Lane, Pool, Used, Work};
 pub use plan::{Assignment, Eviction, Plan, Start};
 pub use refuse::{Cause, Explanation, Refusal};
 pub use scheduler::{SchedConfig, Scheduler};
+#[cfg(test)]
+mod tests;

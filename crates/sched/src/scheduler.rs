@@ -2,24 +2,29 @@
 
 use alloc::vec::Vec;
 
-use stint_model::id::{AccountId, FunctionId};
+use hashbrown::HashMap;
+use stint_model::id::{AccountId, FunctionId, NodeId};
+use stint_model::limit::{Rate, Resources};
 use stint_model::time::{Span, Timestamp};
 
-use crate::backlog::BacklogView;
-use crate::change::{Change, Work};
-use crate::plan::Plan;
-use crate::refuse::Explanation;
+use crate::backlog::{Backlog, BacklogView, Entry, Keys};
+use crate::change::{Change, Lane, Pool, Used, Work};
+use crate::fair::{Cost, PerClass, Ranking, Virtual, Wakes, cost_of};
+use crate::limits::Limits;
+use crate::place::{Floor, Seat};
+use crate::plan::{Plan, Planner};
+use crate::roster::{Account, Function};
 
 /// Resolved settings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SchedConfig {
-    /// Waiting this long raises work by one priority class.
+    /// Waiting this long raises work by one priority class; zero for never.
     pub aging: Span,
     /// CPU that instances may take together, in hundredths of what the nodes have.
     pub cpu_overcommit_percent: u32,
     /// vCPU time by which an account or a function that was away may be ahead of the others.
     pub credit: Span,
-    /// vCPU time taken for a function's first attempts, before any ended.
+    /// For how long a function's attempts are taken to run before any ended.
     pub estimate_first: Span,
     /// Work that found no room for this long gets a node kept clear for it.
     pub reserve_after: Span,
@@ -44,67 +49,391 @@ impl SchedConfig {
     }
 }
 
+/// A live lease.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    pub(crate) seat: Seat,
+    pub(crate) function: FunctionId,
+    pub(crate) account: AccountId,
+    pub(crate) keys: Keys,
+    charged: Cost,
+}
+
 /// Decides what starts next and where. Pure: same changes, same plans.
 #[derive(Debug)]
 pub struct Scheduler {
-    config: SchedConfig,
-    clock: Timestamp,
+    pub(crate) config: SchedConfig,
+    /// The latest time anybody told.
+    pub(crate) clock: Timestamp,
+    pub(crate) backlog: Backlog,
+    pub(crate) floor: Floor,
+    pub(crate) accounts: HashMap<AccountId, Account>,
+    pub(crate) functions: HashMap<FunctionId, Function>,
+    pub(crate) keys: HashMap<(FunctionId, u64), Limits>,
+    pub(crate) leases: HashMap<Work, Lease>,
+    /// Accounts that can start something.
+    pub(crate) ranking: PerClass<Ranking<AccountId>>,
+    pub(crate) wakes: Wakes,
+    /// The virtual time among the accounts.
+    pub(crate) time: Virtual,
 }
 
 impl Scheduler {
     /// An empty scheduler.
     pub fn new(config: SchedConfig) -> Self {
-        Self { config, clock: Timestamp::ZERO }
+        Self {
+            config,
+            clock: Timestamp::ZERO,
+            backlog: Backlog::default(),
+            floor: Floor::new(config.cpu_overcommit_percent),
+            accounts: HashMap::new(),
+            functions: HashMap::new(),
+            keys: HashMap::new(),
+            leases: HashMap::new(),
+            ranking: PerClass::default(),
+            wakes: Wakes::default(),
+            time: 0,
+        }
     }
 
     /// Takes in one fact.
     pub fn observe(&mut self, change: Change) {
-        if let Change::Clock(now) = change {
-            self.clock = self.clock.max(now);
+        match change {
+            Change::Clock(now) => self.set_clock(now),
+            Change::Account { account, weight, concurrency_max, rate } => {
+                self.set_account(account, weight, concurrency_max, rate);
+            }
+            Change::AccountGone(id) => {
+                if let Some(account) = self.accounts.get_mut(&id) {
+                    account.gone = true;
+                    self.forget_account(id);
+                }
+            }
+            Change::Function { .. } => self.set_function(change),
+            Change::FunctionGone(id) => {
+                if let Some(function) = self.functions.get_mut(&id) {
+                    function.gone = true;
+                    self.settle_function(id);
+                    self.forget_function(id);
+                }
+            }
+            Change::Pool { pool, function, size, slots } => {
+                self.set_pool(pool, function, (size, slots));
+            }
+            Change::PoolGone(pool) => self.pool_gone(pool),
+            Change::Lane { lane, function, pool } => self.set_lane(lane, function, pool),
+            Change::Key { function, key, concurrency_max, rate } => {
+                self.set_key(function, key, concurrency_max, rate);
+            }
+            Change::Queued { .. } => self.queued(change),
+            Change::Held(work) => self.set_held(work, true),
+            Change::Released(work) => self.set_held(work, false),
+            Change::Dequeued(work) => self.dequeued(work),
+            Change::Leased { work, node, at } => self.leased(work, node, at),
+            Change::Ended { work, used, at } => self.ended(work, used, at),
+            Change::Node { node, capacity } => self.floor.set_node(node, capacity),
+            Change::NodeGone(node) => self.floor.node_gone(node),
+            Change::Instances { node, pool, live, starting } => {
+                self.floor.report(node, pool, live, starting);
+            }
+            Change::Evicted { node, pool, count } => self.floor.evicted(node, pool, count),
         }
     }
 
     /// Proposes at most `limit` assignments. Changes nothing.
     pub fn plan(&self, now: Timestamp, limit: u32) -> Plan {
-        let _ = (now, limit, self.config);
-        Plan::default()
-    }
-
-    /// Why `work` waits; `None` when it does not wait here.
-    pub fn explain(&self, work: Work, now: Timestamp) -> Option<Explanation> {
-        let _ = (work, now);
-        None
+        Planner::new(self, now, limit).run().0
     }
 
     /// What waits in one function.
     pub fn backlog(&self, function: FunctionId) -> BacklogView {
-        let _ = function;
-        BacklogView::default()
+        let mut view = BacklogView::default();
+        if let Some(function) = self.functions.get(&function) {
+            for lane in &function.lanes {
+                self.backlog.view(*lane, self.clock, &mut view);
+            }
+            view.running = function.limits.running;
+        }
+        view
     }
 
     /// Every function with waiting or running work, by id.
     pub fn backlogs(&self) -> Vec<(FunctionId, BacklogView)> {
-        Vec::new()
+        let busy = |function: &Function| {
+            function.limits.running > 0 || self.function_waiting(function) > 0
+        };
+        let busy = self.functions.iter().filter(|(_, function)| busy(function));
+        let mut views: Vec<_> = busy.map(|(id, _)| (*id, self.backlog(*id))).collect();
+        views.sort_unstable_by_key(|(id, _)| *id);
+        views
     }
 
     /// Live leases of a function.
     pub fn function_leases(&self, function: FunctionId) -> u32 {
-        self.backlog(function).running
+        self.functions.get(&function).map_or(0, |function| function.limits.running)
     }
 
     /// Live leases of an account.
     pub fn account_leases(&self, account: AccountId) -> u32 {
-        let _ = account;
-        0
+        self.accounts.get(&account).map_or(0, |account| account.limits.running)
     }
 
-    /// Everything that waits.
+    /// Whether `work` waits here.
+    pub fn is_queued(&self, work: Work) -> bool {
+        self.backlog.entry(work).is_some()
+    }
+
+    /// The node of a live lease.
+    pub fn lease_node(&self, work: Work) -> Option<NodeId> {
+        self.leases.get(&work).map(|lease| lease.seat.node)
+    }
+
+    /// How much waits.
     pub fn waiting(&self) -> u64 {
-        0
+        self.backlog.len()
     }
 
-    /// Every live lease.
+    /// How many leases are live.
     pub fn running(&self) -> u64 {
-        0
+        u64::try_from(self.leases.len()).expect("usize fits in 64 bits")
+    }
+
+    fn set_account(
+        &mut self,
+        id: AccountId,
+        weight: u32,
+        concurrency_max: Option<u32>,
+        rate: Option<Rate>,
+    ) {
+        let account = self.accounts.entry(id).or_insert_with(Account::new);
+        account.gone = false;
+        account.share.set_weight(weight);
+        account.limits.set(concurrency_max, rate, self.clock);
+        self.settle_account(id);
+    }
+
+    fn set_function(&mut self, change: Change) {
+        let Change::Function {
+            function: id,
+            account,
+            weight,
+            instances_max,
+            concurrency_max,
+            rate,
+            paused,
+        } = change
+        else {
+            return;
+        };
+        let function = self.functions.entry(id).or_insert_with(|| Function::new(account));
+        (function.instances_max, function.paused, function.gone) = (instances_max, paused, false);
+        function.share.set_weight(weight);
+        function.limits.set(concurrency_max, rate, self.clock);
+        let owner = function.account;
+        self.accounts.entry(owner).or_insert_with(Account::new).functions.insert(id);
+        self.settle_function(id);
+    }
+
+    fn set_pool(&mut self, pool: Pool, id: FunctionId, (size, slots): (Resources, u32)) {
+        let Some(function) = self.functions.get_mut(&id) else { return };
+        let floor = &self.floor;
+        function.pools.retain(|other| floor.pools.contains_key(other));
+        if !function.pools.contains(&pool) {
+            function.pools.push(pool);
+        }
+        self.floor.set_pool(pool, id, size, slots);
+    }
+
+    fn pool_gone(&mut self, pool: Pool) {
+        let Some(id) = self.floor.pool(pool).map(|pool| pool.function) else { return };
+        self.floor.pool_gone(pool);
+        // A pool with instances still counts against its function's most instances.
+        if !self.floor.pools.contains_key(&pool)
+            && let Some(function) = self.functions.get_mut(&id)
+        {
+            function.pools.retain(|other| *other != pool);
+        }
+    }
+
+    fn set_lane(&mut self, lane: Lane, id: FunctionId, pool: Pool) {
+        let Some(function) = self.functions.get_mut(&id) else { return };
+        if self.backlog.set_lane(lane, id, pool) && !function.lanes.contains(&lane) {
+            function.lanes.push(lane);
+        }
+    }
+
+    fn set_key(
+        &mut self,
+        id: FunctionId,
+        key: u64,
+        concurrency_max: Option<u32>,
+        rate: Option<Rate>,
+    ) {
+        let limits = self.keys.entry((id, key)).or_default();
+        limits.set(concurrency_max, rate, self.clock);
+        if limits.is_idle() {
+            self.keys.remove(&(id, key));
+        }
+        self.settle_key(id, key);
+        self.settle_function(id);
+    }
+
+    fn queued(&mut self, change: Change) {
+        let Change::Queued {
+            work,
+            lane,
+            class,
+            priority,
+            eligible_at,
+            order_key,
+            limit_key,
+            deadline,
+        } = change
+        else {
+            return;
+        };
+        if self.leases.contains_key(&work) {
+            return;
+        }
+        let Some(id) = self.backlog.lane(lane).map(|lane| lane.function) else { return };
+        let mut entry = Entry::new(work, lane, class, priority);
+        entry.eligible_at = eligible_at.min(LATEST);
+        entry.deadline = deadline.unwrap_or(Timestamp::MAX);
+        let keys = Keys { order: order_key, limit: limit_key };
+        let old = self.backlog.entry(work).copied();
+        if old.is_some_and(|old| old.says(&entry) && self.backlog.keys(&old) == keys) {
+            return;
+        }
+        self.backlog.take(work);
+        self.backlog.put(entry, keys);
+        if let Some(old) = old {
+            self.backlog.set_held(work, old.is_held());
+            if let Some(lane) = self.backlog.lane(old.lane) {
+                self.settle_function(lane.function);
+            }
+        }
+        self.settle_function(id);
+    }
+
+    fn set_held(&mut self, work: Work, held: bool) {
+        if !self.backlog.set_held(work, held) {
+            return;
+        }
+        let Some(entry) = self.backlog.entry(work).copied() else { return };
+        let Some(id) = self.backlog.lane(entry.lane).map(|lane| lane.function) else { return };
+        self.settle_function(id);
+    }
+
+    fn dequeued(&mut self, work: Work) {
+        let Some((entry, _)) = self.backlog.take(work) else { return };
+        let Some(id) = self.backlog.lane(entry.lane).map(|lane| lane.function) else { return };
+        self.settle_function(id);
+        self.forget_function(id);
+    }
+
+    fn leased(&mut self, work: Work, node: NodeId, at: Timestamp) {
+        self.set_clock(at);
+        let Some((entry, keys)) = self.backlog.take(work) else { return };
+        let lane = self.backlog.lane(entry.lane).expect("an entry's lane is there");
+        let (id, pool) = (lane.function, lane.pool);
+        let function = self.functions.get(&id).expect("a lane's function is there");
+        let charged = self.estimate(function, pool);
+        let seat = Seat { work, class: entry.class(), node, pool, at };
+        let account_id = function.account;
+        let lease = Lease { seat, function: id, account: account_id, keys, charged };
+        self.leases.insert(work, lease);
+        self.floor.leased(seat);
+
+        let function = self.functions.get_mut(&id).expect("seen above");
+        let account = self.accounts.get_mut(&account_id).expect("a function's account is there");
+        self.time = self.time.max(account.share.time);
+        account.time = account.time.max(function.share.time);
+        account.share.charge(charged);
+        account.limits.leased(at);
+        function.share.charge(charged);
+        function.limits.leased(at);
+        function.pace.started(at);
+        if let Some(key) = keys.limit {
+            self.keys.entry((id, key)).or_default().leased(at);
+            self.settle_key(id, key);
+        }
+        if let Some(order) = keys.order {
+            self.backlog.line_started(id, order, work);
+        }
+        self.settle_function(id);
+    }
+
+    fn ended(&mut self, work: Work, used: Used, at: Timestamp) {
+        self.set_clock(at);
+        let Some(lease) = self.leases.remove(&work) else { return };
+        self.floor.ended(lease.seat, at);
+        let cost = cost_of(used);
+        let id = lease.function;
+        let function = self.functions.get_mut(&id).expect("a lease keeps its function");
+        function.share.correct(lease.charged, cost);
+        function.limits.ended();
+        if used != Used::default() {
+            // A lease that never ran says nothing about those that do.
+            function.cost.add(cost);
+        }
+        let account = self.accounts.get_mut(&lease.account).expect("a function's account is there");
+        account.share.correct(lease.charged, cost);
+        account.limits.ended();
+        if let Some(key) = lease.keys.limit {
+            let limits = self.keys.get_mut(&(id, key)).expect("a lease keeps its key");
+            limits.ended();
+            if limits.is_idle() {
+                self.keys.remove(&(id, key));
+            }
+            self.settle_key(id, key);
+        }
+        if let Some(order) = lease.keys.order {
+            self.backlog.line_ended(id, order, work);
+        }
+        self.settle_function(id);
+        self.forget_function(id);
+    }
+}
+
+/// Later eligible times are taken for this one: [`Timestamp::MAX`] means "never" inside.
+const LATEST: Timestamp = Timestamp::from_micros(i64::MAX - 1);
+
+#[cfg(test)]
+impl Scheduler {
+    /// Everything that may change, as text; maps are left out, their order means nothing.
+    pub(crate) fn fingerprint(&self) -> alloc::string::String {
+        let (ranking, wakes, nodes) = (&self.ranking, &self.wakes, &self.floor.nodes);
+        alloc::format!(
+            "{:?} {ranking:?} {wakes:?} {nodes:?} {} {} {}",
+            self.clock,
+            self.time,
+            self.waiting(),
+            self.running()
+        )
+    }
+
+    /// Counts everything again and compares.
+    pub(crate) fn check(&self) {
+        self.backlog.check();
+        self.floor.check();
+        let count = |keep: &dyn Fn(&Lease) -> bool| {
+            u32::try_from(self.leases.values().filter(|lease| keep(lease)).count()).unwrap()
+        };
+        for (id, function) in &self.functions {
+            assert_eq!(function.limits.running, count(&|lease| lease.function == *id));
+        }
+        for (id, account) in &self.accounts {
+            assert_eq!(account.limits.running, count(&|lease| lease.account == *id));
+        }
+        for ((id, key), limits) in &self.keys {
+            let of = |lease: &Lease| lease.function == *id && lease.keys.limit == Some(*key);
+            assert_eq!(limits.running, count(&of));
+        }
+        for (id, pool) in &self.floor.pools {
+            for (node, place) in &pool.places {
+                let here = |lease: &Lease| lease.seat.pool == *id && lease.seat.node == *node;
+                assert_eq!(place.busy, count(&here));
+            }
+        }
     }
 }

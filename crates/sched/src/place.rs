@@ -1,0 +1,314 @@
+//! Where: the nodes, the pools and their instances, as far as the scheduler knows them.
+//!
+//! A node reports how many instances it has. How many slots are free follows from that and from the
+//! live leases: a lease that no reported instance can hold stands for an instance on its way, so
+//! nothing is promised twice between an act and the report that shows it.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+use stint_model::id::{FunctionId, NodeId};
+use stint_model::limit::{Class, Resources};
+use stint_model::time::Timestamp;
+
+use crate::change::{Pool, Work};
+
+/// Resources that may be added, subtracted and lacking.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Room {
+    pub(crate) cpu_milli: i64,
+    pub(crate) memory_mb: i64,
+}
+
+impl Room {
+    pub(crate) fn of(size: Resources) -> Self {
+        Self { cpu_milli: i64::from(size.cpu_milli), memory_mb: i64::from(size.memory_mb) }
+    }
+
+    pub(crate) fn times(self, count: u32) -> Self {
+        let count = i64::from(count);
+        Self {
+            cpu_milli: self.cpu_milli.saturating_mul(count),
+            memory_mb: self.memory_mb.saturating_mul(count),
+        }
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            cpu_milli: self.cpu_milli.saturating_add(other.cpu_milli),
+            memory_mb: self.memory_mb.saturating_add(other.memory_mb),
+        }
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self {
+            cpu_milli: self.cpu_milli.saturating_sub(other.cpu_milli),
+            memory_mb: self.memory_mb.saturating_sub(other.memory_mb),
+        }
+    }
+
+    /// Whether `other` fits in it.
+    pub(crate) fn holds(self, other: Self) -> bool {
+        self.cpu_milli >= other.cpu_milli && self.memory_mb >= other.memory_mb
+    }
+
+    /// What is there of it, nothing below zero.
+    pub(crate) fn lack(self) -> Resources {
+        let some = |value: i64| u32::try_from(value.max(0)).unwrap_or(u32::MAX);
+        Resources { cpu_milli: some(self.cpu_milli), memory_mb: some(self.memory_mb) }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// With over-commit.
+    pub(crate) capacity: Room,
+    /// What its instances take together.
+    pub(crate) used: Room,
+    /// Pools that have instances here.
+    pub(crate) pools: BTreeSet<Pool>,
+}
+
+impl Node {
+    pub(crate) fn free(&self) -> Room {
+        self.capacity.minus(self.used)
+    }
+}
+
+/// One pool on one node.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    live: u32,
+    starting: u32,
+    /// Live leases here.
+    pub(crate) busy: u32,
+    /// Those of class batch, by start.
+    pub(crate) batch: BTreeSet<(Timestamp, Work)>,
+    pub(crate) last_end: Timestamp,
+}
+
+impl Place {
+    /// Instances that take room: the reported ones, or as many as the leases need.
+    pub(crate) fn instances(&self, slots: u32) -> u32 {
+        self.live.saturating_add(self.starting).max(self.busy.div_ceil(slots))
+    }
+
+    fn free(&self, slots: u32) -> u32 {
+        self.instances(slots).saturating_mul(slots).saturating_sub(self.busy)
+    }
+
+    /// Live instances that are surely idle after `busy` leases: nobody knows which instance a lease
+    /// is in, so each may be in its own.
+    pub(crate) fn idle(&self, slots: u32, busy: u32) -> u32 {
+        self.live.min(self.instances(slots).saturating_sub(busy))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct PoolState {
+    pub(crate) function: FunctionId,
+    pub(crate) size: Resources,
+    pub(crate) slots: u32,
+    pub(crate) gone: bool,
+    /// Kept when empty: a node that had an instance has the code.
+    pub(crate) places: BTreeMap<NodeId, Place>,
+    /// Nodes with free slots, fullest first.
+    pub(crate) warm: BTreeSet<(u32, NodeId)>,
+    /// Instances on all nodes.
+    pub(crate) instances: u32,
+}
+
+/// All nodes and pools.
+#[derive(Debug)]
+pub(crate) struct Floor {
+    cpu_overcommit_percent: u32,
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) pools: HashMap<Pool, PoolState>,
+}
+
+impl Floor {
+    pub(crate) fn new(cpu_overcommit_percent: u32) -> Self {
+        Self { cpu_overcommit_percent, nodes: BTreeMap::new(), pools: HashMap::new() }
+    }
+
+    pub(crate) fn set_node(&mut self, id: NodeId, capacity: Resources) {
+        let mut room = Room::of(capacity);
+        room.cpu_milli = room.cpu_milli * i64::from(self.cpu_overcommit_percent) / 100;
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.capacity = room;
+            return;
+        }
+        let node = Node { capacity: room, used: Room::default(), pools: BTreeSet::new() };
+        self.nodes.insert(id, node);
+        // Leases that outlived the node's absence take room again.
+        let mut pools: Vec<Pool> = self.pools.keys().copied().collect();
+        pools.sort_unstable();
+        for pool in pools {
+            self.enter(pool, id);
+        }
+    }
+
+    pub(crate) fn node_gone(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get(&id) else { return };
+        for pool in node.pools.clone() {
+            self.change(pool, id, |place| (place.live, place.starting) = (0, 0));
+        }
+        let mut pools: Vec<Pool> = self.pools.keys().copied().collect();
+        pools.sort_unstable();
+        for pool in pools {
+            self.leave(pool, id);
+            let state = self.pools.get_mut(&pool).expect("listed above");
+            if state.places.get(&id).is_some_and(|place| place.busy == 0) {
+                state.places.remove(&id);
+            }
+            self.forget_if_empty(pool);
+        }
+        self.nodes.remove(&id);
+    }
+
+    pub(crate) fn set_pool(&mut self, id: Pool, function: FunctionId, size: Resources, slots: u32) {
+        let slots = slots.max(1);
+        let state = self.pools.entry(id).or_insert_with(|| PoolState {
+            function,
+            size,
+            slots,
+            gone: false,
+            places: BTreeMap::new(),
+            warm: BTreeSet::new(),
+            instances: 0,
+        });
+        let nodes: Vec<NodeId> = state.places.keys().copied().collect();
+        for node in &nodes {
+            self.leave(id, *node);
+        }
+        let state = self.pools.get_mut(&id).expect("put in above");
+        (state.function, state.size, state.slots, state.gone) = (function, size, slots, false);
+        for node in nodes {
+            self.enter(id, node);
+        }
+    }
+
+    pub(crate) fn pool_gone(&mut self, id: Pool) {
+        let Some(state) = self.pools.get_mut(&id) else { return };
+        state.gone = true;
+        state.warm.clear();
+        self.forget_if_empty(id);
+    }
+
+    pub(crate) fn report(&mut self, node: NodeId, pool: Pool, live: u32, starting: u32) {
+        if self.nodes.contains_key(&node) {
+            self.change(pool, node, |place| (place.live, place.starting) = (live, starting));
+            self.forget_if_empty(pool);
+        }
+    }
+
+    pub(crate) fn evicted(&mut self, node: NodeId, pool: Pool, count: u32) {
+        self.change(pool, node, |place| place.live = place.live.saturating_sub(count));
+        self.forget_if_empty(pool);
+    }
+
+    pub(crate) fn leased(&mut self, seat: Seat) {
+        self.change(seat.pool, seat.node, |place| {
+            place.busy += 1;
+            if seat.class == Class::Batch {
+                place.batch.insert((seat.at, seat.work));
+            }
+        });
+    }
+
+    pub(crate) fn ended(&mut self, seat: Seat, at: Timestamp) {
+        self.change(seat.pool, seat.node, |place| {
+            place.busy = place.busy.saturating_sub(1);
+            place.batch.remove(&(seat.at, seat.work));
+            place.last_end = place.last_end.max(at);
+        });
+        self.forget_if_empty(seat.pool);
+    }
+
+    pub(crate) fn pool(&self, id: Pool) -> Option<&PoolState> {
+        self.pools.get(&id).filter(|state| !state.gone)
+    }
+
+    /// Whether some node could hold one instance if it were empty.
+    pub(crate) fn could_hold(&self, size: Resources) -> bool {
+        self.nodes.values().any(|node| node.capacity.holds(Room::of(size)))
+    }
+
+    /// Changes a place, and with it everything that follows from it.
+    fn change(&mut self, pool: Pool, node: NodeId, change: impl FnOnce(&mut Place)) {
+        if !self.pools.contains_key(&pool) {
+            return;
+        }
+        self.leave(pool, node);
+        let state = self.pools.get_mut(&pool).expect("seen above");
+        change(state.places.entry(node).or_default());
+        self.enter(pool, node);
+    }
+
+    /// Takes what follows from a place out of the sums.
+    fn leave(&mut self, pool: Pool, id: NodeId) {
+        let Some(state) = self.pools.get_mut(&pool) else { return };
+        let Some(place) = state.places.get(&id) else { return };
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let instances = place.instances(state.slots);
+        state.warm.remove(&(place.free(state.slots), id));
+        if node.pools.remove(&pool) {
+            state.instances -= instances;
+            node.used = node.used.minus(Room::of(state.size).times(instances));
+        }
+    }
+
+    /// Puts it in.
+    fn enter(&mut self, pool: Pool, id: NodeId) {
+        let Some(state) = self.pools.get_mut(&pool) else { return };
+        let Some(place) = state.places.get(&id) else { return };
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let (instances, free) = (place.instances(state.slots), place.free(state.slots));
+        if instances > 0 {
+            node.pools.insert(pool);
+            state.instances += instances;
+            node.used = node.used.plus(Room::of(state.size).times(instances));
+        }
+        if free > 0 && !state.gone {
+            state.warm.insert((free, id));
+        }
+    }
+
+    fn forget_if_empty(&mut self, pool: Pool) {
+        let Some(state) = self.pools.get(&pool) else { return };
+        let empty = |place: &Place| place.instances(state.slots) == 0;
+        if state.gone && state.places.values().all(empty) {
+            self.pools.remove(&pool);
+        }
+    }
+
+    /// Adds everything up again.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        for (id, node) in &self.nodes {
+            let mut used = Room::default();
+            for (pool, state) in &self.pools {
+                let instances = state.places.get(id).map_or(0, |p| p.instances(state.slots));
+                used = used.plus(Room::of(state.size).times(instances));
+                assert_eq!(node.pools.contains(pool), instances > 0);
+            }
+            assert_eq!(node.used, used);
+        }
+        for state in self.pools.values() {
+            let known = state.places.iter().filter(|(id, _)| self.nodes.contains_key(*id));
+            let sum: u32 = known.map(|(_, place)| place.instances(state.slots)).sum();
+            assert_eq!(state.instances, sum);
+        }
+    }
+}
+
+/// Where a lease sits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seat {
+    pub(crate) work: Work,
+    pub(crate) class: Class,
+    pub(crate) node: NodeId,
+    pub(crate) pool: Pool,
+    pub(crate) at: Timestamp,
+}

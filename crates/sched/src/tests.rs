@@ -1,0 +1,7 @@
+//! Tests of the scheduler as a whole: transcripts tell stories, properties try everything.
+
+mod properties;
+mod script;
+mod transcripts;
+mod waiting;
+mod world;

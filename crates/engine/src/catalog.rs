@@ -99,6 +99,48 @@ pub enum CatalogChange {
     },
 }
 
+impl CatalogChange {
+    /// The function whose lanes, limits or switches it may change.
+    pub fn function(&self) -> Option<FunctionId> {
+        match self {
+            Self::FunctionSet(function) => Some(function.id),
+            Self::FunctionGone { id, .. } => Some(*id),
+            Self::VersionSet { function, .. }
+            | Self::VersionGone { function, .. }
+            | Self::AliasSet { function, .. }
+            | Self::AliasGone { function, .. } => Some(*function),
+            Self::AsyncConfigSet { .. }
+            | Self::AsyncConfigGone { .. }
+            | Self::AccountSet(_)
+            | Self::AccountGone(_)
+            | Self::KeySet(_)
+            | Self::KeyGone(_)
+            | Self::LayerSet(_)
+            | Self::LayerGone { .. } => None,
+        }
+    }
+
+    /// The account whose limits it may change.
+    pub fn account(&self) -> Option<AccountId> {
+        match self {
+            Self::AccountSet(account) => Some(account.id),
+            Self::AccountGone(account) => Some(*account),
+            Self::FunctionSet(_)
+            | Self::FunctionGone { .. }
+            | Self::VersionSet { .. }
+            | Self::VersionGone { .. }
+            | Self::AliasSet { .. }
+            | Self::AliasGone { .. }
+            | Self::AsyncConfigSet { .. }
+            | Self::AsyncConfigGone { .. }
+            | Self::KeySet(_)
+            | Self::KeyGone(_)
+            | Self::LayerSet(_)
+            | Self::LayerGone { .. } => None,
+        }
+    }
+}
+
 /// The control records in memory. Reads take a lock for a map look-up; none is held over anything
 /// slow.
 #[derive(Debug, Default)]

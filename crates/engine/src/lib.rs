@@ -1,9 +1,30 @@
 //! The engine: submit, dispatch, settle, and the control plane. Modules in the order of a task's
 //! life; what the life stands on comes after it.
 
-pub mod edit;
-pub mod error;
+pub mod destination;
+pub mod invoke;
+pub mod link;
+mod retention;
+mod run;
+pub mod shard;
+pub mod submit;
+pub mod tasks;
 
+pub mod edit;
+pub mod engine;
+pub mod error;
+pub mod schema;
+pub mod start;
+
+pub mod access;
 pub mod catalog;
 
 pub use catalog::{Catalog, CatalogChange, FunctionEntry, Target};
+pub use engine::{Engine, EngineConfig, Ports};
+pub use error::EngineError;
+pub use invoke::{Answer, AnswerBody, AnswerStream, Ended, Invoke, Piece};
+pub use link::{Link, NodeView};
+pub use shard::{BacklogReport, ShardReport, Why};
+pub use start::{Running, start};
+pub use submit::{Accepted, BatchMode, FunctionRef, Submit, TaskOptions, TaskRef};
+pub use tasks::{Bulk, Overview, TaskFilter};

@@ -125,6 +125,11 @@ impl Mint {
         Self { shard, last }
     }
 
+    /// The last number minted; what a mint resumes from.
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
     fn next(&mut self, now: Timestamp) -> Minted {
         let count_mask = (1_u64 << COUNT_BITS) - 1;
         let shift = SHARD_BITS + COUNT_BITS;

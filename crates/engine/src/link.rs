@@ -1,0 +1,147 @@
+//! The engine's side of the nodes: which are there, which pools and instances they have, where an
+//! answer goes. It routes; the shards decide.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use stint_model::id::{FunctionId, InstanceId, NodeId, RevisionId};
+use stint_model::limit::Resources;
+use stint_model::link::{InstanceReport, InstanceState, PoolSpec, ToNode};
+use stint_model::shard::Shard;
+use tokio::sync::mpsc;
+
+use crate::invoke::CallSlot;
+
+/// Destroyed instances stay listed until so many newer ones are.
+const DESTROYED_KEPT_MAX: usize = 1_000;
+
+/// A node as the engine knows it.
+#[derive(Clone, Debug)]
+pub struct NodeView {
+    /// Which.
+    pub node: NodeId,
+    /// What it offers.
+    pub capacity: Resources,
+    /// Runtimes it can run and what stands behind each.
+    pub runtimes: BTreeMap<String, String>,
+}
+
+/// See the module comment.
+#[derive(Debug, Default)]
+pub struct Link {
+    state: Mutex<State>,
+    calls: Mutex<HashMap<u64, Arc<CallSlot>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    nodes: BTreeMap<NodeId, (NodeView, mpsc::Sender<ToNode>)>,
+    pools: Vec<Arc<PoolSpec>>,
+    pool_homes: Vec<Shard>,
+    by_kind: HashMap<(RevisionId, Resources), u32>,
+    instances: BTreeMap<InstanceId, InstanceReport>,
+    destroyed: std::collections::VecDeque<InstanceId>,
+}
+
+impl Link {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn calls(&self) -> MutexGuard<'_, HashMap<u64, Arc<CallSlot>>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A node is there (again).
+    pub(crate) fn join(&self, view: NodeView, outbox: mpsc::Sender<ToNode>) {
+        self.state().nodes.insert(view.node, (view, outbox));
+    }
+
+    /// A node is away; its instances with it.
+    pub(crate) fn leave(&self, node: NodeId) {
+        let mut state = self.state();
+        state.nodes.remove(&node);
+        state.instances.retain(|_, report| report.node != node);
+    }
+
+    /// The nodes that are there.
+    pub fn nodes(&self) -> Vec<NodeView> {
+        self.state().nodes.values().map(|(view, _)| view.clone()).collect()
+    }
+
+    /// Says something to a node. False when it is away or does not keep up: the caller treats the
+    /// lease as lost.
+    pub(crate) fn send(&self, node: NodeId, message: ToNode) -> bool {
+        let outbox = self.state().nodes.get(&node).map(|(_, outbox)| outbox.clone());
+        outbox.is_some_and(|outbox| outbox.try_send(message).is_ok())
+    }
+
+    /// Says something to every node.
+    pub(crate) fn broadcast(&self, message: &ToNode) {
+        let nodes: Vec<NodeId> = self.state().nodes.keys().copied().collect();
+        for node in nodes {
+            if !self.send(node, message.clone()) {
+                tracing::warn!(?node, "a node does not keep up");
+            }
+        }
+    }
+
+    /// The number of the pool of a revision in a size; `spec` makes it when it is new.
+    pub(crate) fn pool(
+        &self,
+        home: Shard,
+        kind: (RevisionId, Resources),
+        spec: impl FnOnce(u32) -> PoolSpec,
+    ) -> Arc<PoolSpec> {
+        let mut state = self.state();
+        if let Some(pool) = state.by_kind.get(&kind) {
+            return Arc::clone(&state.pools[usize::try_from(*pool).expect("an index")]);
+        }
+        let number = u32::try_from(state.pools.len()).expect("fewer than 2^32 pools");
+        let spec = Arc::new(spec(number));
+        state.pools.push(Arc::clone(&spec));
+        state.pool_homes.push(home);
+        state.by_kind.insert(kind, number);
+        spec
+    }
+
+    /// Which shard a pool belongs to.
+    pub(crate) fn pool_home(&self, pool: u32) -> Option<Shard> {
+        self.state().pool_homes.get(usize::try_from(pool).ok()?).copied()
+    }
+
+    /// An instance reported itself.
+    pub(crate) fn instance(&self, report: InstanceReport) {
+        let mut state = self.state();
+        if report.state == InstanceState::Destroyed {
+            state.destroyed.push_back(report.instance);
+            if state.destroyed.len() > DESTROYED_KEPT_MAX
+                && let Some(oldest) = state.destroyed.pop_front()
+            {
+                state.instances.remove(&oldest);
+            }
+        }
+        state.instances.insert(report.instance, report);
+    }
+
+    /// Instances of these functions (all, if `None`), by id.
+    pub fn instances(&self, function: Option<FunctionId>) -> Vec<InstanceReport> {
+        let state = self.state();
+        let wanted = |report: &&InstanceReport| function.is_none_or(|f| report.function == f);
+        state.instances.values().filter(wanted).cloned().collect()
+    }
+
+    pub(crate) fn open_call(&self, work: u64, shard: Shard) -> Arc<CallSlot> {
+        let slot = Arc::new(CallSlot::new(work, shard));
+        self.calls().insert(work, Arc::clone(&slot));
+        slot
+    }
+
+    pub(crate) fn call(&self, work: u64) -> Option<Arc<CallSlot>> {
+        self.calls().get(&work).cloned()
+    }
+
+    pub(crate) fn close_call(&self, work: u64) -> Option<Arc<CallSlot>> {
+        self.calls().remove(&work)
+    }
+}

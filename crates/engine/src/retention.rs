@@ -1,0 +1,87 @@
+//! Retention: ended tasks past their time go, in bounded steps, and what they alone named; blobs that
+//! nothing names are swept after a grace. An idempotent pass over the book, on a period.
+
+use stint_model::id::TaskUid;
+use stint_model::shard::Shard;
+use stint_model::time::Span;
+use stint_supervise::Stop;
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::shard::Input;
+
+/// How often the pass runs.
+const PERIOD: Span = Span::from_secs(600);
+/// Tasks of one step.
+const STEP: usize = 1_000;
+/// Between two steps, so that the path keeps its disk.
+const STEP_PAUSE: Span = Span::from_millis(20);
+/// A blob younger than this may still be on its way into a commit.
+const ORPHAN_GRACE: Span = Span::from_secs(86_400);
+
+pub(crate) async fn run(engine: Engine, stop: Stop) {
+    loop {
+        if let Err(error) = pass(&engine, &stop).await {
+            tracing::warn!(
+                error = stint_supervise::chain(&error),
+                "retention did not finish; it goes on later"
+            );
+        }
+        if stop.until(engine.clock().sleep(PERIOD)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn pass(engine: &Engine, stop: &Stop) -> Result<(), EngineError> {
+    for number in 0..engine.shards() {
+        forget_tasks(engine, Shard::new(number), stop).await?;
+    }
+    for area in ["payload/", "result/"] {
+        sweep_blobs(engine, area, stop).await?;
+    }
+    Ok(())
+}
+
+async fn forget_tasks(engine: &Engine, shard: Shard, stop: &Stop) -> Result<(), EngineError> {
+    while !stop.is_stopped() {
+        let before = engine.clock().now() - engine.config().history_retention;
+        let tasks = engine.store().task_old(shard, before, STEP).await?;
+        let count = tasks.len();
+        if count == 0 {
+            break;
+        }
+        let forgotten = engine.ask_shard(shard, |reply| Input::Forget { tasks, reply }).await?;
+        metrics::counter!("stint_tasks_forgotten_total").increment(forgotten as u64);
+        if count < STEP || forgotten == 0 {
+            break;
+        }
+        engine.clock().sleep(STEP_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Payloads are `payload/{account}/{task}`, results `result/{task}/{attempt}`.
+fn task_of(name: &str) -> Option<TaskUid> {
+    name.split('/').find_map(|part| part.parse().ok())
+}
+
+async fn sweep_blobs(engine: &Engine, area: &str, stop: &Stop) -> Result<(), EngineError> {
+    let mut after: Option<String> = None;
+    while !stop.is_stopped() {
+        let entries = engine.blobs().list(area, after.as_deref(), STEP).await?;
+        let Some(last) = entries.last() else { break };
+        after = Some(last.name.clone());
+        let old = engine.clock().wall_now() - ORPHAN_GRACE;
+        for entry in entries.iter().filter(|entry| entry.modified_at < old) {
+            let Some(task) = task_of(&entry.name) else { continue };
+            let known = engine.store().task_get(&[task]).await?;
+            if known.iter().all(Option::is_none) {
+                engine.blobs().delete(&entry.name).await?;
+                metrics::counter!("stint_blobs_swept_total").increment(1);
+            }
+        }
+        engine.clock().sleep(STEP_PAUSE).await;
+    }
+    Ok(())
+}

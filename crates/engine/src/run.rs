@@ -1,0 +1,289 @@
+//! The shard loop: waits, takes everything that is there, reads, decides, commits once, acts. One
+//! commit is in flight while the next batch gathers. When a commit fails, memory is dropped, a new
+//! epoch is opened and everything is read again: recovery is the same code as a quiet start.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use stint_model::id::Mint;
+use stint_model::link::{Outcome, ToNode};
+use stint_model::payload::Payload;
+use stint_model::shard::Shard as ShardNumber;
+use stint_model::task::Measured;
+use stint_model::time::{Span, Timestamp};
+use stint_store::{CommitError, Committed, Store, StoreError, TaskQuery};
+use stint_supervise::{Clock, Guests, Stop};
+use tokio::sync::{mpsc, watch};
+
+use crate::destination;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::invoke::Ended;
+use crate::shard::{Act, Input, NodeEvent, Parts, Reads, Shard, Wants};
+
+/// Recovery and sweeps read this many tasks at a time.
+const PAGE: usize = 2_000;
+/// After a failed commit the shard is opened again after this long.
+const REOPEN_PAUSE: Span = Span::from_millis(200);
+
+/// Why a shard's life ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShardError {
+    /// Another owner opened the shard: this server must not write it any more.
+    #[error("keep the shard: it has a newer owner")]
+    Deposed,
+}
+
+/// What runs one shard.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    pub(crate) number: ShardNumber,
+    pub(crate) parts: Parts,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+    pub(crate) inbox: mpsc::Receiver<Input>,
+    pub(crate) engine: Engine,
+    pub(crate) guests: Guests,
+    /// How many shards are open and recovered.
+    pub(crate) ready: watch::Sender<u16>,
+}
+
+type Commit = Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send>>;
+
+enum Failure {
+    Store(StoreError),
+    Commit(CommitError),
+}
+
+impl Runner {
+    pub(crate) async fn run(mut self, stop: Stop) -> Result<(), ShardError> {
+        while !stop.is_stopped() {
+            let mut shard = match self.open().await {
+                Ok(shard) => shard,
+                Err(error) => {
+                    tracing::error!(shard = self.number.number(), %error, "cannot open the shard");
+                    self.clock.sleep(REOPEN_PAUSE).await;
+                    continue;
+                }
+            };
+            self.ready.send_modify(|ready| *ready += 1);
+            let ended = self.live(&mut shard, &stop).await;
+            self.ready.send_modify(|ready| *ready -= 1);
+            let Err(failure) = ended else { return Ok(()) };
+            let deposed = matches!(failure, Failure::Commit(CommitError::Deposed));
+            let text = match failure {
+                Failure::Store(error) => stint_supervise::chain(&error),
+                Failure::Commit(error) => stint_supervise::chain(&error),
+            };
+            tracing::error!(
+                shard = self.number.number(),
+                error = text,
+                "a turn failed: memory is dropped and read again from the book"
+            );
+            metrics::counter!("stint_shard_reopened_total").increment(1);
+            shard.fail(Vec::new(), || {
+                EngineError::Bug(format!("the book could not be written: {text}"))
+            });
+            if deposed {
+                return Err(ShardError::Deposed);
+            }
+            self.clock.sleep(REOPEN_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<Shard, StoreError> {
+        let opened = self.store.shard_open(self.number, self.clock.now()).await?;
+        {
+            let index = usize::from(self.number.number());
+            let mut mint =
+                self.parts.mint[index].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *mint = Mint::resume(self.number, mint.last().max(opened.minted_max));
+        }
+        let now = self.clock.now();
+        let mut shard = Shard::open(self.number, &opened, self.parts.clone(), now);
+        let fence = ToNode::Fence { shard: self.number, epoch: opened.epoch };
+        self.engine.link().broadcast(&fence);
+        let mut after = None;
+        loop {
+            let tasks = self.store.task_open(self.number, after, PAGE).await?;
+            let Some(last) = tasks.last() else { break };
+            after = Some(last.uid());
+            shard.recover(tasks, self.clock.now());
+        }
+        Ok(shard)
+    }
+
+    async fn live(&mut self, shard: &mut Shard, stop: &Stop) -> Result<(), Failure> {
+        let turn_max = self.parts.config.turn_inputs_max;
+        let mut inputs: Vec<Input> = Vec::new();
+        let mut commit: Option<Commit> = None;
+        let mut closing = false;
+        loop {
+            self.act(shard, &mut inputs);
+            if commit.is_none() {
+                commit = shard.take_batch().map(|batch| {
+                    let store = Arc::clone(&self.store);
+                    Box::pin(async move { store.commit(batch).await }) as Commit
+                });
+                self.act(shard, &mut inputs);
+            }
+            if closing && commit.is_none() && inputs.is_empty() && self.inbox.is_empty() {
+                return Ok(());
+            }
+            let wake_at =
+                if inputs.is_empty() { shard.wake_at(self.clock.now()) } else { Timestamp::ZERO };
+            tokio::select! {
+                biased;
+                // The commit goes on in the store whatever happens here.
+                result = async { commit.as_mut().expect("guarded").await }, if commit.is_some() => {
+                    commit = None;
+                    result.map_err(Failure::Commit)?;
+                    shard.committed(self.clock.now());
+                    if inputs.is_empty() && self.inbox.is_empty() {
+                        continue;
+                    }
+                }
+                // Receiving many takes nothing when it is dropped.
+                _ = self.inbox.recv_many(&mut inputs, turn_max), if inputs.len() < turn_max && wake_at > Timestamp::ZERO => {}
+                // A sleep loses nothing.
+                () = self.clock.sleep_until(wake_at), if wake_at < Timestamp::MAX => {}
+                // The wish to stop stays.
+                () = stop.stopped(), if !closing => closing = true,
+            }
+            while inputs.len() < turn_max
+                && let Ok(input) = self.inbox.try_recv()
+            {
+                inputs.push(input);
+            }
+            let wants = shard.wants(&inputs);
+            let reads = self.read(wants).await.map_err(Failure::Store)?;
+            shard.decide(self.clock.now(), std::mem::take(&mut inputs), reads);
+        }
+    }
+
+    async fn read(&self, wants: Wants) -> Result<Reads, StoreError> {
+        let mut reads = Reads::default();
+        if !wants.chosen.is_empty() {
+            let found = self.store.task_find(&wants.chosen).await?;
+            let found = wants.chosen.into_iter().zip(found);
+            reads.chosen = found.filter_map(|(key, uid)| Some((key, uid?))).collect();
+        }
+        if !wants.tasks.is_empty() {
+            let found = self.store.task_get(&wants.tasks).await?;
+            reads.tasks = found.into_iter().flatten().map(|task| (task.uid(), task)).collect();
+        }
+        for key in wants.records {
+            if let Some(record) = self.store.record_get(&key).await? {
+                reads.records.insert(key, record.version);
+            }
+        }
+        for (function, cursor) in wants.sweeps {
+            let query = TaskQuery {
+                functions: vec![function],
+                states: vec![
+                    stint_model::task::TaskState::Enqueued,
+                    stint_model::task::TaskState::Retrying,
+                ],
+                ascending: true,
+                limit: PAGE,
+                cursor,
+                ..TaskQuery::default()
+            };
+            let page = self.store.task_list(&query).await?;
+            reads.sweeps.push((function, page.items, page.next));
+        }
+        Ok(reads)
+    }
+
+    /// Does what the shard decided. What a node does not take comes back as refused.
+    fn act(&self, shard: &mut Shard, inputs: &mut Vec<Input>) {
+        for act in shard.take_acts() {
+            match act {
+                Act::Send(node, message) => {
+                    let lease = match &message {
+                        ToNode::Start(start) => Some(start.lease),
+                        ToNode::Stop { .. }
+                        | ToNode::Evict { .. }
+                        | ToNode::Retire { .. }
+                        | ToNode::Fence { .. }
+                        | ToNode::Drain { .. } => None,
+                    };
+                    if self.engine.link().send(node, message) {
+                        continue;
+                    }
+                    let Some(lease) = lease else { continue };
+                    let reason = "the node is away or does not keep up".to_owned();
+                    let outcome = Outcome::Refused { reason };
+                    if let Some(slot) = self.engine.link().close_call(lease.work) {
+                        slot.end(Ended {
+                            outcome: outcome.clone(),
+                            body: bytes::Bytes::new(),
+                            measured: Measured::default(),
+                            log_tail: bytes::Bytes::new(),
+                        });
+                    }
+                    inputs.push(Input::Node(NodeEvent::Finished {
+                        lease,
+                        outcome,
+                        result: Payload::empty(),
+                        measured: Measured::default(),
+                    }));
+                }
+                Act::Broadcast(message) => self.engine.link().broadcast(&message),
+                Act::Deliver(task) => {
+                    self.outside(destination::deliver(self.engine.clone(), *task))
+                }
+                Act::DeleteBlobs(names) => {
+                    let engine = self.engine.clone();
+                    self.outside(async move {
+                        for name in names {
+                            if let Err(error) = engine.blobs().delete(&name).await {
+                                tracing::warn!(%error, name, "a blob stays; the sweep will find it");
+                            }
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    /// Runs something outside the loop. At the bound it is left to the next recovery or sweep.
+    fn outside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        match self.guests.try_admit() {
+            Some(guest) => guest.spawn(move |_stop| work),
+            None => tracing::warn!("too much is being done outside the loop; left for later"),
+        }
+    }
+}
+
+/// Brings the letters that wait for a shard to its inbox.
+pub(crate) async fn carry_letters(engine: Engine, shard: ShardNumber, stop: Stop) {
+    const LETTERS_MAX: usize = 512;
+    loop {
+        let letters = match engine.store().letter_list(shard, LETTERS_MAX).await {
+            Ok(letters) => letters,
+            Err(error) => {
+                tracing::warn!(%error, "cannot read letters");
+                engine.clock().sleep(REOPEN_PAUSE).await;
+                continue;
+            }
+        };
+        if letters.is_empty() {
+            let waited = stop.until(engine.store().change_wait(shard)).await;
+            if !matches!(waited, Some(Some(()))) {
+                return;
+            }
+            continue;
+        }
+        let applied = engine.ask_shard(shard, |reply| Input::Letters { letters, reply }).await;
+        if let Err(error) = applied {
+            if stop.is_stopped() {
+                return;
+            }
+            tracing::warn!(%error, "letters were not applied; they are brought again");
+            engine.clock().sleep(REOPEN_PAUSE).await;
+        }
+    }
+}

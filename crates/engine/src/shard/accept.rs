@@ -1,0 +1,196 @@
+//! Submit → commit → enqueue: what the home shard does with the door's orders.
+
+use std::sync::Arc;
+
+use stint_model::code::{Code, Refusal};
+use stint_model::id::TaskUid;
+use stint_model::limit::Class;
+use stint_model::task::{Order, Task};
+use stint_model::time::Timestamp;
+use stint_sched::Change;
+
+use super::lanes::key_number;
+use super::{Effect, Entry, LetterBody, Reads, Reply, Shard, Wants, tell};
+use crate::submit::{Accepted, BatchMode, Orders};
+
+impl Shard {
+    pub(super) fn wants_of_submit(&self, orders: &Orders, wants: &mut Wants) {
+        for order in orders.items.iter().flatten() {
+            if let Some(id) = &order.chosen_id {
+                let id = (order.function, id.clone());
+                if !self.new_ids.contains_key(&id) {
+                    wants.chosen.push(id);
+                }
+            }
+            for dependency in &order.after {
+                if dependency.task.shard() == self.fence.shard {
+                    self.want(dependency.task, wants);
+                }
+            }
+        }
+    }
+
+    /// Takes the orders into the batch. The callers are told after the commit.
+    pub(super) fn accept(
+        &mut self,
+        orders: Orders,
+        reply: Reply<Vec<Result<Accepted, Refusal>>>,
+        reads: &mut Reads,
+        now: Timestamp,
+    ) {
+        let mut fresh: Vec<(stint_model::id::FunctionId, String)> = Vec::new();
+        let mut checked: Vec<Result<Order, Refusal>> = Vec::with_capacity(orders.items.len());
+        for item in orders.items {
+            let result = item.and_then(|order| self.check(order, &mut fresh, reads));
+            checked.push(result);
+        }
+        if orders.mode == BatchMode::AllOrNothing && checked.iter().any(Result::is_err) {
+            let refusals = checked.into_iter().map(|result| match result {
+                Ok(order) => Err(Refusal::invalid(format!(
+                    "task {} was not submitted: another one of the batch was refused",
+                    order.uid
+                ))),
+                Err(refusal) => Err(refusal),
+            });
+            // The first true refusal is what the door reports, so it goes first.
+            let mut refusals: Vec<Result<Accepted, Refusal>> = refusals.collect();
+            refusals.sort_by_key(|result| {
+                matches!(result, Err(refusal) if refusal.message.ends_with("of the batch was refused"))
+            });
+            return tell(reply, Ok(refusals));
+        }
+        let results = checked.into_iter().map(|r| r.map(|order| self.admit(order, reads, now)));
+        let results: Vec<Result<Accepted, Refusal>> = results.collect();
+        self.after_commit(Effect::Accepted(results, reply));
+    }
+
+    fn check(
+        &self,
+        order: Order,
+        fresh: &mut Vec<(stint_model::id::FunctionId, String)>,
+        reads: &Reads,
+    ) -> Result<Order, Refusal> {
+        let entry = self.catalog.function_by_id(order.function);
+        if entry.is_none() {
+            let message = format!("function '{}' does not exist", order.function_name);
+            return Err(Refusal::new(Code::FunctionNotFound, message));
+        }
+        if let Some(limit) =
+            self.catalog.account(order.account).and_then(|a| a.limits.tasks_queued_max)
+        {
+            let open = self.open.get(&order.account).copied().unwrap_or(0);
+            if open >= limit {
+                let message = format!(
+                    "the account has {open} tasks that have not ended; its limit is {limit}"
+                );
+                return Err(Refusal::new(Code::QuotaExceeded, message));
+            }
+        }
+        if let Some(id) = &order.chosen_id {
+            let key = (order.function, id.clone());
+            let taken = self.new_ids.contains_key(&key)
+                || reads.chosen.contains_key(&key)
+                || fresh.contains(&key);
+            if taken {
+                let message = format!("async task '{id}' already exists");
+                return Err(Refusal::new(Code::AsyncTaskAlreadyExists, message));
+            }
+            fresh.push(key);
+        }
+        Ok(order)
+    }
+
+    fn admit(&mut self, order: Order, reads: &mut Reads, now: Timestamp) -> Accepted {
+        let order = Arc::new(order);
+        let accepted = Accepted {
+            uid: order.uid,
+            task_id: order.chosen_id.clone().unwrap_or_else(|| order.uid.to_string()),
+            request_id: Arc::clone(&order.request_id),
+            task_mode: order.task_mode,
+        };
+        if let Some(id) = &order.chosen_id {
+            let key = (order.function, id.clone());
+            self.new_ids.insert(key, (self.gathering_number, order.uid));
+        }
+        metrics::counter!("stint_tasks_submitted_total").increment(1);
+        let task = Task::submit(order);
+        self.admit_task(task, reads, now);
+        accepted
+    }
+
+    /// A fresh task, from a client or a letter: into the batch, and to the scheduler afterwards.
+    pub(super) fn admit_task(&mut self, mut task: Task, reads: &mut Reads, now: Timestamp) {
+        *self.open.entry(task.order().account).or_default() += 1;
+        let after: Vec<_> = task.waits_for().to_vec();
+        for dependency in after {
+            self.watch(dependency.task, task.uid(), reads);
+            if let Some(other) = self.look(dependency.task, reads)
+                && other.state().is_terminal()
+            {
+                task.dependency_ended(dependency.task, other.state(), now);
+            }
+        }
+        self.put(&task, true);
+        if task.state().is_terminal() {
+            return self.ended(task);
+        }
+        self.after_commit(Effect::Enqueue(entry(&task)));
+        self.keep(task);
+    }
+
+    /// Tells `task` that `by` waits for it: at once when it is of this shard, else by letter.
+    fn watch(&mut self, task: TaskUid, by: TaskUid, reads: &mut Reads) {
+        if task.shard() != self.fence.shard {
+            return self.post(task.shard(), &LetterBody::Watch { task, by });
+        }
+        self.watched(task, by, reads);
+    }
+
+    /// Gives a waiting task to the scheduler.
+    pub(super) fn enqueue(&mut self, entry: &Entry) {
+        let Some(lane) = self.lane(entry) else {
+            self.sweeps.push((entry.function, None));
+            return;
+        };
+        self.observe_key(entry);
+        self.sched.observe(Change::Queued {
+            work: Self::work(entry.uid),
+            lane,
+            class: Class::Batch,
+            priority: entry.priority,
+            eligible_at: entry.eligible_at,
+            order_key: entry.order_key,
+            limit_key: entry.limit_key,
+            deadline: Some(entry.deadline),
+        });
+        if entry.held {
+            self.sched.observe(Change::Held(Self::work(entry.uid)));
+        }
+    }
+
+    /// A task waits again: in the batch, and with the scheduler at once.
+    pub(super) fn requeue(&mut self, task: Task) {
+        self.put(&task, false);
+        let entry = entry(&task);
+        self.keep(task);
+        self.enqueue(&entry);
+    }
+}
+
+/// What the scheduler must know of a waiting task.
+pub(super) fn entry(task: &Task) -> Entry {
+    let order = task.order();
+    let key = |text: &Option<String>| text.as_ref().map(|text| key_number(order.function, text));
+    Entry {
+        uid: order.uid,
+        function: order.function,
+        qualifier: Arc::clone(&order.qualifier),
+        size: order.size,
+        priority: order.priority,
+        eligible_at: task.eligible_at(),
+        order_key: key(&order.order_key),
+        limit_key: key(&order.limit_key),
+        deadline: order.expires_at,
+        held: !task.waits_for().is_empty(),
+    }
+}

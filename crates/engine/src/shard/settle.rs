@@ -1,0 +1,267 @@
+//! Settle: what nodes report is applied to the leases they hold. A report that carries another fence
+//! than the live lease is stale and changes nothing.
+
+use stint_model::id::{NodeId, TaskUid};
+use stint_model::link::{Lease, Outcome, StopReason, ToNode};
+use stint_model::payload::Payload;
+use stint_model::task::{
+    AttemptOutcome, Delivery, Measured, Next, Progress, Task, TaskError, TaskState,
+};
+use stint_model::time::Timestamp;
+use stint_sched::{Change, Pool, Used, Work};
+
+use super::dispatch::lease_of;
+use super::{Act, Effect, Input, NodeEvent, Reads, Reply, Shard, TaskLease, Wants, tell};
+use crate::error::EngineError;
+
+impl Shard {
+    pub(super) fn node(&mut self, event: NodeEvent, reads: &mut Reads, now: Timestamp) {
+        match event {
+            NodeEvent::Joined { node, capacity } => {
+                self.sched.observe(Change::Node { node, capacity });
+            }
+            NodeEvent::Left { node } => self.node_left(node, reads, now),
+            NodeEvent::Pool { node, pool, live, starting } => {
+                self.sched.observe(Change::Instances { node, pool: Pool(pool), live, starting });
+            }
+            NodeEvent::Started { lease, measured } => {
+                if let Some(held) = self.held(lease) {
+                    held.task.started(held.fence, &measured);
+                }
+            }
+            NodeEvent::Progress { lease, progress } => {
+                if let Some(held) = self.held(lease) {
+                    held.task.report(held.fence, progress);
+                    // Told to the book like a lease: soon, and with whatever comes first.
+                    if held.written {
+                        held.written = false;
+                        let (leased_at, work) = (held.leased_at, lease.work);
+                        self.unwritten.push_back((leased_at, work));
+                    }
+                }
+            }
+            NodeEvent::Finished { lease, outcome, result, measured } => {
+                self.finished(lease, outcome, (result, measured), reads, now);
+            }
+        }
+    }
+
+    /// The live lease a report is about.
+    fn held(&mut self, lease: Lease) -> Option<&mut TaskLease> {
+        let held = self.leases.get_mut(&lease.work)?;
+        let fits = held.fence.epoch == lease.epoch && held.fence.number == lease.attempt;
+        if !fits {
+            metrics::counter!("stint_stale_reports_total").increment(1);
+        }
+        fits.then_some(held)
+    }
+
+    fn finished(
+        &mut self,
+        lease: Lease,
+        outcome: Outcome,
+        (result, measured): (Payload, Measured),
+        reads: &mut Reads,
+        now: Timestamp,
+    ) {
+        if self.calls.ended(lease.work).is_some() {
+            let used = Used { cpu_micros: measured.cpu_micros, memory_mb_micros: 0 };
+            return self.sched.observe(Change::Ended { work: Work(lease.work), used, at: now });
+        }
+        if self.held(lease).is_none() {
+            return;
+        }
+        let held = self.leases.remove(&lease.work).expect("just seen");
+        self.settle(held, outcome, (result, measured), reads, now);
+    }
+
+    fn settle(
+        &mut self,
+        held: TaskLease,
+        outcome: Outcome,
+        (result, measured): (Payload, Measured),
+        reads: &mut Reads,
+        now: Timestamp,
+    ) {
+        let TaskLease { mut task, fence, size, leased_at, .. } = held;
+        let work = Self::work(task.uid());
+        // Fair share counts what the others could not have: the instance's size for as long as
+        // the lease held it.
+        let micros = now.since(leased_at).micros();
+        let used = Used {
+            cpu_micros: micros.saturating_mul(u64::from(size.cpu_milli)) / 1_000,
+            memory_mb_micros: micros.saturating_mul(u64::from(size.memory_mb)),
+        };
+        self.sched.observe(Change::Ended { work, used, at: now });
+        let next = match outcome_of(outcome) {
+            Some(outcome) => {
+                let backoff = self.backoff();
+                count_attempt(&outcome);
+                task.settle(fence, outcome, result, &measured, (now, backoff))
+            }
+            None => task.take_back(fence, &measured, now),
+        };
+        match next {
+            Next::Ended(_) => {
+                self.put(&task, false);
+                self.told_watchers(&task, reads, now);
+                self.ended(task);
+            }
+            Next::Waits(_) => self.requeue(task),
+            Next::Stale => unreachable!("the lease held this very attempt"),
+        }
+    }
+
+    /// What follows a task's end, once it is in the book.
+    pub(super) fn ended(&mut self, task: Task) {
+        if let Some(open) = self.open.get_mut(&task.order().account) {
+            *open = open.saturating_sub(1);
+        }
+        count_end(task.state());
+        self.after_commit(Effect::Ended(task.uid()));
+        if task.delivery() == Delivery::Pending {
+            self.after_commit(Effect::Act(Act::Deliver(Box::new(task))));
+        }
+    }
+
+    pub(super) fn tell_waiters(&mut self, uid: TaskUid) {
+        let Some(waiters) = self.waiters.remove(&uid) else { return };
+        let Some((_, task)) = self.overlay.get(&uid) else { return };
+        let task = task.clone();
+        for waiter in waiters {
+            tell(waiter, Ok(task.clone()));
+        }
+    }
+
+    pub(super) fn wants_of_watchers(&self, work: u64, wants: &mut Wants) {
+        let Some(lease) = self.leases.get(&work) else { return };
+        for watcher in lease.task.watchers() {
+            if watcher.shard() == self.fence.shard {
+                self.want(*watcher, wants);
+            }
+        }
+    }
+
+    /// Leases whose node went silent are given up; stops whose bound has passed are forced.
+    pub(super) fn reconcile(&mut self, now: Timestamp) {
+        let silent: Vec<u64> = self
+            .leases
+            .iter()
+            .filter(|(_, lease)| lease.lost_at <= now)
+            .map(|(work, _)| *work)
+            .collect();
+        for work in silent {
+            self.give_up(work, "the node reported no end in time", now);
+        }
+    }
+
+    fn node_left(&mut self, node: NodeId, _reads: &mut Reads, now: Timestamp) {
+        let lost: Vec<u64> = self
+            .leases
+            .iter()
+            .filter(|(_, lease)| lease.node == node)
+            .map(|(work, _)| *work)
+            .collect();
+        for work in lost {
+            self.give_up(work, "the node is away", now);
+        }
+        self.calls_lost(node, now);
+        self.sched.observe(Change::NodeGone(node));
+    }
+
+    fn give_up(&mut self, work: u64, why: &str, now: Timestamp) {
+        let Some(held) = self.leases.remove(&work) else { return };
+        let lease = lease_of(self.fence, work, held.fence);
+        let stop = ToNode::Stop { lease, reason: StopReason::Deposed, grace: Default::default() };
+        self.acts.push(Act::Send(held.node, stop));
+        let outcome = Outcome::SystemError { reason: why.to_owned() };
+        let measured = last_measured(&held.task, now);
+        self.settle(held, outcome, (Payload::empty(), measured), &mut Reads::default(), now);
+    }
+
+    /// Progress told through the API.
+    pub(super) fn progress(&mut self, task: TaskUid, progress: Progress, reply: Reply<()>) {
+        let work = task.number();
+        let Some(held) = self.leases.get_mut(&work) else {
+            let message = "only a running task reports progress";
+            return tell(
+                reply,
+                Err(EngineError::refused(stint_model::code::Code::InvalidArgument, message)),
+            );
+        };
+        let fence = held.fence;
+        held.task.report(fence, progress);
+        let task = held.task.clone();
+        self.put(&task, false);
+        self.after_commit(Effect::Done(reply));
+    }
+
+    /// Answers everybody in a batch that failed; called before the shard is dropped.
+    pub(crate) fn fail(self, inputs: Vec<Input>, error: impl Fn() -> EngineError) {
+        let effects =
+            self.gathering.effects.into_iter().chain(self.in_flight.into_iter().flatten());
+        for effect in effects {
+            match effect {
+                Effect::Accepted(_, reply) => tell(reply, Err(error())),
+                Effect::Done(reply) | Effect::Edited(_, reply) => tell(reply, Err(error())),
+                Effect::Counted(_, reply) => tell(reply, Err(error())),
+                Effect::Enqueue(_) | Effect::Ended(_) | Effect::Act(_) => {}
+            }
+        }
+        for waiter in self.waiters.into_values().flatten() {
+            tell(waiter, Err(error()));
+        }
+        // Inputs that were not decided lose their reply, which tells their callers to try again.
+        drop(inputs);
+    }
+}
+
+/// The attempt's outcome; `None` when it was taken back.
+fn outcome_of(outcome: Outcome) -> Option<AttemptOutcome> {
+    Some(match outcome {
+        Outcome::Ok => AttemptOutcome::Ok,
+        Outcome::UserError { class, kind, message } => {
+            AttemptOutcome::UserError(TaskError { class, kind, message })
+        }
+        Outcome::NotStarted { message } => AttemptOutcome::UserError(TaskError {
+            class: "FunctionNotStarted".to_owned(),
+            kind: "FunctionNotStarted".to_owned(),
+            message,
+        }),
+        Outcome::Refused { reason } => AttemptOutcome::Throttled(reason),
+        Outcome::SystemError { reason } => AttemptOutcome::SystemError(reason),
+        Outcome::Stopped(StopReason::Stopped | StopReason::ClientGone) => AttemptOutcome::Stopped,
+        Outcome::Stopped(StopReason::Deposed) => {
+            AttemptOutcome::SystemError("the lease was of an older epoch".to_owned())
+        }
+        Outcome::Stopped(StopReason::TakenBack) => return None,
+    })
+}
+
+fn last_measured(task: &Task, now: Timestamp) -> Measured {
+    let Some(attempt) = task.attempt() else { return Measured::default() };
+    Measured {
+        instance: attempt.instance,
+        placed_at: attempt.placed_at,
+        started_at: attempt.started_at,
+        ended_at: if attempt.started_at == Timestamp::ZERO { Timestamp::ZERO } else { now },
+        cold: attempt.cold,
+        memory_milli_mb: attempt.memory_milli_mb,
+        cpu_micros: attempt.cpu_micros,
+    }
+}
+
+fn count_attempt(outcome: &AttemptOutcome) {
+    let word = match outcome {
+        AttemptOutcome::Ok => "ok",
+        AttemptOutcome::UserError(_) => "user_error",
+        AttemptOutcome::Throttled(_) => "throttled",
+        AttemptOutcome::SystemError(_) => "system_error",
+        AttemptOutcome::Stopped => "stopped",
+    };
+    metrics::counter!("stint_attempts_total", "outcome" => word).increment(1);
+}
+
+fn count_end(state: TaskState) {
+    metrics::counter!("stint_tasks_ended_total", "state" => state.word()).increment(1);
+}

@@ -1,0 +1,272 @@
+//! Assembling a running engine: catalog, shards, letter carriers, retention; and the pump between a
+//! node and the shards.
+
+use std::sync::{Arc, Mutex};
+
+use stint_model::id::Mint;
+use stint_model::link::{FromNode, Lease, Outcome, ToNode};
+use stint_model::payload::Payload;
+use stint_model::shard::Shard as ShardNumber;
+use stint_model::time::Span;
+use stint_store::StoreError;
+use stint_supervise::{Guests, OnExit, Stop, Supervisor};
+use tokio::sync::{mpsc, watch};
+
+use crate::catalog::Catalog;
+use crate::engine::{Assembly, Engine, EngineConfig, Ports};
+use crate::error::EngineError;
+use crate::invoke::Ended;
+use crate::link::{Link, NodeView};
+use crate::retention;
+use crate::run::{Runner, carry_letters};
+use crate::shard::{Ask, Input, NodeEvent, Parts};
+
+/// Deliveries, blob deletions and large results at once.
+const OUTSIDE_MAX: usize = 1_024;
+/// How often draining looks whether everything has ended.
+const DRAIN_LOOK: Span = Span::from_millis(20);
+
+/// A running engine and how to know that it is ready.
+#[derive(Debug)]
+pub struct Running {
+    /// The handle.
+    pub engine: Engine,
+    ready: watch::Receiver<u16>,
+}
+
+impl Running {
+    /// Whether every shard is open and recovered.
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow() == self.engine.shards()
+    }
+
+    /// Returns when every shard is open and recovered. Safe to drop.
+    pub async fn ready(&mut self) {
+        let shards = self.engine.shards();
+        // The sender lives as long as the shards; without them nothing becomes ready any more.
+        drop(self.ready.wait_for(|ready| *ready == shards).await);
+    }
+
+    /// Another look at the readiness.
+    pub fn watch_ready(&self) -> watch::Receiver<u16> {
+        self.ready.clone()
+    }
+}
+
+/// Starts the shards of a book.
+///
+/// # Errors
+/// When the control records cannot be read.
+pub async fn start(
+    config: EngineConfig,
+    ports: Ports,
+    supervisor: &Supervisor,
+) -> Result<Running, StoreError> {
+    let catalog = Arc::new(Catalog::load(ports.store.as_ref()).await?);
+    let shards = config.shards;
+    let mints: Vec<Mutex<Mint>> =
+        (0..shards).map(|n| Mutex::new(Mint::resume(ShardNumber::new(n), 0))).collect();
+    let (mints, link) = (Arc::new(mints), Arc::new(Link::default()));
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        (0..shards).map(|_| mpsc::channel(config.inbox_max)).unzip();
+    let (ready, seen) = watch::channel(0);
+    let parts = Parts {
+        config: Arc::new(config.clone()),
+        catalog: Arc::clone(&catalog),
+        link: Arc::clone(&link),
+        mint: Arc::clone(&mints),
+        seed: rand::random(),
+    };
+    let (store, clock) = (Arc::clone(&ports.store), ports.clock.clone());
+    let engine =
+        Engine::assemble(Assembly { config, ports, catalog, inboxes: senders, mints, link });
+    for (number, inbox) in (0..shards).zip(receivers) {
+        let number = ShardNumber::new(number);
+        let runner = Runner {
+            number,
+            parts: parts.clone(),
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            inbox,
+            engine: engine.clone(),
+            guests: supervisor.guests("engine/outside", OUTSIDE_MAX),
+            ready: ready.clone(),
+        };
+        let name = format!("shard/{}", number.number());
+        supervisor.spawn(name, OnExit::StopServer, |stop| runner.run(stop));
+        let carrier = engine.clone();
+        let name = format!("letters/{}", number.number());
+        supervisor.spawn_restarting(name, Span::from_secs(1), move |stop| {
+            carry_letters(carrier.clone(), number, stop)
+        });
+    }
+    let keeper = engine.clone();
+    supervisor.spawn_restarting("retention", Span::from_secs(60), move |stop| {
+        retention::run(keeper.clone(), stop)
+    });
+    Ok(Running { engine, ready: seen })
+}
+
+impl Engine {
+    /// Carries values between one node and the shards until the node is gone.
+    pub async fn run_node(
+        self,
+        mut from: mpsc::Receiver<FromNode>,
+        to: mpsc::Sender<ToNode>,
+        guests: Guests,
+        stop: Stop,
+    ) {
+        const REPORTS_MAX: usize = 512;
+        let mut reports = Vec::new();
+        let mut node = None;
+        loop {
+            let received = stop.until(from.recv_many(&mut reports, REPORTS_MAX)).await;
+            if received.is_none_or(|count| count == 0) {
+                break;
+            }
+            for report in reports.drain(..) {
+                if let FromNode::Hello { node: id, .. } = &report {
+                    node = Some(*id);
+                }
+                // Only a closed inbox refuses, and then the server is stopping.
+                if self.report(report, &to, &guests).await.is_err() {
+                    break;
+                }
+            }
+        }
+        if let Some(node) = node {
+            self.link().leave(node);
+            for shard in self.shard_numbers() {
+                drop(self.tell_shard(shard, Input::Node(NodeEvent::Left { node })).await);
+            }
+        }
+    }
+
+    fn shard_numbers(&self) -> impl Iterator<Item = ShardNumber> + use<> {
+        (0..self.shards()).map(ShardNumber::new)
+    }
+
+    async fn report(
+        &self,
+        report: FromNode,
+        to: &mpsc::Sender<ToNode>,
+        guests: &Guests,
+    ) -> Result<(), EngineError> {
+        match report {
+            FromNode::Hello { node, capacity, runtimes } => {
+                self.link().join(NodeView { node, capacity, runtimes }, to.clone());
+                for shard in self.shard_numbers() {
+                    let joined = NodeEvent::Joined { node, capacity };
+                    self.tell_shard(shard, Input::Node(joined)).await?;
+                }
+                Ok(())
+            }
+            FromNode::Started { lease, measured } => {
+                self.tell_shard(lease.shard, Input::Node(NodeEvent::Started { lease, measured }))
+                    .await
+            }
+            FromNode::Progress { lease, progress } => {
+                self.tell_shard(lease.shard, Input::Node(NodeEvent::Progress { lease, progress }))
+                    .await
+            }
+            FromNode::Head { lease, head } => {
+                if let Some(slot) = self.link().call(lease.work) {
+                    slot.head(head);
+                }
+                Ok(())
+            }
+            FromNode::Chunk { lease, bytes } => {
+                if let Some(slot) = self.link().call(lease.work)
+                    && !slot.push(bytes)
+                {
+                    self.abandon(&slot);
+                }
+                Ok(())
+            }
+            FromNode::Finished { lease, outcome, body, measured, log_tail } => {
+                let ended = Ended { outcome, body, measured, log_tail };
+                self.finished(lease, ended, guests).await
+            }
+            FromNode::Pool { node, pool, live, starting } => {
+                let Some(shard) = self.link().pool_home(pool) else { return Ok(()) };
+                let event = NodeEvent::Pool { node, pool, live, starting };
+                self.tell_shard(shard, Input::Node(event)).await
+            }
+            FromNode::Instance(report) => {
+                self.link().instance(report);
+                Ok(())
+            }
+            FromNode::Drained { node } => {
+                tracing::info!(node = node.0, "the node is drained");
+                Ok(())
+            }
+        }
+    }
+
+    /// A call's answer goes straight to its caller; a task's large result goes to the blob store
+    /// before the shard hears of it.
+    async fn finished(
+        &self,
+        lease: Lease,
+        ended: Ended,
+        guests: &Guests,
+    ) -> Result<(), EngineError> {
+        if lease.work >> 63 == 1 {
+            let (outcome, measured) = (ended.outcome.clone(), ended.measured.clone());
+            if let Some(slot) = self.link().close_call(lease.work) {
+                slot.end(ended);
+            }
+            let result = Payload::empty();
+            let event = NodeEvent::Finished { lease, outcome, result, measured };
+            return self.tell_shard(lease.shard, Input::Node(event)).await;
+        }
+        if ended.body.len() <= self.config().result_inline_max {
+            let Ended { outcome, body, measured, .. } = ended;
+            let result = Payload::Inline(body);
+            let event = NodeEvent::Finished { lease, outcome, result, measured };
+            return self.tell_shard(lease.shard, Input::Node(event)).await;
+        }
+        let engine = self.clone();
+        guests
+            .admit()
+            .await
+            .spawn(move |_stop| async move { engine.keep_result(lease, ended).await });
+        Ok(())
+    }
+
+    async fn keep_result(self, lease: Lease, ended: Ended) {
+        let uid = stint_model::id::TaskUid::from_number(lease.work);
+        let name = format!("result/{uid}/{}-{}", lease.epoch.0, lease.attempt);
+        let len = ended.body.len() as u64;
+        let (outcome, result) = match self.blobs().put(&name, ended.body).await {
+            Ok(()) => (ended.outcome, Payload::Blob { name, len }),
+            Err(error) => {
+                let reason = format!("the result could not be kept: {error}");
+                (Outcome::SystemError { reason }, Payload::empty())
+            }
+        };
+        let event = NodeEvent::Finished { lease, outcome, result, measured: ended.measured };
+        // A closed inbox means that the server is stopping; the lease is lost and found again.
+        drop(self.tell_shard(lease.shard, Input::Node(event)).await);
+    }
+
+    /// Starts nothing new and waits until everything that runs has ended, or for the grace.
+    /// Gives how much still runs.
+    pub async fn drain(&self, grace: Span) -> u64 {
+        self.close_door();
+        for shard in self.shard_numbers() {
+            drop(self.tell_shard(shard, Input::Drain).await);
+        }
+        let until = self.clock().now() + grace;
+        loop {
+            let running = match self.ask_all(Ask::Report).await {
+                Ok(reports) => reports.iter().map(|report| report.running).sum(),
+                Err(_) => 0,
+            };
+            if running == 0 || self.clock().now() >= until {
+                return running;
+            }
+            self.clock().sleep(DRAIN_LOOK).await;
+        }
+    }
+}

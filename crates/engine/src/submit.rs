@@ -1,0 +1,456 @@
+//! Submit, at the door: what a caller may ask of a task, the checks that need no turn of a shard,
+//! and the order that the function's home shard then accepts.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stint_model::access::Caller;
+use stint_model::code::{Code, Refusal};
+use stint_model::function::{AsyncConfig, RetryPolicy};
+use stint_model::id::{NotAnId, RequestId, TaskUid, is_name};
+use stint_model::limit::{Priority, Resources};
+use stint_model::payload::Payload;
+use stint_model::shard::Shard;
+use stint_model::task::{Dependency, Order, When, request_text};
+use stint_model::time::{Span, Timestamp};
+
+use crate::access::Operation;
+use crate::catalog::FunctionEntry;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::shard::Input;
+
+/// The most tasks of one batch call.
+pub const BATCH_MAX: usize = 10_000;
+/// The most tasks one task may depend on.
+const DEPENDENCIES_MAX: usize = 1_000;
+/// The most tags of a task.
+const TAGS_MAX: usize = 20;
+/// The longest key or tag text in bytes.
+const KEY_BYTES_MAX: usize = 256;
+/// The longest time a task may be put off.
+const DELAY_MAX: Span = Span::from_secs(10 * 365 * 86_400);
+
+/// Which function, through which qualifier.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FunctionRef {
+    /// The function's name.
+    pub name: String,
+    /// `LATEST`, a version's number or an alias.
+    pub qualifier: String,
+}
+
+impl FunctionRef {
+    /// Through `LATEST`.
+    pub fn latest(name: impl Into<String>) -> Self {
+        Self { name: name.into(), qualifier: stint_model::function::LATEST.to_owned() }
+    }
+}
+
+/// Which task: by its own id, or by its function and the id it goes by there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TaskRef {
+    /// `tsk_…`
+    Uid(TaskUid),
+    /// `function/task id`
+    Named {
+        /// The function's name.
+        function: String,
+        /// The id within it.
+        task_id: String,
+    },
+}
+
+impl FromStr for TaskRef {
+    type Err = NotAnId;
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        if let Some((function, task_id)) = text.split_once('/') {
+            if !is_name(function) || !is_task_id(task_id) {
+                return Err(NotAnId);
+            }
+            return Ok(Self::Named { function: function.to_owned(), task_id: task_id.to_owned() });
+        }
+        text.parse().map(Self::Uid)
+    }
+}
+
+/// Everything about a task that is not its payload; all optional.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TaskOptions {
+    /// The id the client chooses: the same twice is refused, in this function, for as long as the
+    /// history is kept.
+    pub task_id: Option<String>,
+    /// The request's id; ours if absent.
+    pub request_id: Option<String>,
+    /// Not before this time …
+    pub not_before: Option<Timestamp>,
+    /// … or this long after acceptance.
+    pub delay: Option<Span>,
+    /// 4 unless said.
+    pub priority: Option<Priority>,
+    /// At most 20.
+    pub tags: BTreeMap<String, String>,
+    /// One at a time, in order, among tasks of this key.
+    pub order_key: Option<String>,
+    /// Limits at key level count by this.
+    pub limit_key: Option<String>,
+    /// Tasks that must end first.
+    pub depends_on: Vec<(TaskRef, When)>,
+    /// A bound for one attempt instead of the function's; may exceed 24 h.
+    pub timeout: Option<Span>,
+    /// vCPU thousandths; not above the function's.
+    pub cpu_milli: Option<u32>,
+    /// MB; not above the function's.
+    pub memory_mb: Option<u32>,
+    /// Retries instead of the configuration's.
+    pub retries_max: Option<u32>,
+    /// Before the first retry.
+    pub backoff_base: Option<Span>,
+    /// The longest wait between retries.
+    pub backoff_cap: Option<Span>,
+    /// Error types that are final at once.
+    pub final_errors: Option<Vec<String>>,
+    /// Dropped when it has not started by then.
+    pub deadline: Option<Timestamp>,
+}
+
+/// A task to submit.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Submit {
+    /// What the user code gets.
+    pub payload: Bytes,
+    /// The rest.
+    pub options: TaskOptions,
+}
+
+/// What was accepted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// The task's own id.
+    pub uid: TaskUid,
+    /// The id it goes by in its function.
+    pub task_id: String,
+    /// The submission's request id.
+    pub request_id: Arc<str>,
+    /// Whether the FC task API shows it.
+    pub task_mode: bool,
+}
+
+/// What one bad item does to a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BatchMode {
+    /// Nothing is submitted unless everything is.
+    #[default]
+    AllOrNothing,
+    /// Every item has its own result.
+    PerItem,
+}
+
+/// What the door gives the shard: orders that passed every check it can make alone.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    pub(crate) items: Vec<Result<Order, Refusal>>,
+    pub(crate) mode: BatchMode,
+}
+
+/// Whether `text` may be a task id (§1.1).
+pub fn is_task_id(text: &str) -> bool {
+    is_name(text) || text.parse::<TaskUid>().is_ok() || is_request_id(text)
+}
+
+/// A task goes by its request id when the client gave one and no task id (§2.2).
+fn is_request_id(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+impl Engine {
+    /// Accepts one task: durable when this returns.
+    ///
+    /// # Errors
+    /// Refusals of §2.4; `AsyncTaskAlreadyExists` for an id that is taken; `InsufficientStorage`.
+    pub async fn submit(
+        &self,
+        caller: &Caller,
+        function: &FunctionRef,
+        submit: Submit,
+    ) -> Result<Accepted, EngineError> {
+        let door = self.door(caller, Operation::Submit, function)?;
+        let order = self.order(&door, submit).await?;
+        let orders = Orders { items: vec![Ok(order)], mode: BatchMode::PerItem };
+        let mut accepted =
+            self.ask_shard(door.shard, |reply| Input::Submit { orders, reply }).await?;
+        accepted.pop().expect("one result for one order").map_err(EngineError::Refused)
+    }
+
+    /// Accepts up to [`BATCH_MAX`] tasks of one function in one commit.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`] for the whole batch in mode `AllOrNothing`; in mode `PerItem` only
+    /// what concerns the function, the items have their own results.
+    pub async fn submit_batch(
+        &self,
+        caller: &Caller,
+        function: &FunctionRef,
+        items: Vec<Submit>,
+        mode: BatchMode,
+    ) -> Result<Vec<Result<Accepted, Refusal>>, EngineError> {
+        if items.is_empty() || items.len() > BATCH_MAX {
+            let message =
+                format!("a batch has 1 to {BATCH_MAX} tasks, this one has {}", items.len());
+            return Err(Refusal::invalid(message).into());
+        }
+        let door = self.door(caller, Operation::SubmitBatch, function)?;
+        let mut orders = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            match self.order(&door, item).await {
+                Ok(order) => orders.push(Ok(order)),
+                Err(EngineError::Refused(refusal)) if mode == BatchMode::PerItem => {
+                    orders.push(Err(refusal));
+                }
+                Err(EngineError::Refused(refusal)) => {
+                    let message = format!("item {index}: {}", refusal.message);
+                    return Err(Refusal::new(refusal.code, message).into());
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        let orders = Orders { items: orders, mode };
+        let accepted = self.ask_shard(door.shard, |reply| Input::Submit { orders, reply }).await?;
+        if mode == BatchMode::AllOrNothing {
+            let refused = accepted.iter().enumerate().find_map(|(index, result)| {
+                let refusal = result.as_ref().err()?;
+                Some(Refusal::new(refusal.code, format!("item {index}: {}", refusal.message)))
+            });
+            if let Some(refusal) = refused {
+                return Err(refusal.into());
+            }
+        }
+        Ok(accepted)
+    }
+
+    /// The checks that come before the size of the payload (§2.4): who, what, in which state.
+    pub(crate) fn door(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        function: &FunctionRef,
+    ) -> Result<Door, EngineError> {
+        self.authorize(caller, operation, Some(&function.name))?;
+        self.admitting()?;
+        let entry = self.function_entry(caller, &function.name)?;
+        let target = entry.resolve(&function.qualifier, 0)?;
+        if let Some(disabled) = &entry.function.disabled {
+            let message = format!(
+                "invocation of function '{}' is disabled: {}",
+                function.name, disabled.reason
+            );
+            return Err(EngineError::refused(Code::InvocationDisabled, message));
+        }
+        let shard = Shard::of_function(caller.account, &function.name, self.shards());
+        let config = entry.async_config(&function.qualifier);
+        Ok(Door { entry, qualifier: target.qualifier, shard, config })
+    }
+
+    /// One order from one submit. Large payloads are in the blob store when this returns.
+    async fn order(&self, door: &Door, submit: Submit) -> Result<Order, EngineError> {
+        let function = &door.entry.function;
+        let bytes_max = self.config().payload_bytes_max;
+        if submit.payload.len() as u64 > bytes_max {
+            let message = format!("payload size exceeds maximum allowed size ({bytes_max} bytes)");
+            return Err(EngineError::refused(Code::EntityTooLarge, message));
+        }
+        self.storage_allows()?;
+        let options = submit.options;
+        check_options(&options)?;
+        self.check_schema(function, &submit.payload)?;
+        let size = size_within(&options, door)?;
+        let now = self.clock().now();
+        let uid = self.mint_task(door.shard);
+        let not_before = match (options.not_before, options.delay) {
+            (Some(at), _) => at,
+            (None, Some(delay)) => now + delay,
+            (None, None) => now,
+        };
+        let after = self.dependencies(door, &options.depends_on).await?;
+        let payload = self.keep_payload(function.account, uid, submit.payload).await?;
+        let (chosen_id, request_id) = self.ids(now, door.config.task_mode, &options);
+        Ok(Order {
+            uid,
+            account: function.account,
+            function: function.id,
+            function_name: Arc::clone(&function.name),
+            qualifier: Arc::clone(&door.qualifier),
+            chosen_id,
+            request_id,
+            task_mode: door.config.task_mode,
+            submitted_at: now,
+            not_before,
+            // §2.4: age runs from submission, except that a task put off on purpose is not
+            // dropped for it.
+            expires_at: options.deadline.unwrap_or(now.max(not_before) + door.config.age_max),
+            priority: options.priority.unwrap_or_default(),
+            tags: options.tags,
+            order_key: options.order_key,
+            limit_key: options.limit_key,
+            after,
+            timeout: options.timeout,
+            size,
+            retry: retry_policy(
+                &door.config,
+                options.retries_max,
+                options.backoff_base,
+                options.backoff_cap,
+                options.final_errors,
+            ),
+            on_success: door.config.on_success.clone(),
+            on_failure: door.config.on_failure.clone(),
+            payload,
+            letter: None,
+        })
+    }
+
+    /// The chosen id and the request id (§2.2: without a task id the client's request id is it).
+    fn ids(
+        &self,
+        now: Timestamp,
+        task_mode: bool,
+        options: &TaskOptions,
+    ) -> (Option<String>, Arc<str>) {
+        let request_id = match &options.request_id {
+            Some(given) => Arc::from(given.as_str()),
+            None => request_text(RequestId::new(now, self.random_u128())),
+        };
+        let chosen = match (&options.task_id, &options.request_id) {
+            (Some(id), _) => Some(id.clone()),
+            (None, Some(given)) if task_mode => Some(given.clone()),
+            (None, _) => None,
+        };
+        (chosen, request_id)
+    }
+
+    async fn dependencies(
+        &self,
+        door: &Door,
+        wanted: &[(TaskRef, When)],
+    ) -> Result<Vec<Dependency>, EngineError> {
+        let mut after = Vec::with_capacity(wanted.len());
+        for (task, when) in wanted {
+            let account = door.entry.function.account;
+            let task = self.find_task(account, task).await?.ok_or_else(|| {
+                Refusal::new(Code::AsyncTaskNotFound, "dependsOn names a task that does not exist")
+            })?;
+            after.push(Dependency { task, when: *when });
+        }
+        Ok(after)
+    }
+}
+
+/// What a call found at the door.
+#[derive(Debug)]
+pub(crate) struct Door {
+    pub(crate) entry: Arc<FunctionEntry>,
+    pub(crate) qualifier: Arc<str>,
+    pub(crate) shard: Shard,
+    pub(crate) config: Arc<AsyncConfig>,
+}
+
+fn retry_policy(
+    config: &AsyncConfig,
+    retries_max: Option<u32>,
+    base: Option<Span>,
+    cap: Option<Span>,
+    final_errors: Option<Vec<String>>,
+) -> RetryPolicy {
+    let policy = &config.retry;
+    RetryPolicy {
+        retries_max: retries_max.unwrap_or(policy.retries_max),
+        backoff_base: base.unwrap_or(policy.backoff_base),
+        backoff_cap: cap.unwrap_or(policy.backoff_cap),
+        final_errors: final_errors.unwrap_or_else(|| policy.final_errors.clone()),
+    }
+}
+
+fn size_within(options: &TaskOptions, door: &Door) -> Result<Option<Resources>, Refusal> {
+    if options.cpu_milli.is_none() && options.memory_mb.is_none() {
+        return Ok(None);
+    }
+    let bound = door.entry.function.head.config.size;
+    let size = Resources {
+        cpu_milli: options.cpu_milli.unwrap_or(bound.cpu_milli),
+        memory_mb: options.memory_mb.unwrap_or(bound.memory_mb),
+    };
+    let fits = (50..=bound.cpu_milli).contains(&size.cpu_milli)
+        && (128..=bound.memory_mb).contains(&size.memory_mb);
+    if fits {
+        return Ok(Some(size));
+    }
+    Err(Refusal::invalid(format!(
+        "a task may take 0.05 to {} vCPU and 128 to {} MB of this function",
+        f64::from(bound.cpu_milli) / 1_000.0,
+        bound.memory_mb
+    )))
+}
+
+fn check_options(options: &TaskOptions) -> Result<(), Refusal> {
+    if let Some(id) = &options.task_id
+        && !is_name(id)
+    {
+        let pattern = "^[A-Za-z_][A-Za-z0-9_-]{0,127}$";
+        return Err(Refusal::invalid(format!("async task id '{id}' does not match {pattern}")));
+    }
+    if let Some(id) = &options.request_id
+        && !is_request_id(id)
+    {
+        return Err(Refusal::invalid(
+            "the request id has 1 to 128 letters, digits, hyphens and underscores",
+        ));
+    }
+    let texts = options.order_key.iter().chain(&options.limit_key);
+    let texts = texts.chain(options.tags.keys()).chain(options.tags.values());
+    for text in texts {
+        if text.len() > KEY_BYTES_MAX {
+            let message = format!("keys and tags have at most {KEY_BYTES_MAX} bytes");
+            return Err(Refusal::invalid(message));
+        }
+    }
+    if options.tags.keys().any(String::is_empty) {
+        return Err(Refusal::invalid("a tag has a name"));
+    }
+    if options.tags.len() > TAGS_MAX {
+        return Err(Refusal::invalid(format!("a task has at most {TAGS_MAX} tags")));
+    }
+    if options.depends_on.len() > DEPENDENCIES_MAX {
+        let message = format!("a task depends on at most {DEPENDENCIES_MAX} tasks");
+        return Err(Refusal::invalid(message));
+    }
+    if options.delay.is_some_and(|delay| delay > DELAY_MAX) {
+        return Err(Refusal::invalid("a task can be put off by ten years at most"));
+    }
+    if options.timeout.is_some_and(|timeout| timeout < Span::from_millis(1)) {
+        return Err(Refusal::invalid("a timeout is at least one millisecond"));
+    }
+    if options.retries_max.is_some_and(|retries| retries > 100) {
+        return Err(Refusal::invalid("a task is retried at most 100 times"));
+    }
+    Ok(())
+}
+
+impl Engine {
+    async fn keep_payload(
+        &self,
+        account: stint_model::id::AccountId,
+        uid: TaskUid,
+        bytes: Bytes,
+    ) -> Result<Payload, EngineError> {
+        if bytes.len() <= self.config().payload_inline_max {
+            return Ok(Payload::Inline(bytes));
+        }
+        let name = format!("payload/{account}/{uid}");
+        let len = bytes.len() as u64;
+        self.blobs().put(&name, bytes).await?;
+        Ok(Payload::Blob { name, len })
+    }
+}

@@ -347,6 +347,11 @@ impl Backlog {
         }
     }
 
+    /// Forgets the gates of a function that is gone.
+    pub(crate) fn drop_gates(&mut self, function: FunctionId) {
+        self.gates.retain(|(owner, _), _| *owner != function);
+    }
+
     fn set_open_at(&mut self, lane: Lane, limit_key: u64, open_at: Timestamp) {
         let Some(state) = self.lanes.get_mut(&lane) else { return };
         let Some(&index) = state.keyed.get(&limit_key) else { return };

@@ -61,10 +61,8 @@ impl<T: Rung> Ladder<T> {
         let Some((&bound, chunk)) = self.chunks.range_mut(..=key).next_back() else {
             return self.insert_first(rung);
         };
-        let at = match chunk.binary_search_by_key(&key, Rung::key) {
-            Ok(_) => unreachable!("an element is inserted once"),
-            Err(at) => at,
-        };
+        let at = chunk.partition_point(|other| other.key() < key);
+        debug_assert!(chunk.get(at).is_none_or(|other| other.key() != key), "inserted once");
         if chunk.len() < CHUNK_MAX {
             chunk.insert(at, rung);
         } else if at == CHUNK_MAX {

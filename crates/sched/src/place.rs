@@ -223,6 +223,12 @@ impl Floor {
             place.batch.remove(&(seat.at, seat.work));
             place.last_end = place.last_end.max(at);
         });
+        if !self.nodes.contains_key(&seat.node)
+            && let Some(state) = self.pools.get_mut(&seat.pool)
+            && state.places.get(&seat.node).is_some_and(|place| place.busy == 0)
+        {
+            state.places.remove(&seat.node);
+        }
         self.forget_if_empty(seat.pool);
     }
 

@@ -342,7 +342,10 @@ impl<'a> Planner<'a> {
                     return Some(self.state.estimate(function, pool));
                 }
                 Err(cause) => {
-                    if matches!(cause, Cause::NodeFull { .. }) && !ask.overdue {
+                    // From then on something is kept clear for it.
+                    let room = matches!(cause, Cause::NodeFull { .. })
+                        || matches!(cause, Cause::InstancesMax { .. }) && function.pools.len() > 1;
+                    if room && !ask.overdue {
                         self.wake_at = self.wake_at.min(overdue_at);
                     }
                     self.blocked.insert(lane.lane, cause);

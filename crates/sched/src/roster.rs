@@ -245,6 +245,7 @@ impl Scheduler {
             self.floor.pool_gone(pool);
         }
         self.keys.retain(|(owner, _), _| *owner != id);
+        self.backlog.drop_gates(id);
         if let Some(account) = self.accounts.get_mut(&function.account) {
             account.functions.remove(&id);
         }

@@ -5,7 +5,7 @@
 //!
 //! [`Site`] holds what the plan so far changed, on top of a [`Floor`] that it only reads.
 
-use alloc::collections::{BTreeMap, btree_set};
+use alloc::collections::{BTreeMap, BTreeSet, btree_set};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -49,6 +49,13 @@ struct Kept {
     from_all: bool,
 }
 
+/// Instances to evict, by pool.
+type Idle = Vec<(Pool, u32)>;
+/// Leases to take back, with their pools.
+type Victims = Vec<(Pool, Work)>;
+/// Sorts the youngest first.
+type Youth = Reverse<(Timestamp, Work)>;
+
 /// See the module comment.
 #[derive(Debug)]
 pub(crate) struct Site<'a> {
@@ -63,6 +70,8 @@ pub(crate) struct Site<'a> {
     warm: HashMap<Pool, btree_set::Iter<'a, (u32, NodeId)>>,
     kept: BTreeMap<NodeId, Kept>,
     kept_for_batch: bool,
+    /// Places that take nothing more, so that a sibling pool gets the room of an instance there.
+    drained: BTreeSet<(NodeId, Pool)>,
     /// Sizes that found no place; smaller ones may.
     failed: Vec<(Resources, Class, Resources)>,
     pub(crate) evictions: BTreeMap<(NodeId, Pool), u32>,
@@ -81,6 +90,7 @@ impl<'a> Site<'a> {
             warm: HashMap::new(),
             kept: BTreeMap::new(),
             kept_for_batch: false,
+            drained: BTreeSet::new(),
             failed: Vec::new(),
             evictions: BTreeMap::new(),
             takebacks: Vec::new(),
@@ -101,7 +111,7 @@ impl<'a> Site<'a> {
         let sibling = match self.spare_sibling(ask) {
             Ok(sibling) => sibling,
             Err(cause) => {
-                self.take_slot_back(ask, state);
+                self.wait_for_instance(ask, state);
                 return Err(cause);
             }
         };
@@ -146,7 +156,8 @@ impl<'a> Site<'a> {
         let mut found = None;
         while let Some(&(_, node)) = here.next() {
             if self.free_slots(node, ask.pool, state) > 0 {
-                if !self.is_kept_from(node, ask) {
+                let drained = self.drained.contains(&(node, ask.pool));
+                if !drained && !self.is_kept_from(node, ask) {
                     found = Some(node);
                     break;
                 }
@@ -217,7 +228,7 @@ impl<'a> Site<'a> {
         if let Some((id, _)) = tightest {
             return Some(*id);
         }
-        let mut best: Option<(i64, NodeId, Vec<(Pool, u32)>)> = None;
+        let mut best: Option<(i64, NodeId, Idle)> = None;
         for (id, node) in &self.floor.nodes {
             if !node.capacity.holds(size) || !open(self, *id) {
                 continue;
@@ -239,13 +250,7 @@ impl<'a> Site<'a> {
 
     /// Idle instances of other pools that make up for `missing`: those of deleted pools, then those
     /// idle longest. With the memory they hold.
-    fn idle_room(
-        &self,
-        own: Pool,
-        id: NodeId,
-        node: &Node,
-        missing: Room,
-    ) -> Option<(i64, Vec<(Pool, u32)>)> {
+    fn idle_room(&self, own: Pool, id: NodeId, node: &Node, missing: Room) -> Option<(i64, Idle)> {
         let mut pools: Vec<(bool, Timestamp, Pool)> = Vec::new();
         for pool in node.pools.iter().filter(|pool| **pool != own) {
             let state = &self.floor.pools[pool];
@@ -298,7 +303,7 @@ impl<'a> Site<'a> {
             let online = ask.class == Class::Online;
             if online || (ask.overdue && !self.kept_for_batch) {
                 self.kept_for_batch |= !online;
-                let kept = Kept { pool: ask.pool, from_all: ask.overdue };
+                let kept = Kept { pool: ask.pool, from_all: online && ask.overdue };
                 self.kept.entry(node).or_insert(kept);
             }
         }
@@ -306,25 +311,50 @@ impl<'a> Site<'a> {
         cause
     }
 
-    /// Online work that only lacks a slot of its own pool takes one from a batch lease.
-    fn take_slot_back(&mut self, ask: &Ask<'_>, state: &PoolState) {
-        if ask.class != Class::Online || self.takebacks.len() >= self.takebacks_max {
+    /// The function has its most instances. Online work takes a slot back from a batch lease of its
+    /// own pool; where there is none, and for overdue work, another pool's instance is drained.
+    fn wait_for_instance(&mut self, ask: &Ask<'_>, state: &PoolState) {
+        let online = ask.class == Class::Online;
+        if online && self.takebacks.len() < self.takebacks_max {
+            let places = state.places.values();
+            let youngest = places
+                .flat_map(|place| place.batch.iter().rev())
+                .filter(|(_, work)| !self.takebacks.contains(work))
+                .max();
+            if let Some((_, work)) = youngest {
+                self.takebacks.push(*work);
+                return;
+            }
+        }
+        if !online && !ask.overdue {
             return;
         }
-        let youngest = state
-            .places
-            .values()
-            .flat_map(|place| place.batch.iter().rev())
-            .filter(|(_, work)| !self.takebacks.contains(work))
-            .max();
-        if let Some((_, work)) = youngest {
-            self.takebacks.push(*work);
+        // The one that is empty first; it stays that one, since nothing comes to it any more.
+        let mut least: Option<(u32, NodeId, Pool)> = None;
+        for pool in ask.siblings.iter().filter(|pool| **pool != ask.pool) {
+            let Some(state) = self.floor.pools.get(pool) else { continue };
+            for (node, place) in &state.places {
+                let rank = (place.busy, *node, *pool);
+                let used = place.instances(state.slots) > 0;
+                if used && least.is_none_or(|least| rank < least) {
+                    least = Some(rank);
+                }
+            }
+        }
+        let Some((busy, node, pool)) = least else { return };
+        self.drained.insert((node, pool));
+        let place = &self.floor.pools[&pool].places[&node];
+        let all_batch = usize::try_from(busy).is_ok_and(|busy| busy == place.batch.len());
+        if online && all_batch && self.takebacks.len() + place.batch.len() <= self.takebacks_max {
+            let open = place.batch.iter().filter(|(_, work)| !self.takebacks.contains(work));
+            let works: Vec<Work> = open.map(|(_, work)| *work).collect();
+            self.takebacks.extend(works);
         }
     }
 
     /// The fewest batch leases, youngest first, whose end lets `size` fit on one node.
     fn take_room_back(&mut self, ask: &Ask<'_>, size: Room) {
-        let mut best: Option<(usize, NodeId, Vec<(Pool, Work)>)> = None;
+        let mut best: Option<(usize, NodeId, Victims)> = None;
         for (id, node) in &self.floor.nodes {
             if !node.capacity.holds(size) || self.is_kept_from(*id, ask) {
                 continue;
@@ -349,9 +379,9 @@ impl<'a> Site<'a> {
         }
     }
 
-    fn victims(&self, own: Pool, id: NodeId, node: &Node, size: Room) -> Option<Vec<(Pool, Work)>> {
+    fn victims(&self, own: Pool, id: NodeId, node: &Node, size: Room) -> Option<Victims> {
         // One lease of the own pool is enough: its slot is what lacks.
-        let mut young: Vec<(bool, Reverse<(Timestamp, Work)>, Pool)> = Vec::new();
+        let mut young: Vec<(bool, Youth, Pool)> = Vec::new();
         for pool in &node.pools {
             let place = &self.floor.pools[pool].places[&id];
             let open = place.batch.iter().filter(|(_, work)| !self.takebacks.contains(work));

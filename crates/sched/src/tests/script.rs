@@ -84,7 +84,7 @@ fn step(sched: &mut Scheduler, line: &Line<'_>, said: &mut Vec<String>) {
             let id: u64 = line.id();
             said.push(answer.map_or(format!("{id} does not wait"), |why| {
                 let start =
-                    why.start_at.map_or("unknown".to_string(), |at| at.millis().to_string());
+                    why.start_at.map_or(String::from("unknown"), |at| at.millis().to_string());
                 format!("{id}: {:?}, position {}, start {start}", why.cause, why.position)
             }));
         }
@@ -141,6 +141,23 @@ fn fact(line: &Line<'_>) -> Change {
             concurrency_max: line.number("concurrency"),
             rate: line.rate(),
         },
+        "node" => {
+            let (cpu_milli, memory_mb) = line.pair("with").unwrap_or((1_000_000, 1_000_000));
+            Change::Node { node: NodeId(line.id()), capacity: Resources { cpu_milli, memory_mb } }
+        }
+        "away" => Change::NodeGone(NodeId(line.id())),
+        "report" => Change::Instances {
+            node: NodeId(line.id()),
+            pool: Pool(line.number("pool").unwrap_or(1)),
+            live: line.number("live").unwrap_or(0),
+            starting: line.number("starting").unwrap_or(0),
+        },
+        _ => work_fact(line),
+    }
+}
+
+fn work_fact(line: &Line<'_>) -> Change {
+    match line.0[0] {
         "task" | "call" => Change::Queued {
             work: Work(line.id()),
             lane: Lane(line.number("lane").unwrap_or(1)),
@@ -166,17 +183,6 @@ fn fact(line: &Line<'_>) -> Change {
                 memory_mb_micros: 0,
             },
             at: line.at("at"),
-        },
-        "node" => {
-            let (cpu_milli, memory_mb) = line.pair("with").unwrap_or((1_000_000, 1_000_000));
-            Change::Node { node: NodeId(line.id()), capacity: Resources { cpu_milli, memory_mb } }
-        }
-        "away" => Change::NodeGone(NodeId(line.id())),
-        "report" => Change::Instances {
-            node: NodeId(line.id()),
-            pool: Pool(line.number("pool").unwrap_or(1)),
-            live: line.number("live").unwrap_or(0),
-            starting: line.number("starting").unwrap_or(0),
         },
         other => panic!("no such line: {other}"),
     }

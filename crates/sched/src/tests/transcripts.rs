@@ -507,6 +507,39 @@ fn who_waited_long_gets_a_node_kept_clear() {
     );
 }
 
+#[test]
+fn a_pool_that_is_never_idle_makes_way_for_its_sibling() {
+    one(
+        "function 1 instances 1
+         pool 1 slots 2
+         pool 2 slots 2
+         lane 2 pool 2
+         report 1 pool 1 live 1
+         task 1
+         lease 1 on 1
+         task 2 lane 2
+         task 8
+         plan 9999
+         plan 10000
+         lease 8 on 1 at 10000
+         end 1 at 10001
+         task 9
+         plan 10001
+         end 8 at 10002
+         plan 10002",
+        "9999: 8 on node 1
+         9999: 1 of 1 wait: InstancesMax { limit: 1 }
+         9999: wake at 10000
+         10000: 2 of 1 wait: InstancesMax { limit: 1 }
+         10000: 2 of 1 wait: InstancesMax { limit: 1 }
+         10001: 2 of 1 wait: InstancesMax { limit: 1 }
+         10001: 2 of 1 wait: InstancesMax { limit: 1 }
+         10002: evict 1 of pool 1 on node 1
+         10002: 2 on node 1, cold
+         10002: 1 of 1 wait: InstancesMax { limit: 1 }",
+    );
+}
+
 // Totality.
 
 #[test]

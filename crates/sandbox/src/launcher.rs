@@ -159,38 +159,9 @@ struct InstanceInner {
 impl Launcher {
     /// Starts the spawner, learns what the machine can enforce, and refuses when it is too little.
     pub async fn start(config: LauncherConfig) -> Result<(Self, Pump), SandboxError> {
-        if !cgroup::name_is_plain(&config.cgroup_name) {
-            return Err(SandboxError::CgroupName(config.cgroup_name));
-        }
-        let (ours, theirs) = pair().map_err(system("cannot make the spawner's socket"))?;
-        let failed =
-            |source| SandboxError::Spawner { program: config.spawner.program.clone(), source };
-        let child = tokio::process::Command::new(&config.spawner.program)
-            .args(&config.spawner.args)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(failed)?;
-        let socket = packets(ours)?;
-        let setup = SpawnerSetup {
-            cgroup_name: config.cgroup_name,
-            base_dir: config.base_dir,
-            parked: config.parked,
-            user_namespace: config.user_namespace,
-        };
-        send_async(&socket, &encode(&Request::Configure(setup)), &[]).await?;
-        let mut buffer = vec![0; PACKET_BYTES_MAX];
-        let capabilities = match receive_async(&socket, &mut buffer).await? {
-            Some((length, _)) => match decode(&buffer[..length]) {
-                Ok(Report::Ready(capabilities)) => capabilities,
-                Ok(Report::Failed { failure, .. }) => return Err(failure.into()),
-                _ => return Err(SandboxError::Gone),
-            },
-            None => return Err(SandboxError::Gone),
-        };
-        let missing = config.policy.missing(&capabilities);
+        let (policy, host_network_allowed) = (config.policy, config.host_network_allowed);
+        let (socket, child, capabilities) = hire(config).await?;
+        let missing = policy.missing(&capabilities);
         if !missing.is_empty() {
             return Err(SandboxError::BelowPolicy { missing });
         }
@@ -199,9 +170,18 @@ impl Launcher {
             next_id: AtomicU64::new(1),
             waiting: Mutex::default(),
             capabilities,
-            host_network_allowed: config.host_network_allowed,
+            host_network_allowed,
         });
         Ok((Self { shared: Arc::clone(&shared) }, Pump { shared, child }))
+    }
+
+    /// Finds what the machine can enforce, whatever the policy demands, and leaves nothing behind.
+    pub async fn probe(config: LauncherConfig) -> Result<Capabilities, SandboxError> {
+        let (socket, mut child, capabilities) = hire(config).await?;
+        drop(socket);
+        let doing = "cannot wait for the spawner";
+        child.wait().await.map_err(|source| SandboxError::System { doing, source })?;
+        Ok(capabilities)
     }
 
     /// What the machine can enforce, as found when the spawner started.
@@ -243,6 +223,41 @@ impl Launcher {
             channel,
             exit,
         })
+    }
+}
+
+/// Starts a spawner and waits until it has looked at the machine.
+async fn hire(
+    config: LauncherConfig,
+) -> Result<(UnixDatagram, tokio::process::Child, Capabilities), SandboxError> {
+    if !cgroup::name_is_plain(&config.cgroup_name) {
+        return Err(SandboxError::CgroupName(config.cgroup_name));
+    }
+    let (ours, theirs) = pair().map_err(system("cannot make the spawner's socket"))?;
+    let SpawnerCommand { program, args } = config.spawner;
+    let child = tokio::process::Command::new(&program)
+        .args(&args)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .spawn()
+        .map_err(|source| SandboxError::Spawner { program, source })?;
+    let socket = packets(ours)?;
+    let setup = SpawnerSetup {
+        cgroup_name: config.cgroup_name,
+        base_dir: config.base_dir,
+        parked: config.parked,
+        user_namespace: config.user_namespace,
+    };
+    send_async(&socket, &encode(&Request::Configure(setup)), &[]).await?;
+    let mut buffer = vec![0; PACKET_BYTES_MAX];
+    let packet = receive_async(&socket, &mut buffer).await?;
+    let (length, _) = packet.ok_or(SandboxError::Gone)?;
+    match decode(&buffer[..length]) {
+        Ok(Report::Ready(capabilities)) => Ok((socket, child, capabilities)),
+        Ok(Report::Failed { failure, .. }) => Err(failure.into()),
+        _ => Err(SandboxError::Gone),
     }
 }
 

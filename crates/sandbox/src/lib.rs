@@ -13,6 +13,7 @@
 mod cgroup;
 mod filter;
 mod inside;
+mod interpreters;
 mod launcher;
 mod message;
 mod policy;
@@ -22,6 +23,7 @@ mod spawner;
 mod spec;
 mod sys;
 
+pub use interpreters::{Candidate, Discovery, Family, Interpreter, Refused};
 pub use launcher::{
     Instance, Launched, Launcher, LauncherConfig, Pump, SandboxError, SpawnerCommand,
 };

@@ -28,7 +28,6 @@ pub(crate) enum Mode {
 
 pub(crate) struct Lab {
     pub launcher: Launcher,
-    pub mode: Mode,
     pub dir: TempDir,
     pump: tokio::task::JoinHandle<SandboxError>,
 }
@@ -63,7 +62,7 @@ impl Lab {
         let (launcher, pump) = Launcher::start(config).await.unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test has no supervisor")]
         let pump = tokio::spawn(pump.run());
-        Self { launcher, mode, dir, pump }
+        Self { launcher, dir, pump }
     }
 
     /// Runs a shell script to its end.

@@ -1,0 +1,129 @@
+//! Nothing outlives what it belongs to: not an instance its program, not a sandbox its spawner, not
+//! a spawner its server.
+
+use std::path::{Path, PathBuf};
+
+use stint_sandbox::{Launcher, SandboxError};
+
+use crate::lab::{Lab, Mode, config, finish, modes, spec, until};
+
+/// Whether a host process with this argument lives.
+fn lives(argument: &str) -> bool {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.into_iter().any(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|part| part == argument.as_bytes())
+    })
+}
+
+/// A duration for `sleep` that no other test uses.
+fn unique(lab: &Lab, index: u32) -> String {
+    let name = lab.dir.path().file_name().unwrap().to_str().unwrap();
+    let digits: u32 = name.bytes().map(u32::from).fold(7, |a, b| (a * 31 + b) % 1_000_000);
+    format!("{}{digits:06}.{}", 10 + index, std::process::id())
+}
+
+fn leaves(name: &str) -> Vec<PathBuf> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let memory = own.lines().find(|line| line.contains(":memory:") || line.starts_with("0::"));
+    let path = memory.unwrap().splitn(3, ':').nth(2).unwrap().trim_start_matches('/');
+    let root = Path::new("/sys/fs/cgroup");
+    [root.join("memory").join(path).join(name), root.join(path).join(name)]
+        .into_iter()
+        .filter_map(|base| std::fs::read_dir(base).ok())
+        .flat_map(|entries| entries.flatten().map(|e| e.path()).filter(|p| p.is_dir()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daemons_die_with_their_program() {
+    for mode in modes() {
+        let lab = Lab::open(mode).await;
+        let length = unique(&lab, 1);
+        let script = format!("(setsid sleep {length} >/dev/null 2>&1 &) ; sleep 0.05; exit 0");
+        let launched = lab.launcher.launch(spec(&["/bin/sh", "-c", &script])).await.unwrap();
+        until("the daemon lives", || lives(&length)).await;
+        finish(launched).await;
+        until("the daemon is gone", || !lives(&length)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_dies_with_the_server() {
+    for mode in modes() {
+        let lab = Lab::with(mode, |config| config.parked = 2).await;
+        let length = unique(&lab, 2);
+        let launched = lab.launcher.launch(spec(&["/bin/sleep", &length])).await.unwrap();
+        until("it lives", || lives(&length)).await;
+        let name = lab.dir.path().file_name().unwrap().to_str().unwrap().replace('.', "_");
+        let kept = lab.vanish().await;
+        until("it is gone", || !lives(&length)).await;
+        until("its cgroups are gone", || leaves(&name).is_empty()).await;
+        assert!(launched.exit.await.is_err(), "nobody is left to tell");
+        drop(kept);
+    }
+}
+
+/// Even when the spawner cannot clean up: the kernel ends the sandboxes, the next start the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_dies_with_the_spawner_and_the_next_one_cleans_up() {
+    for mode in modes() {
+        let lab = Lab::with(mode, |config| config.parked = 1).await;
+        let length = unique(&lab, 3);
+        let launched = lab.launcher.launch(spec(&["/bin/sleep", &length])).await.unwrap();
+        until("it lives", || lives(&length)).await;
+        kill_spawner(launched.instance.pid());
+        until("it is gone", || !lives(&length)).await;
+        assert!(launched.exit.await.is_err(), "nobody is left to tell");
+        let refused = lab.launcher.launch(spec(&["/bin/true"])).await.unwrap_err();
+        assert!(matches!(refused, SandboxError::Gone), "{refused}");
+        let limited = lab.launcher.capabilities().limits_memory;
+        let name = lab.dir.path().file_name().unwrap().to_str().unwrap().replace('.', "_");
+        assert_eq!(!leaves(&name).is_empty(), limited, "nobody has cleaned up");
+        let dir = lab.vanish().await;
+        let mut again = config_again(mode, dir.path());
+        again.parked = 0;
+        let (launcher, pump) = Launcher::start(again).await.unwrap();
+        until("the next start has cleaned up", || leaves(&name).is_empty()).await;
+        drop((launcher, pump));
+    }
+}
+
+/// The parent of a sandbox's init.
+fn kill_spawner(init: u32) {
+    let stat = std::fs::read_to_string(format!("/proc/{init}/stat")).unwrap();
+    let after_name = stat.rsplit_once(") ").unwrap().1;
+    let parent: i32 = after_name.split(' ').nth(1).unwrap().parse().unwrap();
+    let parent = rustix::process::Pid::from_raw(parent).unwrap();
+    rustix::process::kill_process(parent, rustix::process::Signal::KILL).unwrap();
+}
+
+/// As a restarted server finds its directory: with everything still there.
+fn config_again(mode: Mode, dir: &Path) -> stint_sandbox::LauncherConfig {
+    std::fs::remove_dir_all(dir.join("base")).unwrap();
+    config(mode, dir)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn giving_up_on_a_launch_leaves_nothing_running() {
+    let lab = Lab::open(Mode::Own).await;
+    let length = unique(&lab, 4);
+    let mut launch = Box::pin(lab.launcher.launch(spec(&["/bin/sleep", &length])));
+    // One poll sends the request; the answer comes later.
+    let first = futures_poll(&mut launch).await;
+    assert!(first.is_none(), "it cannot be there yet");
+    drop(launch);
+    // The spawner works in order: when this one has run, the other has been dealt with.
+    assert_eq!(lab.sh("exit 0").await.code(), 0);
+    until("the abandoned one is gone", || !lives(&length)).await;
+}
+
+async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|context| {
+        std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(context) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}

@@ -1,0 +1,85 @@
+//! Instances have networks of their own, and the node reaches their ports all the same.
+
+use stint_sandbox::{Launched, Network, SandboxError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::lab::{Lab, Mode, finish, modes, spec};
+
+/// Listens on every address, greets with its name, echoes a line and ends.
+const SERVER: &str = "import socket, sys
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('0.0.0.0', int(sys.argv[2]))); s.listen(8); print(s.getsockname()[1], flush=True)
+c, _ = s.accept(); c.sendall(sys.argv[1].encode() + b' ' + c.recv(100)); c.close()";
+
+async fn serve(lab: &Lab, name: &str, port: u16, network: Network) -> (Launched, u16) {
+    let port = port.to_string();
+    let mut spec = spec(&["/usr/bin/python3", "-I", "-S", "-c", SERVER, name, &port]);
+    spec.network = network;
+    let mut launched = lab.launcher.launch(spec).await.unwrap();
+    let mut digits = Vec::new();
+    loop {
+        match launched.stdout.read_u8().await.unwrap() {
+            b'\n' => break,
+            digit => digits.push(digit),
+        }
+    }
+    let port = String::from_utf8(digits).unwrap().parse().unwrap();
+    (launched, port)
+}
+
+async fn talk(launched: &Launched, port: u16) -> String {
+    let mut stream = launched.instance.connect_tcp(port).await.unwrap();
+    stream.write_all(b"hello").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_listen_on_the_same_port_and_each_is_reached() {
+    for mode in modes() {
+        let lab = Lab::open(mode).await;
+        let (left, _) = serve(&lab, "left", 9000, Network::Loopback).await;
+        let (right, _) = serve(&lab, "right", 9000, Network::Loopback).await;
+        assert_eq!(talk(&right, 9000).await, "right hello");
+        assert_eq!(talk(&left, 9000).await, "left hello");
+        for launched in [left, right] {
+            assert_eq!(finish(launched).await.code(), 0);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_port_and_an_ended_instance_say_so() {
+    for mode in modes() {
+        let lab = Lab::open(mode).await;
+        let launched = lab.launcher.launch(spec(&["/bin/sleep", "1000"])).await.unwrap();
+        let instance = launched.instance.clone();
+        let refused = instance.connect_tcp(9000).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{mode:?}");
+        instance.kill();
+        finish(launched).await;
+        let gone = instance.connect_tcp(9000).await.unwrap_err();
+        assert_eq!(gone.kind(), std::io::ErrorKind::ConnectionReset, "{mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_hosts_network_the_port_is_the_hosts() {
+    for mode in modes() {
+        let lab = Lab::open(mode).await;
+        let (launched, port) = serve(&lab, "host", 0, Network::Host).await;
+        assert_eq!(launched.instance.enforced().network, Network::Host);
+        assert_eq!(talk(&launched, port).await, "host hello");
+        finish(launched).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hosts_network_is_only_for_those_who_are_allowed() {
+    let lab = Lab::with(Mode::Own, |config| config.host_network_allowed = false).await;
+    let mut spec = spec(&["/bin/true"]);
+    spec.network = Network::Host;
+    let refused = lab.launcher.launch(spec).await.unwrap_err();
+    assert!(matches!(refused, SandboxError::HostNetworkDenied));
+}

@@ -1,0 +1,93 @@
+//! What the machine can do is found by doing it, interpreters included; and how long a start takes.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use stint_sandbox::{Candidate, Discovery, Family, Launcher};
+
+use crate::lab::{Lab, Mode, config, finish, modes, open_to_all, spec, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_reports_every_check_and_leaves_nothing() {
+    for mode in modes() {
+        let dir = tempfile::tempdir().unwrap();
+        open_to_all(dir.path());
+        let capabilities = Launcher::probe(config(mode, dir.path())).await.unwrap();
+        let names: Vec<_> = capabilities.findings.iter().map(|f| f.name.as_str()).collect();
+        let expected = [
+            "root",
+            "user-namespace",
+            "namespaces",
+            "seccomp",
+            "landlock",
+            "cgroup-memory",
+            "cgroup-pids",
+            "cgroup-cpu",
+        ];
+        assert_eq!(names, expected);
+        for finding in &capabilities.findings {
+            assert_eq!(finding.works, finding.advice.is_empty(), "{finding:?}");
+            assert!(!finding.seen.is_empty());
+        }
+        assert_eq!(capabilities.root, mode != Mode::Nobody && crate::lab::is_root());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interpreters_are_proven_inside_the_sandbox() {
+    let lab = Lab::open(Mode::Own).await;
+    // A program that is there and is no interpreter, one in a private place, one that is not there.
+    let python = |path: &str| Candidate { family: Family::Python, path: PathBuf::from(path) };
+    let configured =
+        vec![python("/usr/bin/true"), python("/root"), python("/opt/none/bin/python3")];
+    let discovery = Discovery::run(&lab.launcher, configured).await;
+    println!("{discovery:#?}");
+    let found = discovery.choose(Family::Python, (3, 6)).expect("python3 is installed for tests");
+    assert!(found.path.starts_with("/usr") && found.binds.is_empty());
+    let reason = |path: &str| {
+        let refused = discovery.refused.iter().find(|refused| refused.path == PathBuf::from(path));
+        refused.map(|refused| refused.reason.as_str()).unwrap_or_default()
+    };
+    assert!(reason("/usr/bin/true").contains("for its version"));
+    assert!(reason("/opt/none/bin/python3").contains("No such file"));
+    assert!(!reason("/root").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_child_is_used_and_limited_like_any_other() {
+    for mode in modes() {
+        let lab = Lab::with(mode, |config| config.parked = 2).await;
+        let mut parked = false;
+        for _ in 0..50 {
+            let launched = lab.launcher.launch(spec(&["/bin/true"])).await.unwrap();
+            parked |= launched.instance.enforced().parked;
+            finish(launched).await;
+        }
+        assert!(parked, "{mode:?}: none of fifty met a parked child");
+        let outcome = lab.python("x = bytearray(60 << 20); print('fits')").await;
+        assert_eq!(outcome.out, "fits\n", "{mode:?} {outcome:?}");
+    }
+}
+
+/// Prints what a start costs here; a number is never a verdict.
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "measures real time")]
+async fn how_long_a_start_takes() {
+    for mode in modes() {
+        for parked in [0, 4] {
+            let lab = Lab::with(mode, |config| config.parked = parked).await;
+            let mut times = Vec::new();
+            for _ in 0..30 {
+                // As starts come: with pauses.
+                let pause = Instant::now();
+                until("a pause is over", || pause.elapsed() > Duration::from_millis(40)).await;
+                let begun = Instant::now();
+                let launched = lab.launcher.launch(spec(&["/bin/true"])).await.unwrap();
+                times.push(begun.elapsed());
+                finish(launched).await;
+            }
+            times.sort();
+            println!("{mode:?} parked {parked}: p50 {:?} p90 {:?}", times[15], times[27]);
+        }
+    }
+}

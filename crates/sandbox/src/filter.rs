@@ -240,6 +240,10 @@ fn jump(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
 mod tests {
     use super::*;
 
+    fn low(value: u64) -> u32 {
+        u32::try_from(value & u64::from(u32::MAX)).unwrap()
+    }
+
     /// Runs a filter as the kernel does.
     fn run(program: &[sock_filter], call: u32, architecture: u32, args: [u64; 2]) -> u32 {
         let (mut at, mut accumulator) = (0, 0);
@@ -251,8 +255,8 @@ mod tests {
                     accumulator = match step.k {
                         OFFSET_NUMBER => call,
                         OFFSET_ARCHITECTURE => architecture,
-                        16 => args[0] as u32,
-                        24 => args[1] as u32,
+                        16 => low(args[0]),
+                        24 => low(args[1]),
                         other => panic!("load of {other}"),
                     };
                     continue;

@@ -42,6 +42,9 @@ struct Part {
     attributes: u64,
 }
 
+/// A top-level name and what it links to.
+type Link = (&'static str, PathBuf);
+
 pub(super) fn build(orders: &Orders) -> Result<(), Failure> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).map_err(at("leaving the host's mounts"))?;
@@ -69,7 +72,7 @@ fn at(stage: &'static str) -> impl Fn(Errno) -> Failure {
 }
 
 /// Opens every source, and reads which top-level directories are links.
-fn collect(orders: &Orders) -> Result<(Vec<Part>, Vec<(&'static str, PathBuf)>), Failure> {
+fn collect(orders: &Orders) -> Result<(Vec<Part>, Vec<Link>), Failure> {
     let sealed = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV;
     let mut parts = vec![part(Path::new("/usr"), Path::new("/usr"), sealed)?];
     let mut links = Vec::new();

@@ -1,6 +1,8 @@
 //! The sandbox from outside: real launches, as root, as root without user namespaces, and without
 //! any privilege.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod escaping;
 mod lab;
 mod launching;

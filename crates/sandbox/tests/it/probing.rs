@@ -1,6 +1,6 @@
 //! What the machine can do is found by doing it, interpreters included; and how long a start takes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use stint_sandbox::{Candidate, Discovery, Family, Launcher};
@@ -45,7 +45,7 @@ async fn interpreters_are_proven_inside_the_sandbox() {
     let found = discovery.choose(Family::Python, (3, 6)).expect("python3 is installed for tests");
     assert!(found.path.starts_with("/usr") && found.binds.is_empty());
     let reason = |path: &str| {
-        let refused = discovery.refused.iter().find(|refused| refused.path == PathBuf::from(path));
+        let refused = discovery.refused.iter().find(|refused| refused.path == Path::new(path));
         refused.map(|refused| refused.reason.as_str()).unwrap_or_default()
     };
     assert!(reason("/usr/bin/true").contains("for its version"));

@@ -146,6 +146,12 @@ impl Shard {
         }
     }
 
+    /// What stands in the way of waiting calls may have changed.
+    pub(super) fn calls_look_again(&mut self) {
+        self.calls.fresh = self.calls.waiting.keys().copied().collect();
+        self.calls.fresh.sort_unstable();
+    }
+
     fn drop_call(&mut self, work: u64, refusal: Refusal) {
         self.sched.observe(Change::Dequeued(Work(work)));
         if let Some(call) = self.calls.take(work) {
@@ -168,13 +174,14 @@ impl Shard {
 
     /// A node went away with its calls.
     pub(super) fn calls_lost(&mut self, node: NodeId, now: Timestamp) {
-        let lost: Vec<u64> = self
+        let mut lost: Vec<u64> = self
             .calls
             .running
             .iter()
             .filter(|(_, running)| running.node == node)
             .map(|(work, _)| *work)
             .collect();
+        lost.sort_unstable();
         for work in lost {
             let Some(running) = self.calls.ended(work) else { continue };
             self.sched.observe(Change::Ended { work: Work(work), used: Used::default(), at: now });

@@ -19,6 +19,7 @@ impl Shard {
         match event {
             NodeEvent::Joined { node, capacity } => {
                 self.sched.observe(Change::Node { node, capacity });
+                self.calls_look_again();
             }
             NodeEvent::Left { node } => self.node_left(node, reads, now),
             NodeEvent::Pool { node, pool, live, starting } => {
@@ -144,24 +145,27 @@ impl Shard {
 
     /// Leases whose node went silent are given up; stops whose bound has passed are forced.
     pub(super) fn reconcile(&mut self, now: Timestamp) {
-        let silent: Vec<u64> = self
+        let mut silent: Vec<u64> = self
             .leases
             .iter()
             .filter(|(_, lease)| lease.lost_at <= now)
             .map(|(work, _)| *work)
             .collect();
+        // In order, so that the same history gives the same decisions.
+        silent.sort_unstable();
         for work in silent {
             self.give_up(work, "the node reported no end in time", now);
         }
     }
 
     fn node_left(&mut self, node: NodeId, _reads: &mut Reads, now: Timestamp) {
-        let lost: Vec<u64> = self
+        let mut lost: Vec<u64> = self
             .leases
             .iter()
             .filter(|(_, lease)| lease.node == node)
             .map(|(work, _)| *work)
             .collect();
+        lost.sort_unstable();
         for work in lost {
             self.give_up(work, "the node is away", now);
         }

@@ -323,11 +323,10 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let lane = &walk[candidate.lane];
-            let overdue_at = eligible_at + self.state.config.reserve_after;
             let ask = Ask {
                 pool: lane.pool,
                 class,
-                overdue: overdue_at <= self.now,
+                overdue: self.now.since(eligible_at) >= self.state.config.reserve_after,
                 instances_max: function.instances_max,
                 siblings: &function.pools,
             };
@@ -342,12 +341,6 @@ impl<'a> Planner<'a> {
                     return Some(self.state.estimate(function, pool));
                 }
                 Err(cause) => {
-                    // From then on something is kept clear for it.
-                    let room = matches!(cause, Cause::NodeFull { .. })
-                        || matches!(cause, Cause::InstancesMax { .. }) && function.pools.len() > 1;
-                    if room && !ask.overdue {
-                        self.wake_at = self.wake_at.min(overdue_at);
-                    }
                     self.blocked.insert(lane.lane, cause);
                     self.refuse(id, function, cause);
                     walk.remove(candidate.lane);

@@ -296,16 +296,16 @@ impl<'a> Site<'a> {
         // Every node that is big enough is kept for others: all of it is missing.
         let missing = nearest.as_ref().map_or(state.size, |(_, missing)| missing.lack());
         let cause = Cause::NodeFull { missing };
-        if ask.class == Class::Online {
-            self.take_room_back(ask, size);
-        }
-        if let Some(((_, _, node), _)) = nearest {
-            let online = ask.class == Class::Online;
-            if online || (ask.overdue && !self.kept_for_batch) {
-                self.kept_for_batch |= !online;
-                let kept = Kept { pool: ask.pool, from_all: online && ask.overdue };
-                self.kept.entry(node).or_insert(kept);
-            }
+        let online = ask.class == Class::Online;
+        // Where room is being made, others may not take it.
+        let clearing = if online { self.take_room_back(ask, size) } else { None };
+        let node = clearing.or(nearest.map(|((_, _, node), _)| node));
+        if let Some(node) = node
+            && (online || ask.overdue && !self.kept_for_batch)
+        {
+            self.kept_for_batch |= !online;
+            let kept = Kept { pool: ask.pool, from_all: online && ask.overdue };
+            self.kept.entry(node).or_insert(kept);
         }
         self.failed.push((state.size, ask.class, missing));
         cause
@@ -352,8 +352,8 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// The fewest batch leases, youngest first, whose end lets `size` fit on one node.
-    fn take_room_back(&mut self, ask: &Ask<'_>, size: Room) {
+    /// The fewest batch leases, youngest first, whose end lets `size` fit on one node: that node.
+    fn take_room_back(&mut self, ask: &Ask<'_>, size: Room) -> Option<NodeId> {
         let mut best: Option<(usize, NodeId, Victims)> = None;
         for (id, node) in &self.floor.nodes {
             if !node.capacity.holds(size) || self.is_kept_from(*id, ask) {
@@ -364,9 +364,9 @@ impl<'a> Site<'a> {
                 best = Some((victims.len(), *id, victims));
             }
         }
-        let Some((count, id, victims)) = best else { return };
+        let (count, id, victims) = best?;
         if self.takebacks.len() + count > self.takebacks_max {
-            return;
+            return None;
         }
         let own_slot = victims.iter().any(|(pool, _)| *pool == ask.pool);
         for (pool, work) in victims {
@@ -377,6 +377,7 @@ impl<'a> Site<'a> {
             let promised = self.promised.entry(id).or_default();
             *promised = promised.plus(size);
         }
+        Some(id)
     }
 
     fn victims(&self, own: Pool, id: NodeId, node: &Node, size: Room) -> Option<Victims> {

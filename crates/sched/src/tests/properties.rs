@@ -220,6 +220,63 @@ proptest! {
     }
 
     #[test]
+    fn what_waited_first_starts_though_more_keeps_coming(steps in steps(60)) {
+        let mut world = played(&steps);
+        heal(&mut world);
+        let first: Vec<u64> = world.waiting.keys().copied().collect();
+        let mut next = 1_000_000;
+        for round in 0..4_000_u64 {
+            if first.iter().all(|work| !world.waiting.contains_key(work)) {
+                return Ok(());
+            }
+            next += 1;
+            let eligible_at = world.now;
+            world.submit(Task { priority: 9, eligible_at, ..Task::new(next, 1 + round % FUNCTIONS) });
+            world.run();
+            world.now = world.now + Span::from_secs(1);
+            // One ends at a time, the longest running first.
+            let oldest = world.running.iter().min_by_key(|(_, r)| r.since).map(|(work, _)| *work);
+            oldest.and_then(|work| world.end(work));
+            world.check();
+        }
+        prop_assert!(false, "something starved");
+    }
+
+    #[test]
+    fn online_work_never_waits_for_batch(steps in steps(60)) {
+        let mut world = played(&steps);
+        heal(&mut world);
+        let online = world.running.iter().filter(|(_, r)| r.task.class == Class::Online);
+        for work in online.map(|(work, _)| *work).collect::<Vec<_>>() {
+            world.end(work);
+        }
+        let online = world.waiting.values().filter(|task| task.class == Class::Online);
+        for work in online.map(|task| task.work).collect::<Vec<_>>() {
+            world.drop_task(work);
+        }
+        world.run();
+        // The largest function, with no limits of its own.
+        world.account(2, None);
+        let eligible_at = world.now;
+        world.submit(Task { class: Class::Online, eligible_at, ..Task::new(1_000_000, 5) });
+        for _ in 0..8 {
+            let plan = world.plan(32);
+            world.act(&plan);
+            world.check();
+            if world.running.contains_key(&1_000_000) {
+                return Ok(());
+            }
+            prop_assert!(!plan.takebacks.is_empty(), "{plan:?}");
+            for work in plan.takebacks {
+                let task = world.end(work.0).expect("a live lease").task;
+                prop_assert_eq!(task.class, Class::Batch);
+                world.submit(task);
+            }
+        }
+        prop_assert!(false, "it still waits");
+    }
+
+    #[test]
     fn planning_changes_nothing_and_says_the_same_twice(steps in steps(60)) {
         let world = played(&steps);
         let before = world.sched.fingerprint();

@@ -195,19 +195,15 @@ fn shares_are_of_time_used_not_of_counts() {
         "0: 10 on node 1, cold
          0: 3 of 2 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }
          0: 1 of 1 wait: FunctionConcurrency { limit: 1 }
-         0: wake at 10000
          1000: evict 1 of pool 1 on node 1
          1000: 20 on node 1, cold
          1000: 2 of 2 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }
          1000: 1 of 1 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }
-         1000: wake at 10000
          1100: 21 on node 1
          1100: 1 of 2 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }
          1100: 1 of 1 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }
-         1100: wake at 10000
          1200: 22 on node 1
-         1200: 1 of 1 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }
-         1200: wake at 10000",
+         1200: 1 of 1 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }",
     );
 }
 
@@ -456,7 +452,6 @@ fn online_evicts_the_idle_then_takes_back() {
          0: 2 on node 1, cold
          1: take back 2
          1: 1 of 2 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }
-         1: wake at 10000
          5: evict 2 of pool 1 on node 1
          5: 9 on node 1, cold",
     );
@@ -501,7 +496,6 @@ fn who_waited_long_gets_a_node_kept_clear() {
          plan 10000",
         "1: 21 on node 1, cold
          1: 1 of 1 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }
-         1: wake at 10000
          10000: 1 of 1 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }
          10000: 1 of 2 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }",
     );
@@ -529,7 +523,6 @@ fn a_pool_that_is_never_idle_makes_way_for_its_sibling() {
          plan 10002",
         "9999: 8 on node 1
          9999: 1 of 1 wait: InstancesMax { limit: 1 }
-         9999: wake at 10000
          10000: 2 of 1 wait: InstancesMax { limit: 1 }
          10000: 2 of 1 wait: InstancesMax { limit: 1 }
          10001: 2 of 1 wait: InstancesMax { limit: 1 }

@@ -1,5 +1,14 @@
 //! The scheduler: what starts next, where, and why not. Pure and deterministic; time comes in as
 //! values, facts come in as [`Change`]s, proposals go out as [`Plan`]s.
+//!
+//! A turn of the engine: observe what was read and what nodes reported, ask for a plan, act on as
+//! much of it as it likes, observe that (`Evicted`, `Leased`). A plan changes nothing, so what was
+//! not acted on costs nothing. Accounts, functions, pools and lanes come before what names them.
+//!
+//! Who is next (`fair.rs`) · in which order a function's work waits (`backlog.rs`) · who may start
+//! (`limits.rs`) · where (`place.rs`) · how many instances, and what makes way (`scale.rs`) · why
+//! not (`refuse.rs`). `roster.rs` keeps everybody's standing, so that a plan meets only those who
+//! can start something.
 #![no_std]
 #![warn(missing_docs, clippy::wildcard_enum_match_arm)]
 extern crate alloc;

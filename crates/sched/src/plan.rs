@@ -249,6 +249,12 @@ impl<'a> Planner<'a> {
                 self.refuse(id, function, cause);
                 continue;
             }
+            if tally.started == 0
+                && let Some(cause) = self.known_refusal(function, class)
+            {
+                self.refuse(id, function, cause);
+                continue;
+            }
             let mut walk = match self.walks.remove(&id) {
                 Some(walk) => walk,
                 None => self.walk(function, class),
@@ -271,6 +277,29 @@ impl<'a> Planner<'a> {
             }
         }
         None
+    }
+
+    /// The shortcut for the many that wait for the same room: what is known to find no place need
+    /// not be walked. Not when the refusal has consequences, or its front has to expire.
+    fn known_refusal(&mut self, function: &Function, class: Class) -> Option<Cause> {
+        let &[lane] = function.lanes.as_slice() else { return None };
+        if function.instances_max.is_some() {
+            return None;
+        }
+        let pool = self.state.backlog.lane(lane)?.pool;
+        let missing = self.site.known_refusal(pool, class)?;
+        let heads = self.state.backlog.heads(lane, class_index(class))?;
+        let reserve_after = self.state.config.reserve_after;
+        for head in heads.iter().filter_map(BTreeSet::first) {
+            let overdue = self.now.since(head.spot.eligible_at) >= reserve_after;
+            let entry = self.state.backlog.entry(head.spot.work)?;
+            if entry.deadline <= self.now || self.site.may_change_things(class, overdue) {
+                return None;
+            }
+        }
+        let cause = Cause::NodeFull { missing };
+        self.blocked.insert(lane, cause);
+        Some(cause)
     }
 
     fn walk(&mut self, function: &'a Function, class: Class) -> Vec<LaneWalk<'a>> {

@@ -117,7 +117,7 @@ impl<'a> Site<'a> {
         };
         if let Some(missing) = self.known_failure(state.size, ask.class)
             && sibling.is_none()
-            && !self.may_change_things(ask)
+            && !self.may_change_things(ask.class, ask.overdue)
             && self.floor.could_hold(state.size)
         {
             return Err(Cause::NodeFull { missing });
@@ -499,11 +499,18 @@ impl<'a> Site<'a> {
         Some(more.plus(Room::of(*missing)).lack())
     }
 
-    /// Whether a refusal of this ask has consequences.
-    fn may_change_things(&self, ask: &Ask<'_>) -> bool {
-        match ask.class {
+    /// What lacks for a pool that is known to find no place, if it is.
+    pub(crate) fn known_refusal(&self, pool: Pool, class: Class) -> Option<Resources> {
+        let state = self.floor.pool(pool)?;
+        let missing = self.known_failure(state.size, class)?;
+        (state.warm.is_empty() && self.floor.could_hold(state.size)).then_some(missing)
+    }
+
+    /// Whether a refusal has consequences.
+    pub(crate) fn may_change_things(&self, class: Class, overdue: bool) -> bool {
+        match class {
             Class::Online => self.takebacks.len() < self.takebacks_max,
-            Class::Batch => ask.overdue && !self.kept_for_batch,
+            Class::Batch => overdue && !self.kept_for_batch,
         }
     }
 }

@@ -13,6 +13,8 @@ mod attend;
 mod root;
 mod walls;
 
+pub(crate) use walls::FILTER_STAGE;
+
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -6,6 +6,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::cgroup::Controller;
+use crate::inside::FILTER_STAGE;
 use crate::message::{Failure, Word, decode, pair, receive};
 use crate::policy::{Capabilities, Finding};
 use crate::seat::{Ground, Seat};
@@ -15,7 +16,8 @@ use crate::sys;
 /// How long the trial sandbox may take; it is milliseconds on an idle machine.
 const TRIAL_WITHIN: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-const NAMESPACE_ADVICE: &str = "run on Linux 5.12 or newer, outside containers that mask /proc";
+const NAMESPACE_ADVICE: &str = "run on Linux 5.12 or newer, from a disk (not an initramfs), outside containers that mask /proc";
+const SECCOMP_ADVICE: &str = "boot a kernel with CONFIG_SECCOMP_FILTER";
 const USER_ADVICE: &str = "sysctl user.max_user_namespaces=15000; on Ubuntu also \
     kernel.apparmor_restrict_unprivileged_userns=0; on older Debian kernel.unprivileged_userns_clone=1; \
     or run as root";
@@ -32,25 +34,9 @@ pub(crate) fn user_namespace() -> Result<(), Errno> {
 /// Everything `stint doctor` shows and the policy compares.
 pub(crate) fn probe(ground: &mut Ground, user_namespace: Result<(), Errno>) -> Capabilities {
     let mut findings = vec![identity(ground), user_finding(ground, user_namespace)];
-    let trial = trial(ground);
-    let (namespaces, seccomp) = match &trial {
-        Ok(length) => {
-            findings.push(Finding::yes("namespaces", "mount, pid, ipc, uts, cgroup, net"));
-            findings.push(Finding::yes("seccomp", format!("{length} instructions")));
-            (true, true)
-        }
-        Err(failure) => {
-            let errno = std::io::Error::from_raw_os_error(failure.errno);
-            let seen = format!("{}: {errno}", failure.stage);
-            let filter = failure.stage.contains("filter");
-            findings.push(if filter {
-                Finding::no("seccomp", seen, "boot a kernel with CONFIG_SECCOMP_FILTER")
-            } else {
-                Finding::no("namespaces", seen, NAMESPACE_ADVICE)
-            });
-            (filter, !filter)
-        }
-    };
+    let (namespaces, seccomp) = wall_findings(&trial(ground));
+    let walls = (namespaces.works, seccomp.works);
+    findings.extend([namespaces, seccomp]);
     findings.push(match ground.landlock_abi {
         0 => Finding::no("landlock", "not in this kernel", LANDLOCK_ADVICE),
         abi => Finding::yes("landlock", format!("version {abi}")),
@@ -61,14 +47,31 @@ pub(crate) fn probe(ground: &mut Ground, user_namespace: Result<(), Errno>) -> C
     Capabilities {
         root: ground.root,
         user_namespace: ground.user_namespace,
-        namespaces,
-        seccomp,
+        namespaces: walls.0,
+        seccomp: walls.1,
         landlock_abi: ground.landlock_abi,
         cgroup: ground.cgroups.mode(),
         limits_memory: ground.cgroups.has(Controller::Memory),
         limits_processes: ground.cgroups.has(Controller::Pids),
         limits_cpu: ground.cgroups.has(Controller::Cpu),
         findings,
+    }
+}
+
+/// How far the trial came says which wall is missing.
+fn wall_findings(trial: &Result<u32, Failure>) -> (Finding, Finding) {
+    let namespaces = Finding::yes("namespaces", "mount, pid, ipc, uts, cgroup, net");
+    match trial {
+        Ok(length) => (namespaces, Finding::yes("seccomp", format!("{length} instructions"))),
+        Err(failure) => {
+            let errno = std::io::Error::from_raw_os_error(failure.errno);
+            let seen = format!("{}: {errno}", failure.stage);
+            if failure.stage == FILTER_STAGE {
+                return (namespaces, Finding::no("seccomp", seen, SECCOMP_ADVICE));
+            }
+            let unknown = Finding::no("seccomp", "the trial did not come that far", SECCOMP_ADVICE);
+            (Finding::no("namespaces", seen, NAMESPACE_ADVICE), unknown)
+        }
     }
 }
 
@@ -152,4 +155,20 @@ fn wait_for(seat: &Seat) {
     // Late is harmless: the sweep at the next start takes the leaf.
     poll(&mut ended, Some(&TRIAL_WITHIN)).ok();
     while sys::reap().is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_failed_stage_says_which_wall_is_missing() {
+        let names = |trial: Result<u32, Failure>| {
+            let (namespaces, seccomp) = wall_findings(&trial);
+            (namespaces.works, seccomp.works)
+        };
+        assert_eq!(names(Ok(168)), (true, true));
+        assert_eq!(names(Err(Failure::new(FILTER_STAGE, Errno::INVAL))), (true, false));
+        assert_eq!(names(Err(Failure::new("mounting /proc", Errno::PERM))), (false, false));
+    }
 }

@@ -151,12 +151,8 @@ impl Seat {
             }
             UserWall::HostIds(user) => Identity::Host(user),
         };
-        let etc = match spec.network {
-            Network::Loopback => "etc-loopback",
-            Network::Host => "etc-host",
-        };
         let orders = Orders {
-            etc: ground.base_dir.join(etc),
+            etc: ground.base_dir.join("etc"),
             identity,
             landlock_abi: ground.landlock_abi,
             memory: enforced.memory,

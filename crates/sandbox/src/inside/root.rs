@@ -16,7 +16,7 @@ use rustix::mount::{
 
 use super::walls;
 use crate::message::{Failure, Identity, Orders};
-use crate::spec::Access;
+use crate::spec::{Access, Network};
 use crate::sys::{self, ATTR_NODEV, ATTR_NOSUID, ATTR_RDONLY, Depth};
 
 /// Where the new root is mounted before it becomes `/`; every Linux has it.
@@ -85,7 +85,8 @@ fn collect(orders: &Orders) -> Result<(Vec<Part>, Vec<Link>), Failure> {
         }
     }
     parts.push(part(&orders.etc, Path::new("/etc"), sealed)?);
-    for path in LIVE_ETC.iter().map(Path::new).filter(|path| path.exists()) {
+    let resolver = (orders.spec.network == Network::Host).then_some("/etc/resolv.conf");
+    for path in LIVE_ETC.iter().copied().chain(resolver).map(Path::new).filter(|p| p.exists()) {
         parts.push(part(path, path, sealed)?);
     }
     for path in DEVICES.iter().map(Path::new) {

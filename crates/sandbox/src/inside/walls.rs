@@ -21,6 +21,9 @@ const SECURE_BITS: libc::c_ulong = 0b1110_1111;
 /// Room for reservations above the memory limit where the watchdog, not the kernel, counts.
 const DATA_SLACK_MB: u64 = 512;
 
+/// Named, because the probe tells by it which wall is missing.
+pub(crate) const FILTER_STAGE: &str = "installing the system call filter";
+
 /// What was raised, as far as machines differ.
 #[derive(Debug)]
 pub(super) struct Raised {
@@ -72,7 +75,7 @@ pub(super) fn raise(orders: &Orders) -> Result<Raised, Failure> {
     sys::prctl(libc::PR_SET_PDEATHSIG, 9).map_err(at("following the spawner"))?;
     rustix::thread::set_no_new_privs(true).map_err(at("refusing new privileges"))?;
     let program = filter::program();
-    sys::install_filter(&program).map_err(at("installing the system call filter"))?;
+    sys::install_filter(&program).map_err(at(FILTER_STAGE))?;
     let filter_length = u32::try_from(program.len()).expect("a few hundred instructions");
     Ok(Raised { landlock_abi, filter_length })
 }

@@ -20,43 +20,39 @@ const COPIED: &[&str] = &[
     "gai.conf",
 ];
 
-/// Makes one tree per kind of network, again at every start: the host may have changed.
+/// Makes the tree again at every start: the host may have changed.
 pub(super) fn prepare(base: &Path) -> io::Result<()> {
-    let hosts = "127.0.0.1 localhost stint\n::1 localhost stint\n";
-    for (name, resolver) in [("etc-loopback", String::new()), ("etc-host", resolver())] {
-        let etc = base.join(name);
-        if etc.exists() {
-            fs::remove_dir_all(&etc)?;
-        }
-        for dir in ["alternatives", "ssl/certs", "fonts"] {
-            fs::create_dir_all(etc.join(dir))?;
-        }
-        let id = INSIDE_ID;
-        for (file, text) in [
-            (
-                "passwd",
-                format!(
-                    "root:x:0:0:root:/:/bin/sh\nstint:x:{id}:{id}:stint:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
-                ),
-            ),
-            ("group", format!("root:x:0:\nstint:x:{id}:\nnogroup:x:65534:\n")),
-            ("hosts", hosts.to_owned()),
-            ("hostname", "stint\n".to_owned()),
-            ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),
-            ("resolv.conf", resolver),
-            ("ld.so.cache", String::new()),
-        ] {
-            fs::write(etc.join(file), text)?;
-        }
-        for file in COPIED {
-            match fs::read(Path::new("/etc").join(file)) {
-                Ok(bytes) => fs::write(etc.join(file), bytes)?,
-                Err(_) => continue,
-            }
-        }
-        readable(&etc)?;
+    let etc = base.join("etc");
+    if etc.exists() {
+        fs::remove_dir_all(&etc)?;
     }
-    Ok(())
+    for dir in ["alternatives", "ssl/certs", "fonts"] {
+        fs::create_dir_all(etc.join(dir))?;
+    }
+    for (file, text) in [
+        (
+            "passwd",
+            format!(
+                "root:x:0:0:root:/:/bin/sh\n\
+                 stint:x:{INSIDE_ID}:{INSIDE_ID}:stint:/tmp:/bin/sh\n\
+                 nobody:x:65534:65534:nobody:/:/bin/false\n"
+            ),
+        ),
+        ("group", format!("root:x:0:\nstint:x:{INSIDE_ID}:\nnogroup:x:65534:\n")),
+        ("hosts", "127.0.0.1 localhost stint\n::1 localhost stint\n".to_owned()),
+        ("hostname", "stint\n".to_owned()),
+        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),
+        ("resolv.conf", String::new()),
+        ("ld.so.cache", String::new()),
+    ] {
+        fs::write(etc.join(file), text)?;
+    }
+    for file in COPIED {
+        if let Ok(bytes) = fs::read(Path::new("/etc").join(file)) {
+            fs::write(etc.join(file), bytes)?;
+        }
+    }
+    readable(&etc)
 }
 
 /// The instance's user is a stranger here, whatever the server's umask says.
@@ -74,6 +70,28 @@ fn readable(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn resolver() -> String {
-    fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_is_made_again_and_everybody_may_read_it() {
+        let base = tempfile::tempdir().unwrap();
+        let stale = base.path().join("etc/stale");
+        fs::create_dir_all(stale.parent().unwrap()).unwrap();
+        fs::write(&stale, "").unwrap();
+        prepare(base.path()).unwrap();
+        prepare(base.path()).unwrap();
+        assert!(!stale.exists());
+        let passwd = base.path().join("etc/passwd");
+        assert!(fs::read_to_string(&passwd).unwrap().contains("stint:x:1000:1000:"));
+        let mode = fs::metadata(&passwd).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+        // Every live part has something to be mounted over.
+        for place in ["alternatives", "ssl/certs", "fonts", "ld.so.cache", "resolv.conf"] {
+            assert!(base.path().join("etc").join(place).exists(), "{place}");
+        }
+    }
 }

@@ -9,6 +9,8 @@ use rustix::event::{Timespec, poll};
 use super::{Controller, write};
 use crate::policy::CgroupMode;
 
+/// The leaf a server moves into when it makes its own cgroup an inner node.
+const AGENT: &str = "stint.agent";
 /// How often a leftover leaf is looked at while its processes end, and how long in between.
 const REAP_TRIES: u32 = 50;
 const REAP_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
@@ -109,8 +111,7 @@ impl Place {
     /// is alone in its cgroup. When others live there and we are root, our directory goes below
     /// the nearest parent that has none, beside the server's own.
     fn prepare_v2(&self, name: &str) -> Result<PathBuf, String> {
-        let agent = format!("{name}.agent");
-        let own = if self.own.file_name().is_some_and(|last| last == agent.as_str()) {
+        let own = if self.own.file_name().is_some_and(|last| last == AGENT) {
             self.own.parent().unwrap_or(&self.own).to_owned()
         } else {
             self.own.clone()
@@ -120,9 +121,9 @@ impl Place {
             Err(error) => format!("{}: {error}", own.display()),
         };
         if alone(&own) {
-            make(&own.join(&agent))?;
+            make(&own.join(AGENT))?;
             for pid in members(&own) {
-                write(&own.join(&agent), "cgroup.procs", pid).map_err(|e| e.to_string())?;
+                write(&own.join(AGENT), "cgroup.procs", pid).map_err(|e| e.to_string())?;
             }
             match enable(&own) {
                 Ok(()) => return inner(&own, name),

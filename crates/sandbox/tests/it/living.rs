@@ -27,6 +27,7 @@ fn leaves(name: &str) -> Vec<PathBuf> {
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
     let memory = own.lines().find(|line| line.contains(":memory:") || line.starts_with("0::"));
     let path = memory.unwrap().splitn(3, ':').nth(2).unwrap().trim_start_matches('/');
+    let path = path.trim_end_matches("stint.agent").trim_end_matches('/');
     let root = Path::new("/sys/fs/cgroup");
     [root.join("memory").join(path).join(name), root.join(path).join(name)]
         .into_iter()

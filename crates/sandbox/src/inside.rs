@@ -13,6 +13,7 @@ mod attend;
 mod root;
 mod walls;
 
+pub(crate) use root::open_granted;
 pub(crate) use walls::FILTER_STAGE;
 
 use std::ffi::CString;
@@ -60,9 +61,9 @@ fn live(spawner: &OwnedFd, entrances: Vec<OwnedFd>) -> Result<(), Failure> {
     };
     let orders: Orders = decode(&buffer[..length]).map_err(at("parsing the orders"))?;
     drop(buffer);
-    let ends =
-        ends(fds, orders.spec.channel).ok_or_else(|| Failure::new("descriptors", Errno::BADF))?;
-    root::build(&orders)?;
+    let (ends, opened) = ends(fds, orders.spec.channel)
+        .ok_or_else(|| Failure::new("counting the descriptors", Errno::BADF))?;
+    root::build(&orders, opened)?;
     let raised = walls::raise(&orders)?;
     let mut attendant = attend::Attendant::prepare(&orders).map_err(at("preparing init"))?;
     silence().map_err(at("leaving the server's output"))?;
@@ -95,14 +96,15 @@ fn silence() -> Result<(), Errno> {
     (0..3).try_for_each(|number| sys::dup_onto(null.as_fd(), number))
 }
 
-fn ends(mut fds: Vec<OwnedFd>, channel: Channel) -> Option<Ends> {
-    let wanted = if channel == Channel::Stream { 4 } else { 3 };
-    if fds.len() != wanted {
-        return None;
-    }
-    let channel = if channel == Channel::Stream { fds.pop() } else { None };
-    let (control, stderr, stdout) = (fds.pop()?, fds.pop()?, fds.pop()?);
-    Some(Ends { stdout, stderr, control, channel })
+/// The ends, and the mounts after them.
+fn ends(fds: Vec<OwnedFd>, channel: Channel) -> Option<(Ends, Vec<OwnedFd>)> {
+    let mut fds = fds.into_iter();
+    let (stdout, stderr, control) = (fds.next()?, fds.next()?, fds.next()?);
+    let channel = match channel {
+        Channel::Stream => Some(fds.next()?),
+        Channel::None => None,
+    };
+    Some((Ends { stdout, stderr, control, channel }, fds.collect()))
 }
 
 /// Forks the program and returns when it has been executed. Our copies of its descriptors close

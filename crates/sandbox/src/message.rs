@@ -18,12 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::Capabilities;
 use crate::policy::UserNamespace;
-use crate::spec::{Enforced, Exit, HostUser, LaunchSpec, LimitedBy};
+use crate::spec::{BINDS_MAX, Enforced, Exit, HostUser, LaunchSpec, LimitedBy};
 
 /// No packet is larger.
 pub(crate) const PACKET_BYTES_MAX: usize = 128 * 1024;
-/// No packet carries more descriptors.
-pub(crate) const PACKET_FDS_MAX: usize = 4;
+/// No packet carries more descriptors: the instance's ends, its `/etc`, its binds.
+pub(crate) const PACKET_FDS_MAX: usize = 4 + 1 + BINDS_MAX;
 
 /// Big process → spawner.
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,7 +87,8 @@ impl Failure {
     }
 }
 
-/// Spawner → a parked child, with the descriptors of the request.
+/// Spawner → a parked child, with the descriptors of the request, and after them the mounts of `/etc`
+/// and of every bind when the spawner is privileged: it may look where the child may not.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Orders {
     pub(crate) spec: LaunchSpec,

@@ -151,15 +151,21 @@ impl Seat {
             }
             UserWall::HostIds(user) => Identity::Host(user),
         };
+        let etc = ground.base_dir.join("etc");
+        let opened = match enforced.user {
+            UserWall::MappedTo(_) => inside::open_granted(&etc, &spec.binds)?,
+            // Without privilege the child can see what we can, and only it may mount.
+            UserWall::MappedToCaller(_) | UserWall::HostIds(_) => Vec::new(),
+        };
         let orders = Orders {
-            etc: ground.base_dir.join("etc"),
+            etc,
             identity,
             landlock_abi: ground.landlock_abi,
             memory: enforced.memory,
             processes: enforced.processes,
             spec,
         };
-        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        let fds: Vec<_> = fds.iter().chain(&opened).map(AsFd::as_fd).collect();
         send(&self.socket, &encode(&orders), &fds)
             .map_err(|errno| Failure::new("giving the sandbox its orders", errno))?;
         Ok(enforced)

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// The longest encoded spec that a launch may send to the spawner.
 pub(crate) const SPEC_BYTES_MAX: usize = 120 * 1024;
 /// The most bind mounts of one instance.
-const BINDS_MAX: usize = 64;
+pub(crate) const BINDS_MAX: usize = 64;
 
 /// Everything one instance needs. Nothing is inherited from the server: no environment, no
 /// descriptor, no directory.

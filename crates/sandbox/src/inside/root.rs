@@ -16,7 +16,7 @@ use rustix::mount::{
 
 use super::walls;
 use crate::message::{Failure, Identity, Orders};
-use crate::spec::{Access, Network};
+use crate::spec::{Access, Bind, Network};
 use crate::sys::{self, ATTR_NODEV, ATTR_NOSUID, ATTR_RDONLY, Depth};
 
 /// Where the new root is mounted before it becomes `/`; every Linux has it.
@@ -39,16 +39,18 @@ const SHM_MB_MAX: u32 = 64;
 struct Part {
     mount: OwnedFd,
     target: PathBuf,
+    /// What must still be added to the mount before it is attached.
     attributes: u64,
 }
 
 /// A top-level name and what it links to.
 type Link = (&'static str, PathBuf);
 
-pub(super) fn build(orders: &Orders) -> Result<(), Failure> {
+/// `opened` holds the mounts that the spawner has opened, in the order of [`granted`], or nothing.
+pub(super) fn build(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(), Failure> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).map_err(at("leaving the host's mounts"))?;
-    let (parts, links) = collect(orders)?;
+    let (parts, links) = collect(orders, opened)?;
     if !matches!(orders.identity, Identity::Host(_)) {
         walls::take_ids(orders.identity)?;
     }
@@ -72,7 +74,7 @@ fn at(stage: &'static str) -> impl Fn(Errno) -> Failure {
 }
 
 /// Opens every source, and reads which top-level directories are links.
-fn collect(orders: &Orders) -> Result<(Vec<Part>, Vec<Link>), Failure> {
+fn collect(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(Vec<Part>, Vec<Link>), Failure> {
     let sealed = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV;
     let mut parts = vec![part(Path::new("/usr"), Path::new("/usr"), sealed)?];
     let mut links = Vec::new();
@@ -84,7 +86,16 @@ fn collect(orders: &Orders) -> Result<(Vec<Part>, Vec<Link>), Failure> {
             Err(_) => {}
         }
     }
-    parts.push(part(&orders.etc, Path::new("/etc"), sealed)?);
+    let granted = granted(&orders.etc, &orders.spec.binds);
+    if !opened.is_empty() && opened.len() != granted.len() {
+        return Err(Failure::new("counting the mounts", Errno::BADF));
+    }
+    let mut opened = opened.into_iter();
+    let mut granted = granted.into_iter().map(|(source, target, attributes)| match opened.next() {
+        Some(mount) => Ok(Part { mount, target: target.to_owned(), attributes: 0 }),
+        None => part(source, target, attributes),
+    });
+    parts.extend(granted.next().transpose()?);
     let resolver = (orders.spec.network == Network::Host).then_some("/etc/resolv.conf");
     for path in LIVE_ETC.iter().copied().chain(resolver).map(Path::new).filter(|p| p.exists()) {
         parts.push(part(path, path, sealed)?);
@@ -95,24 +106,50 @@ fn collect(orders: &Orders) -> Result<(Vec<Part>, Vec<Link>), Failure> {
     for path in MASKED.iter().map(Path::new).filter(|path| path.exists()) {
         parts.push(part(Path::new("/dev/null"), path, ATTR_NOSUID | ATTR_RDONLY)?);
     }
-    for bind in &orders.spec.binds {
-        let attributes = match bind.access {
-            Access::ReadOnly => sealed,
-            Access::ReadWrite => ATTR_NOSUID | ATTR_NODEV,
-        };
-        parts.push(part(&bind.source, &bind.target, attributes)?);
+    for part in granted {
+        parts.push(part?);
     }
     Ok((parts, links))
 }
 
+/// What only the spec or the server's own directory decides: `/etc` first, then the binds.
+fn granted<'a>(etc: &'a Path, binds: &'a [Bind]) -> Vec<(&'a Path, &'a Path, u64)> {
+    let sealed = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV;
+    let mut granted = vec![(etc, Path::new("/etc"), sealed)];
+    granted.extend(binds.iter().map(|bind| {
+        let attributes = match bind.access {
+            Access::ReadOnly => sealed,
+            Access::ReadWrite => ATTR_NOSUID | ATTR_NODEV,
+        };
+        (bind.source.as_path(), bind.target.as_path(), attributes)
+    }));
+    granted
+}
+
+/// Opens and protects what is [`granted`], for a privileged spawner: the child in its user
+/// namespace is nobody in the directories of the host's other users.
+pub(crate) fn open_granted(etc: &Path, binds: &[Bind]) -> Result<Vec<OwnedFd>, Failure> {
+    let open = |(source, target, attributes)| {
+        let part = part(source, target, attributes)?;
+        protect(&part)?;
+        Ok(part.mount)
+    };
+    granted(etc, binds).into_iter().map(open).collect()
+}
+
 fn part(source: &Path, target: &Path, attributes: u64) -> Result<Part, Failure> {
-    let named = |doing: &str| format!("{doing} {}", source.display());
+    let stage =
+        |errno| Failure::new(format!("opening the bind source {}", source.display()), errno);
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
-    let mount = open_tree(CWD, source, flags)
-        .map_err(|errno| Failure::new(named("opening the bind source"), errno))?;
+    let mount = open_tree(CWD, source, flags).map_err(stage)?;
     Ok(Part { mount, target: target.to_owned(), attributes })
+}
+
+fn protect(part: &Part) -> Result<(), Failure> {
+    let stage = |errno| Failure::new(format!("protecting {}", part.target.display()), errno);
+    sys::mount_setattr(part.mount.as_fd(), part.attributes, Depth::Recursive).map_err(stage)
 }
 
 /// Mounts an empty root with a `/proc` of this PID namespace, and leaves the host's tree for good.
@@ -137,8 +174,9 @@ fn attach(part: &Part) -> Result<(), Failure> {
         let stage = format!("{doing} {}", part.target.display());
         move |errno: Errno| Failure::new(stage, errno)
     };
-    sys::mount_setattr(part.mount.as_fd(), part.attributes, Depth::Recursive)
-        .map_err(named("protecting"))?;
+    if part.attributes != 0 {
+        protect(part)?;
+    }
     let stat = fstat(&part.mount).map_err(named("looking at the source of"))?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     make_target(&part.target, kind).map_err(named("making a place for"))?;

@@ -8,7 +8,7 @@ use stint_sandbox::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::lab::{Lab, Mode, PATIENCE, config, finish, modes, open_to_all, spec};
+use crate::lab::{Lab, Mode, PATIENCE, config, finish, is_root, modes, open_to_all, spec};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_gets_its_arguments_environment_and_directory_and_nothing_else() {
@@ -92,6 +92,24 @@ async fn directories_are_bound_as_told() {
         assert!(outcome.out.ends_with("echo from code"), "{mode:?} {outcome:?}");
         assert_eq!(std::fs::read_to_string(share.join("made")).unwrap(), "x\n");
         assert!(!code.join("made").exists(), "{mode:?}: code is read-only");
+    }
+}
+
+/// A server that runs as root may show what lies in another user's closed directory.
+#[tokio::test(flavor = "multi_thread")]
+async fn root_binds_out_of_a_closed_directory_of_somebody_else() {
+    for mode in modes().into_iter().filter(|mode| *mode != Mode::Nobody && is_root()) {
+        let lab = Lab::open(mode).await;
+        let home = lab.dir.path().join("home");
+        let code = home.join("code");
+        std::fs::create_dir_all(&code).unwrap();
+        std::fs::write(code.join("file"), "shown").unwrap();
+        std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
+        std::os::unix::fs::chown(&home, Some(4321), Some(4321)).unwrap();
+        let mut spec = spec(&["/bin/sh", "-c", "cat /code/file; echo x 2>/dev/null > /code/made"]);
+        spec.binds = vec![Bind::read_only(&code, "/code")];
+        let outcome = lab.run(spec).await;
+        assert_eq!((outcome.out.as_str(), outcome.code()), ("shown", 2), "{mode:?} {outcome:?}");
     }
 }
 

@@ -34,14 +34,14 @@ trap 'exit 130' INT TERM
 if is_ready; then
   say "a Stint is already running on this data directory; using it"
 else
-  listen=127.0.0.1:7780
-  if (exec 3<>/dev/tcp/127.0.0.1/7780) 2>/dev/null; then
-    say "port 7780 is taken; choosing a free one"
-    listen=127.0.0.1:0
+  listen=()
+  if (exec 3<>/dev/tcp/127.0.0.1/7780 || exec 3<>/dev/tcp/127.0.0.1/7781) 2>/dev/null; then
+    say "port 7780 or 7781 is taken; choosing free ones"
+    listen=(--listen 127.0.0.1:0 --listen-trigger 127.0.0.1:0)
   fi
   mkdir -p "$STINT_DATA"
   rm -f "$STINT_DATA/address"
-  "$STINT_BIN" up --data "$STINT_DATA" --listen "$listen" &
+  "$STINT_BIN" up "${listen[@]}" &
   stint_pid=$!
   deadline=$((SECONDS + 30))
   until is_ready; do
@@ -50,8 +50,8 @@ else
     sleep 0.1
   done
 fi
-STINT_ADDRESS=$(cat "$STINT_DATA/address")
-export STINT_ADDRESS
+STINT_ENDPOINT=$(cat "$STINT_DATA/address")
+export STINT_ENDPOINT
 
 .venv/bin/python examples/transcode/run.py
 
@@ -61,7 +61,7 @@ say "Next: $STINT_BIN task list      what happened"
 say "      $STINT_BIN top            what is happening"
 say "      $STINT_BIN init --help    a function of your own"
 if [ -n "$stint_pid" ] && [ "${STINT_KEEP:-0}" = 1 ]; then
-  say "Stint goes on at $STINT_ADDRESS; Ctrl-C stops it."
+  say "Stint goes on at $STINT_ENDPOINT; Ctrl-C stops it."
   wait "$stint_pid"
 elif [ -n "$stint_pid" ]; then
   say "Stint is stopped now; STINT_KEEP=1 make run, or $STINT_BIN up, leaves it running."

@@ -10,7 +10,14 @@ use crate::shell;
 /// Arguments of `stint`, and the file that keeps what it prints.
 const GENERATED: &[(&[&str], &str)] = &[];
 
+/// Programs of our crates that write files themselves; a test next to each compares.
+const WRITERS: &[&[&str]] = &[&["-p", "stint-wire", "--example", "reference"]];
+
 pub(crate) fn write(root: &Path) -> Result<(), String> {
+    for writer in WRITERS {
+        let args = [&["run", "--quiet", "--release", "--locked"], *writer].concat();
+        shell::run(root, "cargo", &args)?;
+    }
     each(root, |file, text| {
         let path = root.join(file);
         let dir = path.parent().expect("a file in the tree");

@@ -31,7 +31,7 @@ pub(crate) fn check(root: &Path) -> Result<Notes, String> {
         problems.extend(text_rules(file));
         if file.path.ends_with(".rs") {
             problems.extend(rust::check(file));
-            sizes.insert(file.path.as_str(), rust::lines_without_tests(&file.text));
+            sizes.insert(file.path.as_str(), rust::lines_without_tests(&file.path, &file.text));
         }
     }
     problems.extend(ratchet.judge(&sizes));

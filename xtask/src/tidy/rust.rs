@@ -56,7 +56,10 @@ pub(super) fn check(file: &File) -> Vec<String> {
 }
 
 /// How many lines a file has before its inline tests; a file of tests has none.
-pub(super) fn lines_without_tests(text: &str) -> usize {
+pub(super) fn lines_without_tests(path: &str, text: &str) -> usize {
+    if path.contains("/tests/") || path.ends_with("tests.rs") {
+        return 0;
+    }
     let lines: Vec<_> = text.lines().collect();
     let is_tests = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {");
     lines.windows(2).position(is_tests).unwrap_or(lines.len())
@@ -67,8 +70,8 @@ pub(super) fn unlisted_tests(files: &[File]) -> Vec<String> {
     let mut problems = Vec::new();
     for file in files {
         let Some((krate, rest)) = file.path.split_once("/tests/") else { continue };
-        let is_crate = krate.starts_with("crates/") && file.path.ends_with(".rs");
-        if !is_crate || rest == "it/main.rs" {
+        let is_crate = krate.starts_with("crates/") && krate.matches('/').count() == 1;
+        if !is_crate || !file.path.ends_with(".rs") || rest == "it/main.rs" {
             continue;
         }
         let Some(test) = rest.strip_prefix("it/") else {
@@ -173,8 +176,10 @@ mod tests {
     #[test]
     fn tests_are_not_counted() {
         let text = "//! X.\nfn a() {}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n";
-        assert_eq!(lines_without_tests(text), 3);
-        assert_eq!(lines_without_tests("//! X.\n#[cfg(test)]\nmod tests;\n"), 3);
+        assert_eq!(lines_without_tests("crates/a/src/b.rs", text), 3);
+        assert_eq!(lines_without_tests("a.rs", "//! X.\n#[cfg(test)]\nmod tests;\n"), 3);
+        assert_eq!(lines_without_tests("crates/a/src/b/tests.rs", text), 0);
+        assert_eq!(lines_without_tests("crates/a/tests/it/b.rs", text), 0);
     }
 
     #[test]
@@ -186,6 +191,7 @@ mod tests {
             file("crates/a/tests/it/listed/more.rs", ""),
             file("crates/a/tests/it/forgotten.rs", ""),
             file("crates/a/tests/other.rs", ""),
+            file("crates/a/src/tests/unit.rs", ""),
         ];
         let found = unlisted_tests(&files);
         assert_eq!(found.len(), 2, "{found:?}");

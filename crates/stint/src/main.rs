@@ -1,1 +1,72 @@
-fn main() {}
+//! The binary: command line, configuration, composition. `compose.rs` puts a server together, the
+//! files under `command` are the client's; both see the rest of the house through its public faces.
+
+mod cli;
+mod command;
+mod config;
+mod failure;
+mod project;
+mod remote;
+mod screen;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::command::Context;
+use crate::config::environment::Environment;
+use crate::failure::Failure;
+use crate::screen::Screen;
+
+/// The first argument of the spawner, which is this binary again. No user types it.
+pub(crate) const SPAWNER: &str = "__spawner";
+
+fn main() -> ExitCode {
+    // First of all: the spawner stays small and single-threaded.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == SPAWNER) {
+        return stint_sandbox::spawner_main();
+    }
+    let cli = Cli::parse();
+    let environment = Environment::read();
+    let screen = Screen::new(cli.global.output, &environment);
+    match run(cli, environment, &screen) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            screen.fail(&failure);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(cli: Cli, environment: Environment, screen: &Screen) -> Result<(), Failure> {
+    let context = Context { global: cli.global, environment, screen: screen.clone() };
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().build()?;
+    let done = runtime.block_on(dispatch(cli.command, &context));
+    // What is left does not hold up the end: the book survives it.
+    runtime.shutdown_background();
+    done
+}
+
+async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Init(args) => command::init::run(&args, context),
+        Command::Deploy(args) => command::deploy::run(&args, context).await,
+        Command::Function(args) => command::function::run(args, context).await,
+        Command::Invoke(args) => command::invoke::run(args, context).await,
+        Command::Task(args) => command::task::run(args, context).await,
+        Command::Why(args) => command::why::run(&args, context).await,
+        Command::Backlog(args) => command::backlog::run(args, context).await,
+        Command::Instance(args) => command::instance::run(args, context).await,
+        Command::Account(args) => command::account::run(args, context).await,
+        Command::Key(args) => command::key::run(args, context).await,
+        Command::Top(args) => command::top::run(&args, context).await,
+        Command::Config(args) => command::config::run(&args, context),
+        Command::Doctor(args) => command::doctor::run(&args, context).await,
+        Command::Openapi => command::config::openapi(context).await,
+        Command::Completion(args) => command::config::completion(&args, context),
+        Command::Version => command::config::version(context).await,
+    }
+}

@@ -1,0 +1,281 @@
+//! `stint deploy`: makes the functions of a project file so. Deploying the same twice changes
+//! nothing: unchanged code is not sent again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+use stint_model::time::Span;
+use stint_supervise::Clock;
+use stint_wire::client::Client;
+use stint_wire::fc::{CodeLocation, FunctionInput};
+
+use super::Context;
+use crate::config::unit;
+use crate::failure::{Exit, Failure};
+use crate::project::{self, Code, FunctionPlan, Project, pack};
+use crate::screen::Rows;
+
+/// How often `--watch` looks.
+const WATCH: Span = Span::from_millis(500);
+
+/// Make the functions of a project file so.
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// Only these functions.
+    functions: Vec<String>,
+    /// stint.yaml, or an s.yaml of Serverless Devs. Else the one in this directory.
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Go on, and deploy again whenever a file changes.
+    #[arg(long)]
+    watch: bool,
+    /// Publish a version of each function.
+    #[arg(long)]
+    publish: bool,
+}
+
+/// What was done with one function.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Deployed {
+    function: String,
+    action: &'static str,
+    code_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+}
+
+pub(crate) async fn run(args: &Deploy, context: &Context) -> Result<(), Failure> {
+    let file = match &args.file {
+        Some(file) => file.clone(),
+        None => project::find(Path::new("."))?,
+    };
+    let client = context.client()?;
+    let clock = Clock::start();
+    let mut seen = BTreeMap::new();
+    loop {
+        let outcome = async {
+            let project = read(&file, args, context)?;
+            seen = stamps(&file, &project);
+            deploy(&project, args, &client, context).await
+        };
+        match outcome.await {
+            Err(failure) if args.watch => context.screen.fail(&failure),
+            other => other?,
+        }
+        if !args.watch {
+            return Ok(());
+        }
+        context.screen.note("watching for changes; Ctrl-C ends it");
+        loop {
+            clock.sleep(WATCH).await;
+            let now = match read(&file, args, context) {
+                Ok(project) => stamps(&file, &project),
+                // Half-written: look again.
+                Err(_) => continue,
+            };
+            if now != seen {
+                seen = now;
+                break;
+            }
+        }
+    }
+}
+
+fn read(file: &Path, args: &Deploy, context: &Context) -> Result<Project, Failure> {
+    let variable = |name: &str| context.environment.get(name).map(str::to_owned);
+    let mut project = project::read(file, &variable)?;
+    for name in &args.functions {
+        if !project.functions.iter().any(|function| function.name == *name) {
+            let known: Vec<_> = project.functions.iter().map(|f| f.name.as_str()).collect();
+            return Err(Failure::usage(format!("{} has no function `{name}`", file.display()))
+                .next(format!("it has {}", known.join(", "))));
+        }
+    }
+    if !args.functions.is_empty() {
+        project.functions.retain(|function| args.functions.contains(&function.name));
+    }
+    Ok(project)
+}
+
+async fn deploy(
+    project: &Project,
+    args: &Deploy,
+    client: &Client,
+    context: &Context,
+) -> Result<(), Failure> {
+    for note in &project.notes {
+        context.screen.warn(note);
+    }
+    let total = u64::try_from(project.functions.len()).unwrap_or(u64::MAX);
+    let bar = context.screen.bar(total, "deploying");
+    let mut done = Vec::new();
+    for plan in &project.functions {
+        bar.set_message(plan.name.clone());
+        let deployed = one(plan, args.publish, client).await.map_err(|mut failure| {
+            bar.finish_and_clear();
+            failure.message = format!("{}: {}", plan.name, failure.message);
+            failure
+        })?;
+        done.push(deployed);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    context.screen.show(&done, || {
+        let mut rows = Rows::new(&["FUNCTION", "ACTION", "CODE", "VERSION"]);
+        for deployed in &done {
+            let bytes = deployed.code_bytes.and_then(|bytes| u64::try_from(bytes).ok());
+            rows.row([
+                deployed.function.clone(),
+                deployed.action.to_owned(),
+                bytes.map_or_else(|| "unchanged".to_owned(), unit::show_size),
+                deployed.version.clone().unwrap_or_default(),
+            ]);
+        }
+        rows
+    })
+}
+
+async fn one(plan: &FunctionPlan, publish: bool, client: &Client) -> Result<Deployed, Failure> {
+    let there = match client.function_get(&plan.name, None).await.map_err(Failure::from) {
+        Ok(function) => Some(function),
+        Err(failure) if failure.exit == Exit::NotFound => None,
+        Err(failure) => return Err(failure),
+    };
+    let mut input: FunctionInput = typed("the configuration", Value::Object(plan.config.clone()))?;
+    let mut code_bytes = None;
+    match &plan.code {
+        Code::Path(path) => {
+            let zip = pack::pack(path)?;
+            let checksum = pack::checksum(&zip);
+            if there.as_ref().is_none_or(|function| function.code_checksum != checksum) {
+                code_bytes = Some(zip.len());
+                input.code = Some(CodeLocation {
+                    zip_file: Some(base64(&zip)),
+                    checksum: Some(checksum),
+                    ..CodeLocation::default()
+                });
+            }
+        }
+        Code::Object { bucket, object } => {
+            input.code = Some(CodeLocation {
+                oss_bucket_name: Some(bucket.clone()),
+                oss_object_name: Some(object.clone()),
+                ..CodeLocation::default()
+            });
+        }
+        Code::None => {}
+    }
+    let action = if there.is_some() {
+        // Tags are set at creation; upstream changes them through its tag operations.
+        input.tags = None;
+        client.function_update(&plan.name, &input).await?;
+        "updated"
+    } else {
+        input.function_name = Some(plan.name.clone());
+        client.function_create(&input).await?;
+        "created"
+    };
+    settings(plan, client).await?;
+    let version = match publish {
+        true => Some(client.version_publish(&plan.name, None).await?.version_id),
+        false => None,
+    };
+    Ok(Deployed { function: plan.name.clone(), action, code_bytes, version })
+}
+
+/// What stands beside the function's own configuration.
+async fn settings(plan: &FunctionPlan, client: &Client) -> Result<(), Failure> {
+    if let Some(config) = &plan.async_config {
+        let config = typed("the async configuration", config.clone())?;
+        client.async_config_put(&plan.name, None, &config).await?;
+    }
+    if let Some(retry) = &plan.retry {
+        let retry = typed("the retry policy", retry.clone())?;
+        client.retry_policy_put(&plan.name, None, &retry).await?;
+    }
+    if let Some(reserved) = plan.reserved_concurrency {
+        client.concurrency_put(&plan.name, reserved).await?;
+    }
+    if let Some(limits) = &plan.limits {
+        let limits = typed("the limits", limits.clone())?;
+        client.limits_put(&plan.name, &limits).await?;
+    }
+    Ok(())
+}
+
+fn typed<T: serde::de::DeserializeOwned>(what: &str, value: Value) -> Result<T, Failure> {
+    serde_json::from_value(value).map_err(|error| Failure::usage(format!("{what}: {error}")))
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// Last change and size of every file that a deployment reads.
+type Stamps = BTreeMap<PathBuf, (SystemTime, u64)>;
+
+fn stamps(file: &Path, project: &Project) -> Stamps {
+    let mut found = Stamps::new();
+    stamp(file, &mut found);
+    for function in &project.functions {
+        if let Code::Path(path) = &function.code {
+            stamp(path, &mut found);
+        }
+    }
+    found
+}
+
+/// What cannot be read now is simply not there; the next look finds it.
+fn stamp(path: &Path, found: &mut Stamps) {
+    let Ok(meta) = std::fs::metadata(path) else { return };
+    if meta.is_file() {
+        let changed = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        found.insert(path.to_owned(), (changed, meta.len()));
+    } else if meta.is_dir() {
+        for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+            // A link to a directory may lead in circles; packing refuses it anyway.
+            if entry.file_type().is_ok_and(|kind| !kind.is_symlink()) && entry.file_name() != ".git"
+            {
+                stamp(&entry.path(), found);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_any_file_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        project::template::write(dir.path(), "f", "python3.10").unwrap();
+        let file = dir.path().join("stint.yaml");
+        let project = project::read(&file, &|_| None).unwrap();
+        let before = stamps(&file, &project);
+        assert_eq!(before.len(), 2);
+        assert_eq!(stamps(&file, &project), before);
+        std::fs::write(dir.path().join("code/new.py"), "A = 1").unwrap();
+        assert_ne!(stamps(&file, &project), before);
+    }
+
+    #[test]
+    fn a_plan_is_what_function_compute_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        project::template::write(dir.path(), "f", "custom").unwrap();
+        let project = project::read(&dir.path().join("stint.yaml"), &|_| None).unwrap();
+        let plan = &project.functions[0];
+        let input: FunctionInput = typed("it", Value::Object(plan.config.clone())).unwrap();
+        assert_eq!(input.runtime.as_deref(), Some("custom"));
+        assert_eq!(input.memory_size, Some(512));
+        assert!(input.rest.is_empty(), "{:?}", input.rest);
+        let wrong = typed::<FunctionInput>("it", serde_json::json!({"cpu": "much"})).unwrap_err();
+        assert_eq!(wrong.exit, Exit::Usage);
+    }
+}

@@ -1,0 +1,213 @@
+//! `stint doctor`: what this machine can isolate and run, found by doing, and what to install.
+
+use clap::Args;
+use serde::Serialize;
+use stint_sandbox::{
+    Candidate, Discovery, Family, IsolationPolicy, Launcher, LauncherConfig, SpawnerCommand,
+    UserNamespace,
+};
+use stint_supervise::{Clock, OnExit, Supervisor};
+
+use super::Context;
+use crate::config::Config;
+use crate::failure::{Exit, Failure};
+use crate::screen::Rows;
+
+/// What this machine can isolate and run, and what to install.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    checks: Vec<Check>,
+    /// What `node.isolation` demands and the machine lacks.
+    missing: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    check: String,
+    works: bool,
+    seen: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    advice: String,
+}
+
+/// Runtimes that people ask for, and what each takes.
+const RUNTIMES: [(&str, Family, (u32, u32), &str); 5] = [
+    ("python3.9", Family::Python, (3, 9), "apt-get install python3"),
+    ("python3.10", Family::Python, (3, 10), "apt-get install python3"),
+    ("python3.12", Family::Python, (3, 12), "install Python 3.12 or newer below /usr"),
+    ("nodejs18", Family::Node, (18, 0), "apt-get install nodejs"),
+    ("nodejs20", Family::Node, (20, 0), "install Node.js 20 or newer below /usr"),
+];
+
+pub(crate) async fn run(_args: &Doctor, context: &Context) -> Result<(), Failure> {
+    let config = context.config(&context.raw(Vec::new())?)?;
+    let base = tempdir()?;
+    let launcher = || LauncherConfig {
+        spawner: spawner(),
+        cgroup_name: format!("stint-doctor-{}", std::process::id()),
+        base_dir: base.path.clone(),
+        host_network_allowed: config.node.host_network,
+        // Look at everything, whatever is demanded.
+        policy: IsolationPolicy::personal(),
+        parked: 0,
+        user_namespace: UserNamespace::WhenAvailable,
+    };
+    let machine = Launcher::probe(launcher());
+    let machine = machine.await.map_err(|error| Failure::cannot("probe the sandbox", &error))?;
+    let mut report = Report { checks: Vec::new(), missing: policy(&config).missing(&machine) };
+    report.checks.extend(machine.findings.iter().map(|finding| Check {
+        check: finding.name.clone(),
+        works: finding.works,
+        seen: finding.seen.clone(),
+        advice: finding.advice.clone(),
+    }));
+    if IsolationPolicy::personal().missing(&machine).is_empty() {
+        report.checks.extend(runtimes(launcher(), &config).await?);
+    }
+    report.checks.push(memory(&config));
+    report.checks.push(disk(&config));
+    show(&report, context)
+}
+
+/// This binary again, as the small process that forks.
+pub(crate) fn spawner() -> SpawnerCommand {
+    let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+    SpawnerCommand { program, args: vec![crate::SPAWNER.to_owned()] }
+}
+
+/// What the configuration demands.
+pub(crate) fn policy(config: &Config) -> IsolationPolicy {
+    if config.node.strict { IsolationPolicy::strict() } else { IsolationPolicy::personal() }
+}
+
+/// Interpreters the operator names, by what they are called.
+pub(crate) fn configured(config: &Config) -> Vec<Candidate> {
+    let all = config.node.interpreters.iter();
+    all.filter_map(|(runtime, path)| {
+        let family = if runtime.starts_with("python") {
+            Family::Python
+        } else if runtime.starts_with("nodejs") {
+            Family::Node
+        } else {
+            return None;
+        };
+        Some(Candidate { family, path: path.clone() })
+    })
+    .collect()
+}
+
+async fn runtimes(launcher: LauncherConfig, config: &Config) -> Result<Vec<Check>, Failure> {
+    let started = Launcher::start(launcher).await;
+    let (launcher, pump) = started.map_err(|e| Failure::cannot("start the sandbox", &e))?;
+    let supervisor = Supervisor::new(Clock::start());
+    let pump = supervisor.spawn("pump", OnExit::Ignore, |_stop| async move {
+        // It ends with the launcher, below.
+        drop(pump.run().await);
+    });
+    let discovery = Discovery::run(&launcher, configured(config)).await;
+    let mut checks = Vec::new();
+    for (runtime, family, wanted, advice) in RUNTIMES {
+        let found = discovery.choose(family, wanted);
+        checks.push(Check {
+            check: format!("runtime {runtime}"),
+            works: found.is_some(),
+            seen: found.map_or_else(
+                || "no interpreter ran in the sandbox".to_owned(),
+                |f| {
+                    let (major, minor, patch) = f.version;
+                    format!("{} ({major}.{minor}.{patch})", f.path.display())
+                },
+            ),
+            advice: if found.is_some() { String::new() } else { advice.to_owned() },
+        });
+    }
+    for refused in &discovery.refused {
+        checks.push(Check {
+            check: format!("interpreter {}", refused.path.display()),
+            works: false,
+            seen: refused.reason.clone(),
+            advice: String::new(),
+        });
+    }
+    drop(launcher);
+    let wait = Clock::start();
+    wait.within(stint_model::time::Span::from_secs(5), pump.ended()).await;
+    Ok(checks)
+}
+
+fn memory(config: &Config) -> Check {
+    let offered = config.node.capacity;
+    let (cpu, memory) = (f64::from(offered.cpu_milli) / 1_000.0, offered.memory_mb);
+    Check {
+        check: "capacity".to_owned(),
+        works: true,
+        seen: format!("{cpu} vCPU and {memory} MB are offered to instances"),
+        advice: String::new(),
+    }
+}
+
+fn disk(config: &Config) -> Check {
+    let check = "data directory".to_owned();
+    match crate::server::disk::free(&config.data) {
+        Some(free) => {
+            let works = free >= config.disk.high;
+            let shown = crate::config::unit::show_size(free);
+            Check {
+                check,
+                works,
+                seen: format!("{} has {shown} free", config.data.display()),
+                advice: if works { String::new() } else { "make room".to_owned() },
+            }
+        }
+        None => Check {
+            check,
+            works: false,
+            seen: format!("{} cannot be looked at", config.data.display()),
+            advice: "choose another with --data DIR".to_owned(),
+        },
+    }
+}
+
+fn show(report: &Report, context: &Context) -> Result<(), Failure> {
+    context.screen.show(report, || {
+        let mut rows = Rows::new(&["CHECK", "WORKS", "SEEN", "WHAT TO DO"]);
+        for check in &report.checks {
+            rows.row([
+                check.check.clone(),
+                context.screen.state(if check.works { "yes" } else { "no" }),
+                check.seen.clone(),
+                check.advice.clone(),
+            ]);
+        }
+        rows
+    })?;
+    if report.missing.is_empty() {
+        return Ok(());
+    }
+    let text = format!("this machine lacks what is demanded: {}", report.missing.join("; "));
+    Err(Failure::new(Exit::Other, text))
+}
+
+/// A directory that is removed again.
+struct TempDir {
+    path: std::path::PathBuf,
+}
+
+fn tempdir() -> Result<TempDir, Failure> {
+    let mut random = [0_u8; 8];
+    getrandom::fill(&mut random).map_err(|error| Failure::local(error.to_string()))?;
+    let path = std::env::temp_dir().join(format!("stint-doctor-{}", hex::encode(random)));
+    std::fs::create_dir(&path)
+        .map_err(|error| Failure::cannot(format_args!("make {}", path.display()), &error))?;
+    Ok(TempDir { path })
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        // What stays behind is an empty directory among temporary files.
+        drop(std::fs::remove_dir_all(&self.path));
+    }
+}

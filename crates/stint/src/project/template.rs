@@ -1,0 +1,152 @@
+//! `stint init`: a function one can deploy at once, per runtime.
+
+use std::path::Path;
+
+use crate::failure::Failure;
+
+/// A file of a template: where, what, whether it is a program.
+struct File {
+    path: &'static str,
+    text: &'static str,
+    program: bool,
+}
+
+const fn plain(path: &'static str, text: &'static str) -> File {
+    File { path, text, program: false }
+}
+
+const PYTHON: &[File] = &[plain(
+    "code/index.py",
+    r#"import json
+import logging
+
+logger = logging.getLogger()
+
+
+def handler(event, context):
+    """Gets the payload as bytes; what it returns is the result."""
+    task = json.loads(event or b"{}")
+    logger.info("working on %s", task)
+    return {"hello": task.get("name", "world"), "requestId": context.request_id}
+"#,
+)];
+
+const NODE: &[File] = &[plain(
+    "code/index.js",
+    r"'use strict';
+
+// Gets the payload as a Buffer; what it returns (or resolves to) is the result.
+exports.handler = async (event, context) => {
+  const task = JSON.parse(event.toString() || '{}');
+  console.log('working on', task);
+  return { hello: task.name || 'world', requestId: context.requestId };
+};
+",
+)];
+
+const CUSTOM: &[File] = &[File {
+    path: "code/bootstrap",
+    text: r#"#!/usr/bin/env python3
+"""Any HTTP server will do: it answers POST /invoke on the port."""
+import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        print("working on", body.decode("utf-8", "replace"), flush=True)
+        answer = json.dumps({"hello": "world", "bytes": len(body)}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args):
+        pass
+
+
+port = int(os.environ.get("FC_SERVER_PORT", "9000"))
+ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
+"#,
+    program: true,
+}];
+
+/// Writes a project into `directory`; refuses to overwrite anything.
+pub(crate) fn write(directory: &Path, name: &str, runtime: &str) -> Result<Vec<String>, Failure> {
+    let files = match runtime {
+        r if r.starts_with("python") => PYTHON,
+        r if r.starts_with("nodejs") => NODE,
+        "custom" | "custom.debian10" | "custom.debian11" | "custom.debian12" => CUSTOM,
+        _ => {
+            return Err(Failure::usage(format!("there is no template for runtime `{runtime}`"))
+                .next("python3.10, python3.12, nodejs18, nodejs20 and custom have one"));
+        }
+    };
+    let project = project_file(name, runtime);
+    let all = std::iter::once(("stint.yaml", project.as_str(), false))
+        .chain(files.iter().map(|file| (file.path, file.text, file.program)));
+    let all: Vec<_> = all.collect();
+    for (path, _, _) in &all {
+        let path = directory.join(path);
+        if path.exists() {
+            return Err(Failure::usage(format!("{} exists; nothing was written", path.display()))
+                .next("choose another directory"));
+        }
+    }
+    for (path, text, program) in &all {
+        put(&directory.join(path), text, *program)
+            .map_err(|error| Failure::cannot(format_args!("write {path}"), &error))?;
+    }
+    Ok(all.into_iter().map(|(path, _, _)| path.to_owned()).collect())
+}
+
+fn put(path: &Path, text: &str, program: bool) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::write(path, text)?;
+    if program {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
+fn project_file(name: &str, runtime: &str) -> String {
+    let extra = if runtime.starts_with("custom") { "    port: 9000\n" } else { "" };
+    format!(
+        "# `stint deploy` makes it so; docs/cli.md lists every key.\nfunctions:\n  {name}:\n    \
+         runtime: {runtime}\n    handler: index.handler\n    code: code\n    cpu: 0.5\n    memory: \
+         512MiB\n    timeout: 60s\n{extra}    async:\n      retries: 3\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::{self, Code};
+
+    #[test]
+    fn every_template_is_a_project_that_reads_and_packs() {
+        for runtime in ["python3.10", "nodejs20", "custom"] {
+            let dir = tempfile::tempdir().unwrap();
+            let written = write(dir.path(), "hello", runtime).unwrap();
+            assert_eq!(written.len(), 2);
+            let project = project::read(&dir.path().join("stint.yaml"), &|_| None).unwrap();
+            let function = &project.functions[0];
+            assert_eq!(function.config["runtime"], runtime);
+            let Code::Path(code) = &function.code else { panic!("a path") };
+            assert!(!project::pack::pack(code).unwrap().is_empty());
+            let again = write(dir.path(), "hello", runtime).unwrap_err();
+            assert!(again.message.contains("exists"), "{again}");
+        }
+    }
+
+    #[test]
+    fn other_runtimes_have_no_template() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(write(dir.path(), "f", "java11").unwrap_err().message.contains("java11"));
+    }
+}

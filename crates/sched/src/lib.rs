@@ -35,4 +35,4 @@ pub use plan::{Assignment, Eviction, Plan, Start};
 pub use refuse::{Cause, Explanation, Refusal};
 pub use scheduler::{SchedConfig, Scheduler};
 #[cfg(test)]
-mod tests;
+mod trial;

@@ -147,7 +147,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn every_named_cause_is_true(steps in steps(60), pick in any::<u16>(), settle in any::<bool>()) {
+    fn every_named_cause_is_true(
+        steps in steps(60),
+        pick in any::<u16>(),
+        settle in any::<bool>(),
+    ) {
         let mut world = world();
         let mut next = 0;
         for step in &steps {

@@ -238,7 +238,8 @@ proptest! {
             }
             next += 1;
             let eligible_at = world.now;
-            world.submit(Task { priority: 9, eligible_at, ..Task::new(next, 1 + round % FUNCTIONS) });
+            let function = 1 + round % FUNCTIONS;
+            world.submit(Task { priority: 9, eligible_at, ..Task::new(next, function) });
             world.run();
             world.now = world.now + Span::from_secs(1);
             // One ends at a time, the longest running first.
@@ -312,7 +313,8 @@ proptest! {
         prop_assert!(plan.assignments.is_empty());
         prop_assert!(plan.wake_at.is_none_or(|at| at > world.now));
         // A moment before waking there is nothing to do yet, whenever that is.
-        let before = plan.wake_at.map_or(world.now + Span::from_secs(3_600), |at| at - Span::from_micros(1));
+        let later = world.now + Span::from_secs(3_600);
+        let before = plan.wake_at.map_or(later, |at| at - Span::from_micros(1));
         prop_assert!(world.sched.plan(before, 100).assignments.is_empty());
     }
 

@@ -374,7 +374,7 @@ fn a_starting_instance_is_not_started_twice() {
 #[test]
 fn what_does_not_fit_says_why() {
     one(
-        "pool 1 size 4000/4096
+        "pool 1 size 4000/500
          away 1
          task 1
          why 1 at 0
@@ -388,8 +388,8 @@ fn what_does_not_fit_says_why() {
          lease 2 on 1
          why 1 at 0",
         "1: NoNode, position 1, start unknown
-         1: TooBigForAnyNode { size: Resources { cpu_milli: 4000, memory_mb: 4096 } }, position 1, start unknown
-         1: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 1024 } }, position 1, start unknown",
+1: TooBigForAnyNode { size: Resources { cpu_milli: 4000, memory_mb: 500 } }, position 1, start unknown
+1: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 0 } }, position 1, start unknown",
     );
 }
 

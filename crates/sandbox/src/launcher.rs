@@ -176,11 +176,20 @@ impl Launcher {
     }
 
     /// Finds what the machine can enforce, whatever the policy demands, and leaves nothing behind.
-    pub async fn probe(config: LauncherConfig) -> Result<Capabilities, SandboxError> {
+    /// Safe beside a running server of the same configuration: it works in places of its own.
+    pub async fn probe(mut config: LauncherConfig) -> Result<Capabilities, SandboxError> {
+        let id = std::process::id();
+        config.cgroup_name = format!("stint-probe-{id}");
+        config.base_dir = config.base_dir.join(format!("probe-{id}"));
+        config.parked = 0;
+        let base_dir = config.base_dir.clone();
         let (socket, mut child, capabilities) = hire(config).await?;
         drop(socket);
-        let doing = "cannot wait for the spawner";
-        child.wait().await.map_err(|source| SandboxError::System { doing, source })?;
+        let waiting =
+            |source| SandboxError::System { doing: "cannot wait for the spawner", source };
+        child.wait().await.map_err(waiting)?;
+        let removing = |source| SandboxError::System { doing: "cannot clean up a probe", source };
+        tokio::fs::remove_dir_all(base_dir).await.map_err(removing)?;
         Ok(capabilities)
     }
 
@@ -213,7 +222,10 @@ impl Launcher {
             self.shared.waiting().remove(&id);
             return Err(error);
         }
-        let started = started.await.map_err(|_| SandboxError::Gone)??;
+        let mut abandon = Abandon { shared: &self.shared, id: Some(id) };
+        let started = started.await;
+        abandon.id = None;
+        let started = started.map_err(|_| SandboxError::Gone)??;
         let control = tokio::sync::Mutex::new(control);
         let inner = InstanceInner { id, network, started, control };
         Ok(Launched {
@@ -258,6 +270,23 @@ async fn hire(
         Ok(Report::Ready(capabilities)) => Ok((socket, child, capabilities)),
         Ok(Report::Failed { failure, .. }) => Err(failure.into()),
         _ => Err(SandboxError::Gone),
+    }
+}
+
+/// Tells the spawner when the caller of a launch gives up, even while the sandbox is stuck on, say,
+/// a network file system. When the socket is full the pump kills what is started for nobody.
+struct Abandon<'a> {
+    shared: &'a Shared,
+    /// Taken when there is an answer.
+    id: Option<u64>,
+}
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        let Some(id) = self.id else { return };
+        let packet = encode(&Request::Abandon { id });
+        let socket = &self.shared.socket;
+        socket.try_io(Interest::WRITABLE, || Ok(send(socket, &packet, &[])?)).ok();
     }
 }
 

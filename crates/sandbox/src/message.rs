@@ -32,6 +32,8 @@ pub(crate) enum Request {
     Configure(SpawnerSetup),
     /// With stdout, stderr, the control socket and, when asked for, the channel.
     Launch { id: u64, spec: LaunchSpec },
+    /// Nobody waits for this launch any more.
+    Abandon { id: u64 },
 }
 
 /// What the spawner must know before it forks anything.

@@ -68,6 +68,8 @@ struct Spawner {
     parked_wanted: usize,
     /// Leaves of ended children that still had somebody in them.
     unswept: Vec<Leaf>,
+    /// Held for as long as we live.
+    _lock: std::fs::File,
 }
 
 /// Runs the spawner over its standard input until the server is gone. To be called before anything
@@ -105,6 +107,10 @@ fn ready(server: &OwnedFd, setup: &SpawnerSetup) -> Result<Spawner, Failure> {
         return Err(Failure::new("starting the spawner in a process with threads", Errno::BUSY));
     }
     let signals = isolate().map_err(at("isolating the spawner"))?;
+    let lock = etc::lock(&setup.base_dir).map_err(|error| {
+        let stage = format!("taking {} (is another Stint using it?)", setup.base_dir.display());
+        Failure::io(stage, &error)
+    })?;
     etc::prepare(&setup.base_dir)
         .map_err(|error| Failure::io(format!("preparing {}", setup.base_dir.display()), &error))?;
     let user_namespace = probe::user_namespace();
@@ -130,6 +136,7 @@ fn ready(server: &OwnedFd, setup: &SpawnerSetup) -> Result<Spawner, Failure> {
         parked: VecDeque::new(),
         parked_wanted: usize::try_from(setup.parked).unwrap_or(0),
         unswept: Vec::new(),
+        _lock: lock,
     })
 }
 
@@ -188,6 +195,7 @@ impl Spawner {
                         };
                         match decode(&buffer[..length])? {
                             Request::Launch { id, spec } => self.launch(id, spec, &fds)?,
+                            Request::Abandon { id } => self.abandon(id),
                             Request::Configure(_) => return Err(Errno::PROTO),
                         }
                     }
@@ -224,6 +232,16 @@ impl Spawner {
                 child.seat.kill()?;
                 self.report(&Report::Failed { id, failure }, &[])
             }
+        }
+    }
+
+    /// Ends a launch that is still under way; its reaping reports the rest.
+    fn abandon(&self, id: u64) {
+        let starting =
+            |child: &&Child| matches!(child.state, State::Starting { id: i, .. } if i == id);
+        if let Some(child) = self.children.values().find(starting) {
+            // Ended already is as good.
+            child.seat.kill().ok();
         }
     }
 

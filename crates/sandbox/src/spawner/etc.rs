@@ -1,8 +1,12 @@
 //! The `/etc` that instances see: a few files of ours, and mount points for the host's live parts.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+
+use rustix::event::{Timespec, poll};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::seat::INSIDE_ID;
 
@@ -19,6 +23,25 @@ const COPIED: &[&str] = &[
     "ssl/openssl.cnf",
     "gai.conf",
 ];
+
+/// How long a dying spawner of the same directory is waited for, and in which steps.
+const LOCK_TRIES: u32 = 200;
+const LOCK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 25_000_000 };
+
+/// Takes the directory for this spawner alone: what another one finds in it, it would take for
+/// leftovers. The lock goes with the process, however it ends.
+pub(super) fn lock(base: &Path) -> io::Result<File> {
+    fs::create_dir_all(base)?;
+    let file = File::create(base.join("lock"))?;
+    for _ in 0..LOCK_TRIES {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) => poll(&mut [], Some(&LOCK_PAUSE)).map(drop)?,
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(Errno::WOULDBLOCK.into())
+}
 
 /// Makes the tree again at every start: the host may have changed.
 pub(super) fn prepare(base: &Path) -> io::Result<()> {
@@ -75,6 +98,17 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_directory_has_one_owner() {
+        let base = tempfile::tempdir().unwrap();
+        let first = lock(base.path()).unwrap();
+        let second = File::open(base.path().join("lock")).unwrap();
+        let taken = flock(&second, FlockOperation::NonBlockingLockExclusive);
+        assert_eq!(taken, Err(Errno::WOULDBLOCK));
+        drop(first);
+        lock(base.path()).unwrap();
+    }
 
     #[test]
     fn the_tree_is_made_again_and_everybody_may_read_it() {

@@ -91,12 +91,49 @@ async fn everything_dies_with_the_spawner_and_the_next_one_cleans_up() {
 }
 
 /// The parent of a sandbox's init.
-fn kill_spawner(init: u32) {
+fn spawner(init: u32) -> i32 {
     let stat = std::fs::read_to_string(format!("/proc/{init}/stat")).unwrap();
     let after_name = stat.rsplit_once(") ").unwrap().1;
-    let parent: i32 = after_name.split(' ').nth(1).unwrap().parse().unwrap();
-    let parent = rustix::process::Pid::from_raw(parent).unwrap();
-    rustix::process::kill_process(parent, rustix::process::Signal::KILL).unwrap();
+    after_name.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+fn kill_spawner(init: u32) {
+    let spawner = rustix::process::Pid::from_raw(spawner(init)).unwrap();
+    rustix::process::kill_process(spawner, rustix::process::Signal::KILL).unwrap();
+}
+
+/// Failed, ended and killed launches alike give back every descriptor, child and cgroup.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_life_leaks_nothing() {
+    let lab = Lab::open(Mode::Own).await;
+    let witness = lab.launcher.launch(spec(&["/bin/sleep", "1000"])).await.unwrap();
+    let spawner = spawner(witness.instance.pid());
+    let count = |what: &str| {
+        std::fs::read_dir(format!("/proc/{spawner}/{what}")).unwrap().flatten().count()
+    };
+    let children = || {
+        let path = format!("/proc/{spawner}/task/{spawner}/children");
+        std::fs::read_to_string(path).map_or(1, |text| text.split_whitespace().count())
+    };
+    let before = count("fd");
+    for _ in 0..10 {
+        let missing = spec(&["/code/absent"]);
+        let (ended, killed, failed) = tokio::join!(
+            lab.launcher.launch(spec(&["/bin/true"])),
+            lab.launcher.launch(spec(&["/bin/sleep", "1000"])),
+            lab.launcher.launch(missing),
+        );
+        assert!(failed.is_err());
+        let killed = killed.unwrap();
+        killed.instance.kill();
+        finish(ended.unwrap()).await;
+        finish(killed).await;
+    }
+    until("descriptors and children are back", || count("fd") == before && children() == 1).await;
+    let name = lab.dir.path().file_name().unwrap().to_str().unwrap().replace('.', "_");
+    until("cgroups are back", || leaves(&name).len() <= 1).await;
+    witness.instance.kill();
+    finish(witness).await;
 }
 
 /// As a restarted server finds its directory: with everything still there.

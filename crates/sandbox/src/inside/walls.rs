@@ -58,7 +58,8 @@ pub(super) fn take_ids(identity: Identity) -> Result<(), Failure> {
 
 /// Everything after the root is in place.
 pub(super) fn raise(orders: &Orders) -> Result<Raised, Failure> {
-    rustix::system::sethostname(b"stint").map_err(at("naming the host"))?;
+    // A courtesy, not a wall: service managers may forbid the call to us and all our children.
+    rustix::system::sethostname(b"stint").ok();
     if orders.spec.network == Network::Loopback {
         sys::loopback_up().map_err(at("starting the loopback interface"))?;
     }

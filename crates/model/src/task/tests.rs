@@ -288,10 +288,10 @@ fn play(task: &mut Task, step: &Move, now: i64) {
         Move::Started => _ = task.started(fence, &measured(now, 0)),
         Move::Lost => _ = task.lost(at(now)),
         Move::TakeBack => _ = task.take_back(fence, &measured(now, now), at(now)),
-        Move::Stop => _ = task.stop("s", at(now)),
+        Move::Stop => _ = task.stop("s", at(now)).is_ok(),
         Move::Expire => _ = task.expire(at(now)),
         Move::Invalidate => _ = task.invalidate("gone", at(now)),
-        Move::Retry => _ = task.retry(Span::from_secs(5), at(now)),
+        Move::Retry => _ = task.retry(Span::from_secs(5), at(now)).is_ok(),
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::catalog::{Catalog, FunctionEntry};
 use crate::edit::Edit;
+use crate::entropy::Entropy;
 use crate::error::EngineError;
 use crate::invoke::CallSlot;
 use crate::link::Link;
@@ -92,6 +93,8 @@ pub struct Ports {
     pub blobs: Arc<dyn Blobs>,
     /// The engine's time.
     pub clock: Clock,
+    /// Request ids, draws, jitter.
+    pub entropy: Entropy,
     /// False while the disk is nearly full: submits are refused, settling goes on.
     pub storage_allows: Arc<AtomicBool>,
 }
@@ -216,7 +219,7 @@ impl Engine {
     }
 
     pub(crate) fn random_u128(&self) -> u128 {
-        rand::random()
+        self.inner.ports.entropy.wide_bits()
     }
 
     pub(crate) fn check_schema(

@@ -12,6 +12,7 @@ pub mod tasks;
 
 pub mod edit;
 pub mod engine;
+pub mod entropy;
 pub mod error;
 pub mod schema;
 pub mod start;
@@ -21,6 +22,7 @@ pub mod catalog;
 
 pub use catalog::{Catalog, CatalogChange, FunctionEntry, Target};
 pub use engine::{Engine, EngineConfig, Ports};
+pub use entropy::Entropy;
 pub use error::EngineError;
 pub use invoke::{Answer, AnswerBody, AnswerStream, Ended, Invoke, Piece};
 pub use link::{Link, NodeView};

@@ -75,7 +75,7 @@ pub async fn start(
         catalog: Arc::clone(&catalog),
         link: Arc::clone(&link),
         mint: Arc::clone(&mints),
-        seed: rand::random(),
+        seed: ports.entropy.bits(),
     };
     let (store, clock) = (Arc::clone(&ports.store), ports.clock.clone());
     let engine =

@@ -124,13 +124,18 @@ impl TaskRow {
 
     /// Whether recovery must see it: it has not ended, or its outcome is not delivered yet.
     pub fn is_open(&self) -> bool {
-        !self.task.state().is_terminal() || self.task.delivery() == Delivery::Pending
+        is_open(&self.task)
     }
 
     /// Index: state.
     pub fn state(&self) -> TaskState {
         self.task.state()
     }
+}
+
+/// Whether recovery must see a task: it has not ended, or its outcome is not delivered yet.
+pub fn is_open(task: &Task) -> bool {
+    !task.state().is_terminal() || task.delivery() == Delivery::Pending
 }
 
 /// What crosses shards. Delivered at least once, applied once.

@@ -56,6 +56,7 @@ macro_rules! store_conformance {
             chosen_ids_are_found
             open_tasks_are_those_that_have_not_ended
             a_retried_task_is_open_again
+            a_task_whose_outcome_is_not_delivered_is_open
             old_tasks_are_those_that_ended
             every_filter_narrows
             paging_is_stable_while_rows_come

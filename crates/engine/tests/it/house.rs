@@ -140,6 +140,7 @@ impl House {
             store: Arc::new(store.clone()),
             blobs: Arc::new(MemoryBlobs::new()),
             clock: clock.clone(),
+            entropy: Entropy::System,
             storage_allows: Arc::new(AtomicBool::new(true)),
         };
         let config = EngineConfig { shards: plan.shards, ..EngineConfig::for_tests() };

@@ -215,6 +215,25 @@ pub async fn a_retried_task_is_open_again(store: &dyn Store) {
     assert_eq!(get(store, &task).await, Some(task), "with its new expiry");
 }
 
+/// Recovery must find it, so that the delivery is made.
+pub async fn a_task_whose_outcome_is_not_delivered_is_open(store: &dyn Store) {
+    let fence = open(store, Shard::FIRST).await;
+    let mut lives = Lives::new(1, Shard::FIRST);
+    let mut order = lives.plain().order().clone();
+    order.on_success = "acs:fc:local:1:functions/next".to_owned();
+    let mut task = Task::submit(std::sync::Arc::new(order));
+    insert(store, fence, std::slice::from_ref(&task)).await;
+    lives.run_to_success(&mut task);
+    update(store, fence, &task).await;
+    assert_eq!(store.task_open(Shard::FIRST, None, 9).await.expect("reads"), [task.clone()]);
+    let later = START + Span::from_secs(99_999_999);
+    assert_eq!(store.task_old(Shard::FIRST, later, 9).await.expect("reads"), []);
+    task.delivered(stint_model::task::Delivery::Succeeded);
+    update(store, fence, &task).await;
+    assert_eq!(store.task_open(Shard::FIRST, None, 9).await.expect("reads"), []);
+    assert_eq!(store.task_old(Shard::FIRST, later, 9).await.expect("reads"), [task.uid()]);
+}
+
 /// What retention reads, oldest first.
 pub async fn old_tasks_are_those_that_ended(store: &dyn Store) {
     let fence = open(store, Shard::FIRST).await;

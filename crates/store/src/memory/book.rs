@@ -8,7 +8,7 @@ use stint_model::shard::{Epoch, LetterId, Shard};
 use stint_model::task::Task;
 use stint_model::time::{Span, Timestamp};
 
-use crate::batch::{Batch, Committed, Letter, Put, TaskRow};
+use crate::batch::{Batch, Committed, Letter, Put, TaskRow, is_open};
 use crate::record::{Key, Kind, Record};
 use crate::store::{CommitError, Opened, Page, StoreError, TaskQuery};
 
@@ -248,7 +248,7 @@ impl Book {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.tasks
             .range((after, Bound::Unbounded))
-            .filter(|(uid, task)| uid.shard() == shard && !task.state().is_terminal())
+            .filter(|(uid, task)| uid.shard() == shard && is_open(task))
             .map(|(_, task)| task.clone())
             .take(limit)
             .collect()
@@ -257,7 +257,7 @@ impl Book {
     pub(super) fn task_old(&self, shard: Shard, before: Timestamp, limit: usize) -> Vec<TaskUid> {
         self.tasks
             .values()
-            .filter(|task| task.uid().shard() == shard && task.state().is_terminal())
+            .filter(|task| task.uid().shard() == shard && !is_open(task))
             .filter(|task| task.order().submitted_at < before)
             .map(Task::uid)
             .take(limit)

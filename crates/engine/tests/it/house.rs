@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use stint_engine::{
-    Engine, EngineConfig, FunctionRef, Ports, Running, Submit, TaskOptions, TaskRef,
+    Engine, EngineConfig, Entropy, FunctionRef, Ports, Running, Submit, TaskOptions, TaskRef,
 };
 use stint_model::access::{Caller, Role, Scope};
 use stint_model::function::{AsyncConfig, Function, FunctionConfig, FunctionLimits, Revision};

@@ -1,0 +1,478 @@
+//! The agent: takes orders, binds invocations to instances, reports. One loop, one owner of the
+//! pools, nothing locked.
+//!
+//! A turn takes everything that waits, first from instances (so that a slot the server already knows
+//! to be free is free here too), then from the server; then it says what changed. It never waits for
+//! the server to listen: what does not fit the link stays in an outbox, bounded by what was asked.
+
+mod pools;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use stint_model::id::{InstanceId, RequestId};
+use stint_model::limit::Resources;
+use stint_model::task::Measured;
+use stint_model::time::{Span, Timestamp};
+use stint_sandbox::Launcher;
+use stint_supervise::{Guests, Stop, Supervisor};
+use stint_wire::node::{FromNode, Lease, Outcome, Start, StopReason, ToNode};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::code::{CodeCache, CodeError};
+use crate::config::NodeConfig;
+use crate::identity::Identities;
+use crate::instance::{self, Birth, Job, Order};
+use crate::ports::{CodeSource, LogSink};
+use crate::runtimes::RuntimeTable;
+use crate::shared::NodeShared;
+use crate::shims;
+use crate::volume::Volumes;
+
+use pools::{Bound, Change, Pools};
+
+pub(crate) use pools::InstanceKey;
+
+/// Orders of one batch from each side.
+const BATCH_MAX: usize = 256;
+/// Words from instances that wait for a turn.
+const EVENTS_MAX: usize = 4_096;
+/// Connections to custom servers.
+const CONNECTIONS_MAX: usize = 16_384;
+/// Orders that wait for an instance besides its jobs.
+const CONTROL_ORDERS: usize = 8;
+
+/// Instance to agent.
+#[derive(Debug)]
+pub(crate) enum AgentEvent {
+    /// It serves.
+    Ready { key: InstanceKey },
+    /// An attempt is over, its slot is free.
+    Done { key: InstanceKey, lease: Lease },
+    /// Its health check has changed its mind.
+    Health { key: InstanceKey, well: bool },
+    /// It takes nothing new and will be gone.
+    Ending { key: InstanceKey },
+    /// It is gone.
+    Ended { key: InstanceKey },
+    /// It ended before this could begin: place it anew.
+    Return { job: Box<Job> },
+}
+
+/// What the node is made of, besides values.
+pub struct NodeDeps {
+    /// Spawns the instances; its stop is the node's.
+    pub supervisor: Supervisor,
+    /// Starts sandboxes.
+    pub launcher: Launcher,
+    /// Which interpreters there are.
+    pub runtimes: RuntimeTable,
+    /// Where code and large payloads come from.
+    pub code: Arc<dyn CodeSource>,
+    /// Who keeps log lines.
+    pub logs: Arc<dyn LogSink>,
+    /// Orders.
+    pub from_server: mpsc::Receiver<ToNode>,
+    /// Reports.
+    pub to_server: mpsc::Sender<FromNode>,
+}
+
+impl std::fmt::Debug for NodeDeps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeDeps").field("runtimes", &self.runtimes).finish_non_exhaustive()
+    }
+}
+
+/// A node that cannot begin.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// Its directory.
+    #[error("cannot prepare the node's directory")]
+    Directory(#[source] std::io::Error),
+    /// Its code cache.
+    #[error("cannot open the code cache")]
+    Cache(#[from] CodeError),
+}
+
+/// How the node is doing; cheap to clone and to read.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    status: Arc<Status>,
+    capacity: Resources,
+}
+
+#[derive(Debug, Default)]
+struct Status {
+    live: AtomicU32,
+    starting: AtomicU32,
+    running: AtomicU32,
+    cpu_milli: AtomicU32,
+    memory_mb: AtomicU32,
+}
+
+/// A reading of [`NodeHandle::status`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodeStatus {
+    /// Ready, busy or idle.
+    pub live: u32,
+    /// Being started.
+    pub starting: u32,
+    /// Attempts bound to instances.
+    pub running: u32,
+    /// What instances take.
+    pub used: Resources,
+    /// What there is.
+    pub capacity: Resources,
+}
+
+impl NodeHandle {
+    /// As of the last turn.
+    pub fn status(&self) -> NodeStatus {
+        let get = |n: &AtomicU32| n.load(Ordering::Relaxed);
+        let status = &self.status;
+        NodeStatus {
+            live: get(&status.live),
+            starting: get(&status.starting),
+            running: get(&status.running),
+            used: Resources {
+                cpu_milli: get(&status.cpu_milli),
+                memory_mb: get(&status.memory_mb),
+            },
+            capacity: self.capacity,
+        }
+    }
+}
+
+/// See the module.
+pub struct NodeAgent {
+    shared: Arc<NodeShared>,
+    from_server: mpsc::Receiver<ToNode>,
+    events: mpsc::Receiver<AgentEvent>,
+    instances: Guests,
+    pools: Pools,
+    outbox: VecDeque<FromNode>,
+    status: Arc<Status>,
+    drain: Option<Drain>,
+    keys: u64,
+}
+
+impl std::fmt::Debug for NodeAgent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeAgent").field("node", &self.shared.config.node).finish_non_exhaustive()
+    }
+}
+
+/// Being emptied.
+struct Drain {
+    until: Timestamp,
+    forced: bool,
+    said: bool,
+}
+
+impl NodeAgent {
+    /// Prepares the node's directory and the cache. Blocks on the disk; call it while starting up.
+    pub fn new(config: NodeConfig, deps: NodeDeps) -> Result<(Self, NodeHandle), NodeError> {
+        let NodeDeps { supervisor, launcher, runtimes, code, logs, from_server, to_server } = deps;
+        std::fs::create_dir_all(&config.dir).map_err(NodeError::Directory)?;
+        let shims = shims::write_out(&config.dir.join("runtimes")).map_err(NodeError::Directory)?;
+        let cache = CodeCache::open(
+            config.dir.join("code"),
+            config.bounds.code_bytes_max,
+            config.bounds.unpack,
+            Arc::clone(&code),
+            supervisor.clone(),
+        )?;
+        let identities = Identities::open(config.dir.join("accounts"), config.account_ids_from)
+            .map_err(NodeError::Directory)?;
+        let volumes = Volumes::new(config.volumes_dir.clone(), config.host_dirs_allowed.clone());
+        let (events_in, events) = mpsc::channel(EVENTS_MAX);
+        let instances = supervisor.guests("instance", config.bounds.instances_max);
+        let connections = supervisor.guests("server-connection", CONNECTIONS_MAX);
+        let pools = Pools::new(config.capacity, config.bounds);
+        let capacity = config.capacity;
+        let shared = NodeShared {
+            clock: supervisor.clock().clone(),
+            supervisor,
+            launcher,
+            runtimes,
+            cache,
+            source: code,
+            logs,
+            identities,
+            volumes,
+            shims,
+            connections,
+            events: events_in,
+            link: to_server,
+            config,
+        };
+        let status = Arc::new(Status::default());
+        let agent = Self {
+            shared: Arc::new(shared),
+            from_server,
+            events,
+            instances,
+            pools,
+            outbox: VecDeque::new(),
+            status: Arc::clone(&status),
+            drain: None,
+            keys: 0,
+        };
+        Ok((agent, NodeHandle { status, capacity }))
+    }
+
+    /// Serves until it is stopped; then ends every instance at once (drain first to be polite).
+    pub async fn run(mut self, stop: Stop) {
+        self.outbox.push_back(FromNode::Hello {
+            node: self.shared.config.node,
+            capacity: self.shared.config.capacity,
+            runtimes: self.shared.runtimes.names(),
+        });
+        let mut orders = Vec::with_capacity(BATCH_MAX);
+        let mut events = Vec::with_capacity(BATCH_MAX);
+        loop {
+            self.flush();
+            if !self.wait(&stop, &mut orders, &mut events).await {
+                break;
+            }
+            self.turn(&mut orders, &mut events);
+        }
+        self.end().await;
+    }
+
+    /// Waits for something to do; false when it is time to go.
+    async fn wait(
+        &mut self,
+        stop: &Stop,
+        orders: &mut Vec<ToNode>,
+        events: &mut Vec<AgentEvent>,
+    ) -> bool {
+        let wake = self.next_wake();
+        let Self { shared, from_server, events: inbox, outbox, .. } = self;
+        tokio::select! {
+            biased;
+            // A wait.
+            () = stop.stopped() => return false,
+            // Received values are in the vector, whoever wins.
+            n = inbox.recv_many(events, BATCH_MAX) => if n == 0 { return false },
+            n = from_server.recv_many(orders, BATCH_MAX) => if n == 0 { return false },
+            // A place that is not used is given back.
+            place = shared.link.reserve(), if !outbox.is_empty() => match (place, outbox.pop_front()) {
+                (Ok(place), Some(report)) => place.send(report),
+                (Err(_), _) => return false,
+                (Ok(_), None) => {}
+            },
+            // A wait.
+            () = sleep(shared, wake) => {}
+        }
+        true
+    }
+
+    fn next_wake(&self) -> Option<Timestamp> {
+        let idle = self.pools.next_idle_check();
+        match &self.drain {
+            Some(drain) if !drain.forced => {
+                Some(idle.map_or(drain.until, |at| at.min(drain.until)))
+            }
+            Some(_) | None => idle,
+        }
+    }
+
+    /// Does all that waits. `events` that arrived meanwhile come before `orders`.
+    fn turn(&mut self, orders: &mut Vec<ToNode>, events: &mut Vec<AgentEvent>) {
+        for event in events.drain(..) {
+            self.event(event);
+        }
+        while let Ok(event) = self.events.try_recv() {
+            self.event(event);
+        }
+        for order in orders.drain(..) {
+            self.order(order);
+        }
+        let now = self.shared.clock.now();
+        self.pools.sweep(now);
+        self.drain_on(now);
+        for (pool, live, starting) in self.pools.take_changed() {
+            let node = self.shared.config.node;
+            self.outbox.push_back(FromNode::Pool { node, pool, live, starting });
+        }
+        let totals = self.pools.totals();
+        let set = |n: &AtomicU32, value: u32| n.store(value, Ordering::Relaxed);
+        set(&self.status.live, totals.live);
+        set(&self.status.starting, totals.starting);
+        set(&self.status.running, totals.running);
+        set(&self.status.cpu_milli, totals.used.cpu_milli);
+        set(&self.status.memory_mb, totals.used.memory_mb);
+    }
+
+    fn event(&mut self, event: AgentEvent) {
+        let now = self.shared.clock.now();
+        match event {
+            AgentEvent::Ready { key } => self.pools.change(key, Change::Ready, now),
+            AgentEvent::Done { key, lease } => self.pools.done(key, lease, now),
+            AgentEvent::Health { key, well } => self.pools.change(key, Change::Health(well), now),
+            AgentEvent::Ending { key } => self.pools.change(key, Change::Ending, now),
+            AgentEvent::Ended { key } => self.pools.ended(key),
+            AgentEvent::Return { job } => {
+                self.pools.forget(job.start.lease);
+                self.place(job.start, job.placed_at);
+            }
+        }
+    }
+
+    fn order(&mut self, order: ToNode) {
+        match order {
+            ToNode::Start(start) => {
+                let now = self.shared.clock.now();
+                self.place(start, now);
+            }
+            ToNode::Stop { lease, reason, grace } => self.stop(lease, reason, grace),
+            ToNode::Evict { pool, count } => self.pools.evict(pool, count),
+            ToNode::Retire { pool } => self.pools.retire(pool),
+            ToNode::Fence { shard, epoch } => {
+                for lease in self.pools.leases() {
+                    if lease.shard == shard && lease.epoch < epoch {
+                        self.stop(lease, StopReason::Deposed, Span::ZERO);
+                    }
+                }
+            }
+            ToNode::Drain { grace } => {
+                let until = self.shared.clock.now() + grace;
+                self.drain = Some(Drain { until, forced: false, said: false });
+                self.pools.end_idle("the node is being drained");
+            }
+        }
+    }
+
+    /// Binds an invocation to an instance, a new one if need be.
+    fn place(&mut self, start: Box<Start>, placed_at: Timestamp) {
+        if self.drain.is_some() {
+            return self.refuse(start.lease, placed_at, "the node is being drained");
+        }
+        let lease = start.lease;
+        match self.pools.bind(&start) {
+            Bound::To { key, cold } => {
+                let job = Box::new(Job { start, placed_at, cold });
+                if let Err(order) = self.pools.send(key, Order::Run(job)) {
+                    // It ended in this moment; its end is on the way here.
+                    self.pools.forget(lease);
+                    if let Order::Run(job) = order {
+                        self.pools.change(key, Change::Ending, placed_at);
+                        self.place(job.start, placed_at);
+                    }
+                }
+            }
+            Bound::New => self.begin(start, placed_at),
+            Bound::Refused(reason) => self.refuse(lease, placed_at, &reason),
+        }
+    }
+
+    /// Starts an instance with its first job.
+    fn begin(&mut self, start: Box<Start>, placed_at: Timestamp) {
+        let Some(place) = self.instances.try_admit() else {
+            return self.refuse(start.lease, placed_at, "the node has as many instances as it may");
+        };
+        self.keys += 1;
+        let key = InstanceKey(self.keys);
+        let spec = Arc::clone(&start.spec);
+        let slots = usize::try_from(spec.config.instance_concurrency.max(1)).unwrap_or(1);
+        let (orders, inbox) = mpsc::channel(slots + CONTROL_ORDERS);
+        self.pools.born(key, &spec, start.lease, orders, placed_at);
+        let id = InstanceId(fresh_id(placed_at));
+        let first = Box::new(Job { start, placed_at, cold: true });
+        let shared = Arc::clone(&self.shared);
+        metrics::counter!("stint_node_cold_starts_total").increment(1);
+        place.spawn(move |_| instance::live(shared, Birth { key, id, spec, first, inbox }));
+    }
+
+    fn stop(&mut self, lease: Lease, reason: StopReason, grace: Span) {
+        let order = Order::Stop { lease, reason, grace };
+        let sent = match self.pools.find(lease) {
+            Some(key) => self.pools.send(key, order).is_ok(),
+            None => false,
+        };
+        if !sent {
+            // Finished already, in which case that report came first, or never seen.
+            self.finish(lease, Timestamp::ZERO, Outcome::Stopped(reason));
+        }
+    }
+
+    fn refuse(&mut self, lease: Lease, placed_at: Timestamp, reason: &str) {
+        self.finish(lease, placed_at, Outcome::Refused { reason: reason.to_owned() });
+    }
+
+    fn finish(&mut self, lease: Lease, placed_at: Timestamp, outcome: Outcome) {
+        let ended_at = self.shared.clock.now();
+        let measured = Measured { placed_at, ended_at, ..Measured::default() };
+        let (body, log_tail) = Default::default();
+        self.outbox.push_back(FromNode::Finished { lease, outcome, body, measured, log_tail });
+    }
+
+    fn drain_on(&mut self, now: Timestamp) {
+        let Some(drain) = &mut self.drain else { return };
+        self.pools.end_idle("the node is being drained");
+        if !drain.forced && now >= drain.until {
+            drain.forced = true;
+            self.pools.kill_all("the node was drained");
+        }
+        if !drain.said && self.pools.is_empty() {
+            drain.said = true;
+            self.outbox.push_back(FromNode::Drained { node: self.shared.config.node });
+        }
+    }
+
+    /// As much of the outbox as the link takes.
+    fn flush(&mut self) {
+        while let Some(report) = self.outbox.pop_front() {
+            if let Err(unsent) = self.shared.link.try_send(report) {
+                if let mpsc::error::TrySendError::Full(report) = unsent {
+                    self.outbox.push_front(report);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Kills what is left and waits until it is gone.
+    async fn end(&mut self) {
+        self.pools.kill_all("the node is ending");
+        let clock = self.shared.clock.clone();
+        let until = clock.now() + END_BOUND;
+        while !self.pools.is_empty() {
+            let left = until.since(clock.now());
+            match clock.within(left, self.events.recv()).await {
+                Some(Some(event)) => self.event(event),
+                Some(None) => break,
+                None => {
+                    tracing::warn!("instances were left behind");
+                    break;
+                }
+            }
+        }
+        self.flush();
+    }
+}
+
+/// For killing what is left at the end.
+const END_BOUND: Span = Span::from_secs(10);
+
+async fn sleep(shared: &NodeShared, until: Option<Timestamp>) {
+    match until {
+        Some(at) => shared.clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A number of the form upstream gives its ids: seconds above, random below.
+fn fresh_id(now: Timestamp) -> u128 {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).expect("the kernel gives random bytes");
+    RequestId::new(now, u128::from_le_bytes(random)).0
+}
+
+/// An id for a hook that belongs to no request.
+pub(crate) fn fresh_request_id(now: Timestamp) -> String {
+    RequestId(fresh_id(now)).to_string()
+}

@@ -1,0 +1,451 @@
+//! Which instances there are, what is bound to them, and what the node has left. Plain values; the
+//! only effect is sending orders, which never waits: an instance's inbox has a place for every slot.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use stint_model::function::IsolationMode;
+use stint_model::limit::Resources;
+use stint_model::time::{Span, Timestamp};
+use stint_wire::node::{Lease, PoolSpec, Start};
+use tokio::sync::mpsc;
+
+use crate::config::NodeBounds;
+use crate::instance::Order;
+
+/// Names an instance inside the node; never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct InstanceKey(pub(crate) u64);
+
+/// What an instance said about itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    Ready,
+    Ending,
+    Health(bool),
+}
+
+/// Where an invocation goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Bound {
+    /// To this one. Cold: it is still starting.
+    To { key: InstanceKey, cold: bool },
+    /// A new one is to be made; there is room.
+    New,
+    /// Nowhere.
+    Refused(String),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Starting,
+    Serving,
+    Ending,
+}
+
+#[derive(Debug)]
+struct Entry {
+    spec: Arc<PoolSpec>,
+    orders: mpsc::Sender<Order>,
+    leases: Vec<Lease>,
+    state: State,
+    well: bool,
+    /// An end was ordered.
+    told: bool,
+    created_at: Timestamp,
+    idle_since: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    instances: Vec<InstanceKey>,
+    retired: bool,
+    changed: bool,
+}
+
+/// Sums over the node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) live: u32,
+    pub(super) starting: u32,
+    pub(super) running: u32,
+    pub(super) used: Resources,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Pools {
+    capacity: Resources,
+    bounds: NodeBounds,
+    entries: HashMap<InstanceKey, Entry>,
+    pools: HashMap<u32, Pool>,
+    /// Which instance has an attempt.
+    leases: HashMap<Lease, InstanceKey>,
+    totals: Totals,
+    any_changed: bool,
+    idle_check: Option<Timestamp>,
+}
+
+impl Pools {
+    pub(super) fn new(capacity: Resources, bounds: NodeBounds) -> Self {
+        Self {
+            capacity,
+            bounds,
+            entries: HashMap::new(),
+            pools: HashMap::new(),
+            leases: HashMap::new(),
+            totals: Totals::default(),
+            any_changed: false,
+            idle_check: None,
+        }
+    }
+
+    /// A free slot of the pool: a serving instance first, the fullest of those with room, among equals
+    /// the one used last; else one that is starting; else a new one, for which idle instances of
+    /// others make room.
+    pub(super) fn bind(&mut self, start: &Start) -> Bound {
+        let spec = &start.spec;
+        if let Some(key) = self.free_slot(spec) {
+            let entry = self.entries.get_mut(&key).expect("chosen among the entries");
+            entry.leases.push(start.lease);
+            let cold = entry.state == State::Starting;
+            self.leases.insert(start.lease, key);
+            self.totals.running += 1;
+            return Bound::To { key, cold };
+        }
+        let (need, all) = (spec.size, self.capacity);
+        if need.cpu_milli > all.cpu_milli || need.memory_mb > all.memory_mb {
+            return Bound::Refused(format!(
+                "an instance takes {} MB and {} mCPU, the node has {} MB and {} mCPU",
+                need.memory_mb, need.cpu_milli, all.memory_mb, all.cpu_milli
+            ));
+        }
+        while !self.fits(need) {
+            let Some(key) = self.least_recent_idle() else {
+                return Bound::Refused(format!(
+                    "{} of {} MB and {} of {} mCPU are taken",
+                    self.totals.used.memory_mb,
+                    all.memory_mb,
+                    self.totals.used.cpu_milli,
+                    all.cpu_milli
+                ));
+            };
+            self.end(key, "another function needs the room");
+        }
+        Bound::New
+    }
+
+    fn free_slot(&self, spec: &PoolSpec) -> Option<InstanceKey> {
+        let slots = usize::try_from(spec.config.instance_concurrency.max(1)).unwrap_or(1);
+        let pool = self.pools.get(&spec.pool)?;
+        let free = pool.instances.iter().filter_map(|key| {
+            let entry = self.entries.get(key)?;
+            let open = match entry.state {
+                State::Serving => entry.well && !entry.told,
+                State::Starting => !entry.told,
+                State::Ending => false,
+            };
+            let fresh = spec.config.isolation != IsolationMode::Request || entry.leases.is_empty();
+            (open && fresh && entry.leases.len() < slots).then_some((
+                entry.state == State::Serving,
+                entry.leases.len(),
+                entry.idle_since,
+                *key,
+            ))
+        });
+        free.max().map(|(.., key)| key)
+    }
+
+    fn fits(&self, need: Resources) -> bool {
+        let used = self.totals.used;
+        used.cpu_milli.saturating_add(need.cpu_milli) <= self.capacity.cpu_milli
+            && used.memory_mb.saturating_add(need.memory_mb) <= self.capacity.memory_mb
+    }
+
+    fn least_recent_idle(&self) -> Option<InstanceKey> {
+        let idle = self.entries.iter().filter(|(_, entry)| entry.is_idle());
+        idle.min_by_key(|(key, entry)| (entry.idle_since, **key)).map(|(key, _)| *key)
+    }
+
+    /// A new instance with its first attempt.
+    pub(super) fn born(
+        &mut self,
+        key: InstanceKey,
+        spec: &Arc<PoolSpec>,
+        first: Lease,
+        orders: mpsc::Sender<Order>,
+        now: Timestamp,
+    ) {
+        let entry = Entry {
+            spec: Arc::clone(spec),
+            orders,
+            leases: vec![first],
+            state: State::Starting,
+            well: true,
+            told: false,
+            created_at: now,
+            idle_since: now,
+        };
+        self.entries.insert(key, entry);
+        self.leases.insert(first, key);
+        self.totals.running += 1;
+        self.totals.starting += 1;
+        self.take(spec.size);
+        let pool = self.pools.entry(spec.pool).or_default();
+        pool.instances.push(key);
+        self.mark(spec.pool);
+    }
+
+    pub(super) fn change(&mut self, key: InstanceKey, change: Change, now: Timestamp) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let (pool, size, before) = (entry.spec.pool, entry.spec.size, entry.state);
+        match change {
+            Change::Health(well) => {
+                entry.well = well;
+                return;
+            }
+            Change::Ready if before == State::Starting => {
+                entry.state = State::Serving;
+                entry.idle_since = now;
+                self.totals.starting -= 1;
+                self.totals.live += 1;
+                if self.entries[&key].leases.is_empty() {
+                    self.idle(key, now);
+                }
+            }
+            Change::Ending if before != State::Ending => {
+                entry.state = State::Ending;
+                self.leave(before, size);
+            }
+            Change::Ready | Change::Ending => return,
+        }
+        self.mark(pool);
+    }
+
+    /// An attempt is over.
+    pub(super) fn done(&mut self, key: InstanceKey, lease: Lease, now: Timestamp) {
+        self.forget(lease);
+        let Some(entry) = self.entries.get(&key) else { return };
+        if entry.leases.is_empty() && entry.state == State::Serving {
+            self.idle(key, now);
+        }
+    }
+
+    /// It has nothing to do: it waits, or ends when it should not serve any more.
+    fn idle(&mut self, key: InstanceKey, now: Timestamp) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.idle_since = now;
+        let retired = self.pools.get(&entry.spec.pool).is_some_and(|pool| pool.retired);
+        let reason = if retired {
+            "its revision is no longer wanted"
+        } else if entry.spec.config.isolation == IsolationMode::Request {
+            "one request per instance"
+        } else if now.since(entry.created_at) >= self.bounds.instance_life_max {
+            "it has lived long enough"
+        } else {
+            let check = now + self.patience(key);
+            self.idle_check = Some(self.idle_check.map_or(check, |at| at.min(check)));
+            return;
+        };
+        self.end(key, reason);
+    }
+
+    fn patience(&self, key: InstanceKey) -> Span {
+        match self.entries.get(&key) {
+            Some(entry) if entry.spec.config.idle_timeout != Span::ZERO => {
+                entry.spec.config.idle_timeout
+            }
+            Some(_) | None => self.bounds.idle_timeout,
+        }
+    }
+
+    /// When the next idle instance has waited long enough.
+    pub(super) fn next_idle_check(&self) -> Option<Timestamp> {
+        self.idle_check
+    }
+
+    /// Ends what has been idle for too long.
+    pub(super) fn sweep(&mut self, now: Timestamp) {
+        if self.idle_check.is_none_or(|at| at > now) {
+            return;
+        }
+        let mut next: Option<Timestamp> = None;
+        let mut over = Vec::new();
+        for (key, entry) in &self.entries {
+            if !entry.is_idle() {
+                continue;
+            }
+            let at = entry.idle_since + self.patience(*key);
+            if at <= now {
+                over.push(*key);
+            } else {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        }
+        self.idle_check = next;
+        for key in over {
+            self.end(key, "it was idle");
+        }
+    }
+
+    /// Gone, whatever was still bound to it.
+    pub(super) fn ended(&mut self, key: InstanceKey) {
+        let Some(entry) = self.entries.remove(&key) else { return };
+        for lease in &entry.leases {
+            if self.leases.remove(lease).is_some() {
+                self.totals.running -= 1;
+            }
+        }
+        if entry.state != State::Ending {
+            self.leave(entry.state, entry.spec.size);
+        }
+        let number = entry.spec.pool;
+        self.mark(number);
+        if let Some(pool) = self.pools.get_mut(&number) {
+            pool.instances.retain(|other| *other != key);
+        }
+    }
+
+    /// An attempt is no longer bound.
+    pub(super) fn forget(&mut self, lease: Lease) {
+        let Some(key) = self.leases.remove(&lease) else { return };
+        self.totals.running -= 1;
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.leases.retain(|other| *other != lease);
+        }
+    }
+
+    /// Ends so many idle instances, least recently used first.
+    pub(super) fn evict(&mut self, pool: u32, count: u32) {
+        let mut idle = self.idle_of(pool);
+        idle.sort_unstable();
+        for (_, key) in idle.into_iter().take(usize::try_from(count).unwrap_or(usize::MAX)) {
+            self.end(key, "its room is needed");
+        }
+    }
+
+    /// No instance of the pool is wanted any more.
+    pub(super) fn retire(&mut self, pool: u32) {
+        self.pools.entry(pool).or_default().retired = true;
+        for (_, key) in self.idle_of(pool) {
+            self.end(key, "its revision is no longer wanted");
+        }
+    }
+
+    fn idle_of(&self, pool: u32) -> Vec<(Timestamp, InstanceKey)> {
+        let keys = self.pools.get(&pool).map(|pool| pool.instances.as_slice()).unwrap_or_default();
+        keys.iter()
+            .filter_map(|key| self.entries.get(key).map(|entry| (key, entry)))
+            .filter(|(_, entry)| entry.is_idle())
+            .map(|(key, entry)| (entry.idle_since, *key))
+            .collect()
+    }
+
+    pub(super) fn end_idle(&mut self, reason: &'static str) {
+        let idle: Vec<_> =
+            self.entries.iter().filter(|(_, e)| e.is_idle()).map(|(key, _)| *key).collect();
+        for key in idle {
+            self.end(key, reason);
+        }
+    }
+
+    pub(super) fn kill_all(&mut self, reason: &'static str) {
+        for entry in self.entries.values() {
+            if entry.orders.try_send(Order::Kill { reason }).is_err() {
+                tracing::debug!("an instance that is to be killed is already ending");
+            }
+        }
+    }
+
+    fn end(&mut self, key: InstanceKey, reason: &'static str) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        if entry.told || entry.orders.try_send(Order::End { reason }).is_err() {
+            return;
+        }
+        entry.told = true;
+        // Its room counts as free from here: what remains is a hook and a kill.
+        let (before, size, pool) = (entry.state, entry.spec.size, entry.spec.pool);
+        entry.state = State::Ending;
+        self.leave(before, size);
+        self.mark(pool);
+    }
+
+    /// Sends an order; gives it back when the instance has just ended.
+    pub(super) fn send(&mut self, key: InstanceKey, order: Order) -> Result<(), Order> {
+        let Some(entry) = self.entries.get(&key) else { return Err(order) };
+        entry.orders.try_send(order).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(order) | mpsc::error::TrySendError::Closed(order) => {
+                order
+            }
+        })
+    }
+
+    pub(super) fn find(&self, lease: Lease) -> Option<InstanceKey> {
+        self.leases.get(&lease).copied()
+    }
+
+    pub(super) fn leases(&self) -> Vec<Lease> {
+        self.leases.keys().copied().collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Pools whose counts have changed: number, live, starting.
+    pub(super) fn take_changed(&mut self) -> Vec<(u32, u32, u32)> {
+        if !self.any_changed {
+            return Vec::new();
+        }
+        self.any_changed = false;
+        let mut changed = Vec::new();
+        for (number, pool) in &mut self.pools {
+            if std::mem::take(&mut pool.changed) {
+                let states = pool.instances.iter().filter_map(|key| self.entries.get(key));
+                let (mut live, mut starting) = (0, 0);
+                for entry in states {
+                    match entry.state {
+                        State::Serving => live += 1,
+                        State::Starting => starting += 1,
+                        State::Ending => {}
+                    }
+                }
+                changed.push((*number, live, starting));
+            }
+        }
+        self.pools.retain(|_, pool| pool.retired || !pool.instances.is_empty());
+        changed
+    }
+
+    fn mark(&mut self, pool: u32) {
+        self.any_changed = true;
+        if let Some(pool) = self.pools.get_mut(&pool) {
+            pool.changed = true;
+        }
+    }
+
+    fn take(&mut self, size: Resources) {
+        self.totals.used.cpu_milli += size.cpu_milli;
+        self.totals.used.memory_mb += size.memory_mb;
+    }
+
+    fn leave(&mut self, state: State, size: Resources) {
+        match state {
+            State::Starting => self.totals.starting -= 1,
+            State::Serving => self.totals.live -= 1,
+            State::Ending => return,
+        }
+        self.totals.used.cpu_milli -= size.cpu_milli;
+        self.totals.used.memory_mb -= size.memory_mb;
+    }
+}
+
+impl Entry {
+    fn is_idle(&self) -> bool {
+        self.state == State::Serving && self.leases.is_empty() && !self.told
+    }
+}

@@ -1,0 +1,84 @@
+//! What the composer says to a node. Every bound has a name and a unit here.
+
+use std::path::PathBuf;
+
+use stint_model::id::NodeId;
+use stint_model::limit::Resources;
+use stint_model::time::Span;
+
+use crate::code::UnpackLimits;
+
+/// Resolved values; the node reads neither files nor the environment for them.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Which node this is.
+    pub node: NodeId,
+    /// The node's own directory: code cache, shims, identities.
+    pub dir: PathBuf,
+    /// Where named volumes lie, by account.
+    pub volumes_dir: PathBuf,
+    /// What it offers.
+    pub capacity: Resources,
+    /// Host directories that `nasConfig` may mount, with everything below them.
+    pub host_dirs_allowed: Vec<PathBuf>,
+    /// Whether functions with internet access get the host's network. Without it, and always for
+    /// custom runtimes (their ports would collide), an instance has only its own loopback.
+    pub host_network: bool,
+    /// The first host uid and gid of the accounts' range.
+    pub account_ids_from: u32,
+    /// Bounds.
+    pub bounds: NodeBounds,
+}
+
+/// Bounds of a node.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeBounds {
+    /// Most instances alive at once.
+    pub instances_max: usize,
+    /// An idle instance ends after this, unless its function says otherwise.
+    pub idle_timeout: Span,
+    /// No instance lives longer (it ends when it is next idle).
+    pub instance_life_max: Span,
+    /// From the launch to the loaded handler or the open port (§4.5).
+    pub start_timeout: Span,
+    /// Between SIGTERM and SIGKILL when the time is over.
+    pub term_grace: Span,
+    /// Bytes of unpacked code that are kept.
+    pub code_bytes_max: u64,
+    /// What a package may become.
+    pub unpack: UnpackLimits,
+    /// Bytes a handler may return.
+    pub result_bytes_max: u64,
+    /// Log bytes that are kept of one attempt.
+    pub attempt_log_bytes_max: u64,
+    /// Log lines are handed over after at most this.
+    pub log_delay: Span,
+    /// The sandbox is asked for memory and CPU at most this often per instance.
+    pub usage_every: Span,
+    /// Progress of one attempt is reported at most this often.
+    pub progress_every: Span,
+    /// Processes and threads of an instance (§4.1).
+    pub pids_max: u32,
+    /// Open files of a process (§4.1).
+    pub nofile: u32,
+}
+
+impl NodeBounds {
+    /// What a node uses unless the operator says otherwise.
+    pub const DEFAULT: Self = Self {
+        instances_max: 2_048,
+        idle_timeout: Span::from_secs(300),
+        instance_life_max: Span::from_secs(36 * 3_600),
+        start_timeout: Span::from_secs(120),
+        term_grace: Span::from_millis(500),
+        code_bytes_max: 10 << 30,
+        unpack: UnpackLimits::DEFAULT,
+        result_bytes_max: 64 << 20,
+        attempt_log_bytes_max: 1 << 20,
+        log_delay: Span::from_millis(100),
+        usage_every: Span::from_millis(250),
+        progress_every: Span::from_millis(200),
+        pids_max: 1_024,
+        nofile: 100_000,
+    };
+}

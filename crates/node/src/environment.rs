@@ -1,0 +1,133 @@
+//! The environment an instance is born with (§4.1). Pure.
+
+use std::collections::BTreeMap;
+
+use stint_model::function::InjectCredentials;
+use stint_model::id::InstanceId;
+use stint_wire::node::PoolSpec;
+
+/// Where code lies inside.
+pub(crate) const CODE: &str = "/code";
+/// Names of the credentials in what the platform adds.
+const ACCESS_KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
+const ACCESS_KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
+const SECURITY_TOKEN: &str = "ALIBABA_CLOUD_SECURITY_TOKEN";
+const CREDENTIALS: [&str; 3] = [ACCESS_KEY_ID, ACCESS_KEY_SECRET, SECURITY_TOKEN];
+
+/// Temporary credentials of the function's role; empty where there are none.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub(crate) struct Credentials {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) token: String,
+}
+
+/// The whole environment. What the user configured wins, except over `FC_*`.
+pub(crate) fn environment(spec: &PoolSpec, instance: InstanceId) -> Vec<(String, String)> {
+    let mut env: BTreeMap<String, String> = BTreeMap::new();
+    let mut set = |name: &str, value: String| {
+        env.insert(name.to_owned(), value);
+    };
+    set(
+        "PATH",
+        "/opt/bin:/code/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+            .to_owned(),
+    );
+    set("LD_LIBRARY_PATH", "/code:/code/lib:/opt/lib".to_owned());
+    set("NODE_PATH", "/opt/nodejs/node_modules:/opt/node_modules:/code/node_modules".to_owned());
+    set("HOME", "/tmp".to_owned());
+    set("TMPDIR", "/tmp".to_owned());
+    set("TZ", "UTC".to_owned());
+    set("LANG", "C.UTF-8".to_owned());
+    for (name, value) in &spec.config.environment {
+        if !name.starts_with("FC_") {
+            set(name, value.clone());
+        }
+    }
+    let in_env =
+        matches!(spec.config.inject, InjectCredentials::Everywhere | InjectCredentials::NotRequest);
+    for (name, value) in &spec.extra_env {
+        if in_env || !CREDENTIALS.contains(&name.as_str()) {
+            set(name, value.clone());
+        }
+    }
+    set("FC_FUNCTION_NAME", spec.function_name.to_string());
+    set("FC_FUNCTION_HANDLER", spec.config.handler.clone());
+    set("FC_FUNCTION_MEMORY_SIZE", spec.size.memory_mb.to_string());
+    set("FC_ACCOUNT_ID", spec.account.to_string());
+    set("FC_INSTANCE_ID", instance.to_string());
+    set("FC_FUNC_CODE_PATH", CODE.to_owned());
+    set("FC_FUNCTION_VERSION", spec.version.to_string());
+    set("FC_VER_ID", spec.version.to_string());
+    if spec.config.is_custom() {
+        set("FC_CUSTOM_LISTEN_PORT", port(spec).to_string());
+    }
+    env.into_iter().collect()
+}
+
+/// Where a custom server listens.
+pub(crate) fn port(spec: &PoolSpec) -> u16 {
+    const DEFAULT: u16 = 9000;
+    let configured = spec.config.custom_runtime.as_ref().map(|custom| custom.port);
+    configured.filter(|port| *port != 0).unwrap_or(DEFAULT)
+}
+
+/// What requests carry; nothing where the function does not want it.
+pub(crate) fn request_credentials(spec: &PoolSpec) -> Credentials {
+    let in_request =
+        matches!(spec.config.inject, InjectCredentials::Everywhere | InjectCredentials::NotEnv);
+    if !in_request {
+        return Credentials::default();
+    }
+    let get = |name: &str| spec.extra_env.get(name).cloned().unwrap_or_default();
+    Credentials {
+        id: get(ACCESS_KEY_ID),
+        secret: get(ACCESS_KEY_SECRET),
+        token: get(SECURITY_TOKEN),
+    }
+}
+
+/// The region, as the platform said.
+pub(crate) fn region(spec: &PoolSpec) -> &str {
+    spec.extra_env.get("FC_REGION").map_or("", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn reserved_names_are_ours_and_the_rest_is_the_users() {
+        let mut spec = testing::spec("python3.10", "index.handler");
+        spec.config_mut(|config| {
+            config.environment.insert("FC_ACCOUNT_ID".into(), "forged".into());
+            config.environment.insert("TZ".into(), "Asia/Shanghai".into());
+            config.environment.insert("OWN".into(), "yes".into());
+        });
+        let env: BTreeMap<_, _> = environment(&spec.spec, InstanceId(7)).into_iter().collect();
+        assert_eq!(env["FC_ACCOUNT_ID"], spec.spec.account.to_string());
+        assert_eq!((env["TZ"].as_str(), env["OWN"].as_str()), ("Asia/Shanghai", "yes"));
+        assert_eq!(env["FC_INSTANCE_ID"], "c-00000000-00000000-000000000007");
+        assert_eq!(env["FC_REGION"], "local");
+        assert!(!env.contains_key("FC_CUSTOM_LISTEN_PORT"));
+    }
+
+    #[test]
+    fn credentials_go_only_where_they_are_wanted() {
+        for (inject, in_env, in_request) in [
+            (InjectCredentials::Everywhere, true, true),
+            (InjectCredentials::NotEnv, false, true),
+            (InjectCredentials::NotRequest, true, false),
+            (InjectCredentials::Nowhere, false, false),
+        ] {
+            let mut spec = testing::spec("custom", "x");
+            spec.config_mut(|config| config.inject = inject);
+            spec.spec.extra_env.insert(ACCESS_KEY_ID.into(), "STS.1".into());
+            let env: BTreeMap<_, _> = environment(&spec.spec, InstanceId(7)).into_iter().collect();
+            assert_eq!(env.contains_key(ACCESS_KEY_ID), in_env, "{inject:?}");
+            assert_eq!(request_credentials(&spec.spec).id == "STS.1", in_request, "{inject:?}");
+            assert_eq!(env["FC_CUSTOM_LISTEN_PORT"], "9000");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! One instance: a supervised task that starts a sandbox, serves what the agent sends it, and ends
+//! it. Everything that happens to an instance happens here, in one loop, so nothing is locked.
+//!
+//! ```text
+//! first job ─► start (code, volumes, launch, load, initializer) ─► serve ⇄ idle ─► end ─► gone
+//!                 └── fails: every bound job gets the reason ────────────────────────────┘
+//! ```
+//! The agent binds a job to an instance before it is sent; a job that reaches an instance too late
+//! goes back to the agent and is placed anew.
+
+mod desk;
+mod meter;
+mod process;
+mod server;
+mod shim;
+mod start;
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+
+use stint_model::id::InstanceId;
+use stint_model::time::{Span, Timestamp};
+use stint_wire::node::{
+    FromNode, InstanceReport, InstanceState, Lease, Outcome, PoolSpec, Start, StopReason,
+};
+use tokio::sync::mpsc;
+
+use crate::agent::{AgentEvent, InstanceKey};
+use crate::failure::{self, Failure};
+use crate::output::AttemptLog;
+use crate::shared::NodeShared;
+
+use desk::Desk;
+
+/// An invocation bound to an instance.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) start: Box<Start>,
+    pub(crate) placed_at: Timestamp,
+    /// An instance was begun for it.
+    pub(crate) cold: bool,
+}
+
+/// Agent to instance.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Run this; there is a free slot.
+    Run(Box<Job>),
+    /// End this attempt, and the instance with it.
+    Stop { lease: Lease, reason: StopReason, grace: Span },
+    /// End when idle, politely. Jobs that are still running end first.
+    End { reason: &'static str },
+    /// End now; what runs gets a system error.
+    Kill { reason: &'static str },
+}
+
+/// What the agent gives to a new instance.
+pub(crate) struct Birth {
+    pub(crate) key: InstanceKey,
+    pub(crate) id: InstanceId,
+    pub(crate) spec: Arc<PoolSpec>,
+    pub(crate) first: Box<Job>,
+    pub(crate) inbox: mpsc::Receiver<Order>,
+}
+
+/// The instance's whole life.
+pub(crate) async fn live(shared: Arc<NodeShared>, birth: Birth) {
+    let Birth { key, id, spec, first, inbox } = birth;
+    let funeral = Funeral { shared: Arc::clone(&shared), key, held: true };
+    let created_at = shared.clock.now();
+    let mut life = Life { shared, key, id, spec, inbox, created_at };
+    life.report(InstanceState::Creating, &[], "").await;
+    let reason = life.whole(first).await;
+    funeral.over();
+    life.inbox.close();
+    while let Some(order) = life.inbox.recv().await {
+        if let Order::Run(job) = order {
+            life.tell(AgentEvent::Return { job }).await;
+        }
+    }
+    life.report(InstanceState::Destroyed, &[], &reason).await;
+}
+
+/// Tells the agent that the instance is gone even when its task panics.
+struct Funeral {
+    shared: Arc<NodeShared>,
+    key: InstanceKey,
+    held: bool,
+}
+
+impl Funeral {
+    fn over(mut self) {
+        self.held = false;
+    }
+}
+
+impl Drop for Funeral {
+    fn drop(&mut self) {
+        if self.held && self.shared.events.try_send(AgentEvent::Ended { key: self.key }).is_err() {
+            tracing::error!(key = self.key.0, "an instance was lost without a word");
+        }
+    }
+}
+
+struct Life {
+    shared: Arc<NodeShared>,
+    key: InstanceKey,
+    id: InstanceId,
+    spec: Arc<PoolSpec>,
+    inbox: mpsc::Receiver<Order>,
+    created_at: Timestamp,
+}
+
+impl Life {
+    /// Returns why it ended, in words.
+    async fn whole(&mut self, first: Box<Job>) -> String {
+        let request_id = Arc::clone(&first.start.request_id);
+        let mut jobs = VecDeque::from([first]);
+        let started = self.start(&request_id, &mut jobs).await;
+        let live = match started {
+            Ok(live) => live,
+            Err(failed) => {
+                self.tell(AgentEvent::Ended { key: self.key }).await;
+                let reason = words(&failed.failure.outcome);
+                for job in jobs {
+                    self.never_ran(*job, &failed).await;
+                }
+                return reason;
+            }
+        };
+        self.report(InstanceState::Running, &live.enforced, "").await;
+        self.tell(AgentEvent::Ready { key: self.key }).await;
+        let start::Live { process, output, contract, held, enforced } = live;
+        let (_, inbox) = mpsc::channel(1);
+        let desk = Desk::new(
+            Arc::clone(&self.shared),
+            desk::Who { key: self.key, id: self.id, spec: Arc::clone(&self.spec) },
+            std::mem::replace(&mut self.inbox, inbox),
+            process,
+            output,
+        );
+        let (desk, reason) = match contract {
+            start::Contract::Shim(shim) => shim::serve(desk, shim, jobs).await,
+            start::Contract::Server(server) => server::serve(desk, *server, jobs).await,
+        };
+        self.inbox = desk.into_inbox();
+        drop((held, enforced));
+        reason.to_owned()
+    }
+
+    /// Starts while orders keep coming in.
+    async fn start(
+        &mut self,
+        request_id: &str,
+        jobs: &mut VecDeque<Box<Job>>,
+    ) -> Result<start::Live, start::NotStarted> {
+        let (shared, spec) = (Arc::clone(&self.shared), Arc::clone(&self.spec));
+        let mut start = pin!(start::start(&shared, &spec, self.id, request_id));
+        loop {
+            let order = tokio::select! {
+                biased;
+                // Nothing is dropped but a wait for orders.
+                started = &mut start => return started,
+                // An order is taken whole or not at all.
+                order = self.inbox.recv() => order,
+            };
+            let reason = match order {
+                Some(Order::Run(job)) => {
+                    jobs.push_back(job);
+                    continue;
+                }
+                Some(Order::Stop { lease, reason, .. }) => {
+                    if let Some(at) = jobs.iter().position(|job| job.start.lease == lease)
+                        && let Some(job) = jobs.remove(at)
+                    {
+                        let outcome = Outcome::Stopped(reason);
+                        let stopped =
+                            Failure { outcome, body: bytes::Bytes::new(), log_word: "Stopped" };
+                        self.tell(AgentEvent::Done { key: self.key, lease }).await;
+                        let failed = start::NotStarted { failure: stopped, output: Vec::new() };
+                        self.never_ran(*job, &failed).await;
+                    }
+                    if !jobs.is_empty() {
+                        continue;
+                    }
+                    "stopped while starting"
+                }
+                Some(Order::End { reason } | Order::Kill { reason }) => reason,
+                None => "the node is ending",
+            };
+            // Dropping the start kills what it has begun.
+            return Err(start::NotStarted { failure: failure::system(reason), output: Vec::new() });
+        }
+    }
+
+    /// The answer to a job whose instance did not come up.
+    async fn never_ran(&self, job: Job, failed: &start::NotStarted) {
+        let start = &job.start;
+        let bounds = &self.shared.config.bounds;
+        let request_id = Arc::clone(&start.request_id);
+        let mut log = AttemptLog::new(request_id, bounds.attempt_log_bytes_max, start.log_tail);
+        log.add(&failed.output);
+        let log_tail = log.end(failed.failure.log_word);
+        if log.is_pending() {
+            self.shared.log(&self.spec, self.id, start, log.take_pending()).await;
+        }
+        let measured = stint_model::task::Measured {
+            instance: Some(self.id),
+            placed_at: job.placed_at,
+            ended_at: self.shared.clock.now(),
+            cold: job.cold,
+            ..Default::default()
+        };
+        let finished = FromNode::Finished {
+            lease: start.lease,
+            outcome: failed.failure.outcome.clone(),
+            body: failed.failure.body.clone(),
+            measured,
+            log_tail,
+        };
+        self.shared.send(finished).await;
+    }
+
+    async fn tell(&self, event: AgentEvent) {
+        self.shared.tell(event).await;
+    }
+
+    async fn report(&self, state: InstanceState, enforced: &[String], reason: &str) {
+        let now = self.shared.clock.now();
+        let gone = state == InstanceState::Destroyed;
+        let report = InstanceReport {
+            instance: self.id,
+            node: self.shared.config.node,
+            pool: self.spec.pool,
+            function: self.spec.function,
+            revision: self.spec.revision,
+            version: Arc::clone(&self.spec.version),
+            state,
+            created_at: self.created_at,
+            destroyed_at: if gone { now } else { Timestamp::ZERO },
+            enforced: enforced.into(),
+            reason: reason.to_owned(),
+        };
+        self.shared.send(FromNode::Instance(report)).await;
+    }
+}
+
+fn words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Ok => "ended".to_owned(),
+        Outcome::UserError { kind, message, .. } => format!("{kind}: {message}"),
+        Outcome::NotStarted { message } => message.clone(),
+        Outcome::Refused { reason } | Outcome::SystemError { reason } => reason.clone(),
+        Outcome::Stopped(_) => "stopped while starting".to_owned(),
+    }
+}

@@ -1,0 +1,425 @@
+//! Bringing an instance up: code, volumes, the sandbox, the loaded handler or the open port, and the
+//! initializer. Dropping the future at any point kills what it has begun.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use stint_model::function::Hook;
+use stint_model::id::InstanceId;
+use stint_sandbox::{
+    Bind, Channel as WithChannel, Enforced, LaunchSpec, Launched, LimitedBy, Limits, Network,
+    SandboxError,
+};
+use stint_wire::node::PoolSpec;
+
+use super::process::{Ended, Process, attend};
+use super::server::{self, Server};
+use super::shim::Shim;
+use crate::code::Held;
+use crate::environment::{self, CODE};
+use crate::failure::{self, Failure, INITIALIZATION, UNHANDLED};
+use crate::frame::{Channel, Frame, FrameError, Heard, Said};
+use crate::output::{Output, Rest};
+use crate::runtimes::{Interpreter, Language, Runtime};
+use crate::shared::NodeShared;
+use crate::shims;
+
+/// Upstream's bound on the initializer (§4.4).
+const INITIALIZER_MAX: stint_model::time::Span = stint_model::time::Span::from_secs(300);
+/// Part of the memory that `/tmp` may take.
+const TMP_SHARE: u32 = 2;
+
+/// An instance that is ready to serve.
+pub(super) struct Live {
+    pub(super) process: Process,
+    pub(super) output: Output,
+    pub(super) contract: Contract,
+    /// Code and layers stay as long as the instance does.
+    pub(super) held: Vec<Held>,
+    /// What the sandbox holds, in words.
+    pub(super) enforced: Arc<[String]>,
+}
+
+/// How to talk to it.
+pub(super) enum Contract {
+    Shim(Shim),
+    Server(Box<Server>),
+}
+
+/// Why it is not, and what it wrote until then.
+#[derive(Debug)]
+pub(super) struct NotStarted {
+    pub(super) failure: Failure,
+    pub(super) output: Vec<u8>,
+}
+
+impl From<Failure> for NotStarted {
+    fn from(failure: Failure) -> Self {
+        Self { failure, output: Vec::new() }
+    }
+}
+
+/// See the module. The initializer shares the id of the request that needs the instance.
+pub(super) async fn start(
+    shared: &NodeShared,
+    spec: &Arc<PoolSpec>,
+    id: InstanceId,
+    request_id: &str,
+) -> Result<Live, NotStarted> {
+    let runtime = shared.runtimes.resolve(&spec.config.runtime);
+    let runtime = runtime.map_err(failure::not_started)?;
+    let (held, binds) = files(shared, spec, &runtime).await?;
+    if runtime == Runtime::Custom && !has_entry(spec, held.first()) {
+        return Err(failure::no_bootstrap().into());
+    }
+    let launch = launch_spec(shared, spec, id, binds, &runtime)?;
+    let command = launch.argv.join(" ");
+    let launched = shared.launcher.launch(launch).await;
+    let launched = launched.map_err(|error| not_launched(&error, &command))?;
+    let Launched { instance, stdout, stderr, channel, exit } = launched;
+    let enforced = words(instance.enforced());
+    let mut process = Process::new(instance, exit);
+    let mut output = Output::new(stdout, stderr);
+    let contract = match runtime {
+        Runtime::Shim(interpreter) => {
+            let stream = channel.ok_or_else(|| failure::system("the sandbox gave no channel"))?;
+            let channel = Channel::new(stream, shared.config.bounds.result_bytes_max);
+            let mut shim = Shim { channel, language: interpreter.language };
+            let ready =
+                prepare_shim(shared, spec, &mut process, &mut output, &mut shim, request_id);
+            let ready = ready.await;
+            ready.map(|()| Contract::Shim(shim))
+        }
+        Runtime::Custom => {
+            let at = server::Start { shared, spec, id, request_id, command: &command };
+            let server = server::open(at, &mut process, &mut output).await;
+            server.map(|server| Contract::Server(Box::new(server)))
+        }
+    };
+    match contract {
+        Ok(contract) => Ok(Live { process, output, contract, held, enforced }),
+        Err(failure) => {
+            // What it still wrote explains the failure.
+            process.kill(&shared.clock, &mut output).await;
+            let output = output.take(Rest::Take);
+            Err(NotStarted { failure, output })
+        }
+    }
+}
+
+/// Everything that is bound into the sandbox.
+async fn files(
+    shared: &NodeShared,
+    spec: &PoolSpec,
+    runtime: &Runtime,
+) -> Result<(Vec<Held>, Vec<Bind>), Failure> {
+    let mut held = Vec::new();
+    let mut binds = Vec::new();
+    let bad = |error: crate::code::CodeError| {
+        if error.is_permanent() {
+            failure::not_started(format!("The function cannot be started. Its code: {error}"))
+        } else {
+            failure::system(stint_supervise::chain(&error))
+        }
+    };
+    if let Some(package) = &spec.code {
+        let code = shared.cache.code(package).await.map_err(bad)?;
+        binds.push(Bind::read_only(code.path(), CODE));
+        held.push(code);
+    }
+    if let Some(layers) = shared.cache.layers(&spec.layers).await.map_err(bad)? {
+        binds.push(Bind::read_only(layers.path(), "/opt"));
+        held.push(layers);
+    }
+    if let Runtime::Shim(_) = runtime {
+        binds.push(Bind::read_only(&shared.shims, shims::INSIDE));
+    }
+    if let Some(nas) = spec.config.nas.clone().filter(|nas| !nas.mounts.is_empty()) {
+        let user = shared.identities.user(spec.account);
+        let user = user.map_err(|error| failure::system(error.to_string()))?;
+        let (volumes, account) = (shared.volumes.clone(), spec.account);
+        let made = shared.supervisor.blocking(move || volumes.binds(account, user, Some(&nas)));
+        let made = made.await.map_err(|crash| failure::system(crash.to_string()))?;
+        let made = made.map_err(|error| {
+            failure::not_started(format!("The function cannot be started. Its volumes: {error}"))
+        })?;
+        binds.extend(made);
+    }
+    Ok((held, binds))
+}
+
+/// Whether a custom runtime has something to run.
+fn has_entry(spec: &PoolSpec, code: Option<&Held>) -> bool {
+    let has_command =
+        spec.config.custom_runtime.as_ref().is_some_and(|custom| !custom.command.is_empty());
+    has_command || code.is_some_and(|code| code.path().join("bootstrap").exists())
+}
+
+fn launch_spec(
+    shared: &NodeShared,
+    spec: &PoolSpec,
+    id: InstanceId,
+    binds: Vec<Bind>,
+    runtime: &Runtime,
+) -> Result<LaunchSpec, Failure> {
+    let bounds = &shared.config.bounds;
+    let user = shared.identities.user(spec.account);
+    let user = user.map_err(|error| failure::system(error.to_string()))?;
+    let is_custom = *runtime == Runtime::Custom;
+    let network = if spec.config.internet_access && shared.config.host_network && !is_custom {
+        Network::Host
+    } else {
+        Network::Loopback
+    };
+    let cwd = if binds.iter().any(|bind| bind.target == Path::new(CODE)) { CODE } else { "/tmp" };
+    Ok(LaunchSpec {
+        argv: match runtime {
+            Runtime::Shim(interpreter) => shim_command(interpreter),
+            Runtime::Custom => server::command(spec),
+        },
+        env: environment::environment(spec, id),
+        cwd: cwd.into(),
+        binds,
+        limits: Limits {
+            memory_mb: spec.size.memory_mb.max(16),
+            cpu_milli: spec.size.cpu_milli.max(10),
+            pids_max: bounds.pids_max,
+            nofile: bounds.nofile,
+            tmp_mb: (spec.size.memory_mb / TMP_SHARE).max(16).min(spec.config.disk_mb.max(16)),
+        },
+        user,
+        network,
+        channel: if is_custom { WithChannel::None } else { WithChannel::Stream },
+    })
+}
+
+fn shim_command(interpreter: &Interpreter) -> Vec<String> {
+    let program = interpreter.program.display().to_string();
+    match interpreter.language {
+        // Without `site`: the shim sets the path itself, and starting costs a quarter less.
+        Language::Python => {
+            vec![program, "-S".into(), "-s".into(), "-B".into(), inside("python/bootstrap.py")]
+        }
+        Language::NodeJs => vec![program, inside("nodejs/bootstrap.js")],
+    }
+}
+
+fn inside(name: &str) -> String {
+    format!("{}/{name}", shims::INSIDE)
+}
+
+/// A launch that failed: the program's fault, or the machine's.
+fn not_launched(error: &SandboxError, command: &str) -> Failure {
+    match error {
+        // What exec says when the program is missing, not allowed or not a program.
+        SandboxError::Launch { errno: errno @ (2 | 8 | 13), stage }
+            if stage.contains("executing") =>
+        {
+            failure::exited_early(*errno, failure::exit_word(*errno), command, b"")
+        }
+        SandboxError::Spec(_) | SandboxError::HostNetworkDenied => {
+            failure::not_started(format!("The function cannot be started. {error}"))
+        }
+        _ => failure::system(format!("cannot start a sandbox: {}", stint_supervise::chain(error))),
+    }
+}
+
+/// Sends the configuration, waits until the handler is loaded, runs the initializer.
+async fn prepare_shim(
+    shared: &NodeShared,
+    spec: &PoolSpec,
+    process: &mut Process,
+    output: &mut Output,
+    shim: &mut Shim,
+    request_id: &str,
+) -> Result<(), Failure> {
+    let limit = shared.config.bounds.start_timeout;
+    let begun = shared.clock.now();
+    let config = configuration(spec);
+    let loading = async {
+        shim.channel.write(Said::Configure, &config, b"").await?;
+        shim.channel.read().await
+    };
+    let loaded = attend(process, output, shared.clock.within(limit, loading)).await;
+    let ran = |shared: &NodeShared| shared.clock.now().since(begun);
+    match loaded {
+        Some(Some(Ok(Frame { kind: Heard::Loaded, .. }))) => {}
+        Some(Some(Ok(Frame { kind: Heard::NotLoaded, body, .. }))) => {
+            return Err(failure::said(UNHANDLED, body));
+        }
+        Some(None) => return Err(failure::runtime_silent(limit, &output.take(Rest::Take))),
+        Some(Some(Ok(_))) => return Err(failure::broken_answer("an unexpected frame")),
+        Some(Some(Err(error))) => {
+            return Err(gone(shared, spec, process, output, &error, ran(shared)).await);
+        }
+        None => {
+            let error = FrameError::Closed;
+            return Err(gone(shared, spec, process, output, &error, ran(shared)).await);
+        }
+    }
+    let Some(hook) = hook(spec.config.initializer.as_ref()) else { return Ok(()) };
+    let limit = hook.timeout.min(INITIALIZER_MAX);
+    let initializing = async {
+        shim.channel.write(Said::Initialize, request_id.as_bytes(), b"").await?;
+        loop {
+            let frame = shim.channel.read().await?;
+            // Nothing runs yet that progress could belong to.
+            if frame.kind != Heard::Progress {
+                return Ok::<_, FrameError>(frame);
+            }
+        }
+    };
+    let begun = shared.clock.now();
+    match attend(process, output, shared.clock.within(limit, initializing)).await {
+        Some(Some(Ok(Frame { kind: Heard::HookDone, .. }))) => Ok(()),
+        Some(Some(Ok(Frame { kind: Heard::HookFailed, body, .. }))) => {
+            Err(failure::said(INITIALIZATION, body))
+        }
+        Some(None) => {
+            process.terminate(&shared.clock, shared.config.bounds.term_grace, output).await;
+            Err(failure::timed_out(INITIALIZATION, limit, peak(process).await))
+        }
+        Some(Some(Ok(_))) => Err(failure::broken_answer("an unexpected frame")),
+        Some(Some(Err(_))) | None => {
+            process.kill(&shared.clock, output).await;
+            let ran = shared.clock.now().since(begun);
+            let memory = peak(process).await;
+            if was_out_of_memory(process).await {
+                return Err(failure::out_of_memory(
+                    INITIALIZATION,
+                    ran,
+                    memory,
+                    spec.size.memory_mb,
+                ));
+            }
+            Err(failure::crashed(INITIALIZATION, ran, memory))
+        }
+    }
+}
+
+/// A hook that is really configured.
+pub(super) fn hook(hook: Option<&Hook>) -> Option<&Hook> {
+    hook.filter(|hook| !hook.handler.is_empty())
+}
+
+/// The channel failed while loading: user code ended the process, most likely.
+async fn gone(
+    shared: &NodeShared,
+    spec: &PoolSpec,
+    process: &mut Process,
+    output: &mut Output,
+    error: &FrameError,
+    ran: stint_model::time::Span,
+) -> Failure {
+    let limit = stint_model::time::Span::from_secs(2);
+    if attend(process, output, shared.clock.sleep(limit)).await.is_some() {
+        return failure::broken_answer(&error.to_string());
+    }
+    let memory = peak(process).await;
+    if was_out_of_memory(process).await {
+        return failure::out_of_memory(UNHANDLED, ran, memory, spec.size.memory_mb);
+    }
+    failure::crashed(UNHANDLED, ran, memory)
+}
+
+/// Peak memory of a process that has ended, thousandths of a MB.
+async fn peak(process: &mut Process) -> u64 {
+    match process.ended().await {
+        Ended::Exit(exit) => exit.usage.memory_peak_bytes.unwrap_or(0).saturating_mul(1_000) >> 20,
+        Ended::Lost => 0,
+    }
+}
+
+async fn was_out_of_memory(process: &mut Process) -> bool {
+    matches!(process.ended().await, Ended::Exit(exit) if exit.out_of_memory)
+}
+
+/// The head of the configure frame.
+fn configuration(spec: &PoolSpec) -> Vec<u8> {
+    let config = &spec.config;
+    let handler_of = |hook: Option<&Hook>| hook.map_or("", |hook| &hook.handler).to_owned();
+    let log = config.log.clone().unwrap_or_default();
+    let credentials = environment::request_credentials(spec);
+    let fields = [
+        ("function_name", spec.function_name.to_string()),
+        ("handler", config.handler.clone()),
+        ("memory", spec.size.memory_mb.to_string()),
+        ("timeout", config.timeout.secs().to_string()),
+        ("region", environment::region(spec).to_owned()),
+        ("account_id", spec.account.to_string()),
+        ("log_project", log.project),
+        ("log_store", log.logstore),
+        ("version_id", spec.version.to_string()),
+        ("access_key_id", credentials.id),
+        ("access_key_secret", credentials.secret),
+        ("security_token", credentials.token),
+        ("initializer", handler_of(hook(config.initializer.as_ref()))),
+        ("pre_stop", handler_of(hook(config.pre_stop.as_ref()))),
+        ("code_path", CODE.to_owned()),
+    ];
+    let mut head = Vec::with_capacity(512);
+    for (name, value) in fields {
+        if !head.is_empty() {
+            head.push(0);
+        }
+        head.extend_from_slice(name.as_bytes());
+        head.push(0);
+        head.extend(value.bytes().filter(|b| *b != 0));
+    }
+    head
+}
+
+/// What holds the instance, for people.
+fn words(enforced: &Enforced) -> Arc<[String]> {
+    let by = |limit: LimitedBy| match limit {
+        LimitedBy::Cgroup => "cgroup",
+        LimitedBy::Watchdog => "watchdog",
+        LimitedBy::Rlimit => "rlimit",
+        LimitedBy::Nothing => "nothing",
+    };
+    let network = match enforced.network {
+        Network::Loopback => "network: own loopback",
+        Network::Host => "network: the host's",
+    };
+    vec![
+        format!("user: {:?}", enforced.user),
+        network.to_owned(),
+        format!("memory: {}", by(enforced.memory)),
+        format!("processes: {}", by(enforced.processes)),
+        format!("cpu: {}", by(enforced.cpu)),
+        format!("landlock: {}", enforced.landlock_abi),
+        format!("seccomp: {} instructions", enforced.filter_length),
+    ]
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn the_configuration_is_pairs_without_stray_separators() {
+        let mut draft = testing::spec("python3.10", "index\0.handler");
+        draft.spec.function_name = "name".into();
+        let head = String::from_utf8(configuration(&draft.spec)).unwrap();
+        let fields: Vec<_> = head.split('\0').collect();
+        assert_eq!(fields.len() % 2, 0);
+        let at = fields.iter().position(|field| *field == "handler").unwrap();
+        assert_eq!(fields[at + 1], "index.handler");
+        assert_eq!(fields[1], "name");
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_executed_is_the_users_fault() {
+        let missing = SandboxError::Launch { stage: "executing /code/bootstrap".into(), errno: 13 };
+        let failed = not_launched(&missing, "/code/bootstrap");
+        let stint_wire::node::Outcome::NotStarted { message } = failed.outcome else { panic!() };
+        assert!(message.starts_with(
+            "Function instance exited unexpectedly(code 13, message:permission denied) with start command '/code/bootstrap'"
+        ));
+        let ours = SandboxError::Launch { stage: "mounting /code".into(), errno: 13 };
+        let failed = not_launched(&ours, "x");
+        assert!(matches!(failed.outcome, stint_wire::node::Outcome::SystemError { .. }));
+    }
+}

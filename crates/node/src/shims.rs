@@ -1,0 +1,88 @@
+//! The shims: carried in the binary, written out once per version, bound read-only into instances.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+/// Where an instance sees them.
+pub(crate) const INSIDE: &str = "/var/stint";
+
+const FILES: &[(&str, &str)] = &[
+    ("python/bootstrap.py", include_str!("../../../runtimes/python/bootstrap.py")),
+    ("python/stint_loop.py", include_str!("../../../runtimes/python/stint_loop.py")),
+    ("python/stint_context.py", include_str!("../../../runtimes/python/stint_context.py")),
+    ("python/stint_errors.py", include_str!("../../../runtimes/python/stint_errors.py")),
+    ("python/stint_logging.py", include_str!("../../../runtimes/python/stint_logging.py")),
+    ("nodejs/bootstrap.js", include_str!("../../../runtimes/nodejs/bootstrap.js")),
+];
+
+/// Writes the shims below `dir` unless this version is there, removes other versions, and returns
+/// the version's directory.
+pub(crate) fn write_out(dir: &Path) -> std::io::Result<PathBuf> {
+    let mut hash = Sha256::new();
+    for (name, text) in FILES {
+        hash.update(name.as_bytes());
+        hash.update([0]);
+        hash.update(text.as_bytes());
+        hash.update([0]);
+    }
+    let version = hex::encode(&hash.finalize()[..8]);
+    std::fs::create_dir_all(dir)?;
+    let target = dir.join(&version);
+    for found in std::fs::read_dir(dir)? {
+        let path = found?.path();
+        if path != target {
+            std::fs::remove_dir_all(&path)?;
+        }
+    }
+    if target.join("complete").exists() {
+        return Ok(target);
+    }
+    for (name, text) in FILES {
+        let path = target.join(name);
+        let parent = path.parent().expect("every name has a directory");
+        std::fs::create_dir_all(parent)?;
+        open_to_all(parent, 0o755)?;
+        std::fs::write(&path, text)?;
+        open_to_all(&path, 0o644)?;
+    }
+    open_to_all(&target, 0o755)?;
+    std::fs::write(target.join("complete"), &version)?;
+    Ok(target)
+}
+
+fn open_to_all(path: &Path, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shims_are_written_once_and_old_ones_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("0123/python")).unwrap();
+        let target = write_out(dir.path()).unwrap();
+        assert!(target.join("python/stint_loop.py").exists());
+        assert!(target.join("nodejs/bootstrap.js").exists());
+        assert!(!dir.path().join("0123").exists());
+        std::fs::write(target.join("mark"), "").unwrap();
+        assert_eq!(write_out(dir.path()).unwrap(), target);
+        assert!(target.join("mark").exists(), "not written again");
+    }
+
+    #[test]
+    fn every_file_of_the_runtimes_is_carried() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runtimes");
+        for language in ["python", "nodejs"] {
+            for found in std::fs::read_dir(root.join(language)).unwrap() {
+                let name = found.unwrap().file_name().into_string().unwrap();
+                let name = format!("{language}/{name}");
+                let carried = FILES.iter().any(|(known, _)| *known == name);
+                assert!(carried || name.contains("__pycache__"), "{name} is not in FILES");
+            }
+        }
+    }
+}

@@ -83,7 +83,9 @@ fn clippy(root: &Path) -> Result<Notes, String> {
 fn rustdoc(root: &Path) -> Result<Notes, String> {
     let args = ["doc", "--release", "--locked", "--workspace", "--no-deps"];
     let args = [&args[..], &["--document-private-items"]].concat();
-    shell::run_with(root, "cargo", &args, &[("RUSTDOCFLAGS", "-D warnings")])?;
+    // Private items are documented too, so links to them lead somewhere.
+    let flags = "-D warnings -A rustdoc::private-intra-doc-links";
+    shell::run_with(root, "cargo", &args, &[("RUSTDOCFLAGS", flags)])?;
     Ok(Vec::new())
 }
 

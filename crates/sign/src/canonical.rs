@@ -67,17 +67,17 @@ pub(crate) fn hash_query(hash: &mut Sha256, query: &str) {
     if query.is_empty() {
         return;
     }
-    let mut pairs: Vec<(Cow<'_, [u8]>, Cow<'_, [u8]>)> = query
+    let mut pairs: Vec<[Cow<'_, [u8]>; 2]> = query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode_component(key), decode_component(value))
+            [decode_component(key), decode_component(value)]
         })
         .collect();
     pairs.sort_unstable();
     let mut text = String::with_capacity(query.len() + 16);
-    for (i, (key, value)) in pairs.iter().enumerate() {
+    for (i, [key, value]) in pairs.iter().enumerate() {
         if i > 0 {
             text.push('&');
         }

@@ -52,6 +52,9 @@ impl LogsConfig {
     }
 }
 
+/// Account, function and request of a piece.
+type Whose = (u64, Arc<str>, Arc<str>);
+
 /// What the handle and the writer share.
 #[derive(Debug, Default)]
 pub(crate) struct Gauges {
@@ -64,7 +67,7 @@ pub(crate) struct Gauges {
     pub(crate) failed_appends: AtomicU64,
     /// Whose bytes were dropped since the writer last looked: the last such piece, emptied, and how
     /// many bytes.
-    dropped: Mutex<BTreeMap<(u64, Arc<str>, Arc<str>), (LogPiece, u64)>>,
+    dropped: Mutex<BTreeMap<Whose, (LogPiece, u64)>>,
 }
 
 impl Gauges {

@@ -162,6 +162,7 @@ impl Task {
     }
 
     /// An attempt ended with `outcome`; `result` is what the user code returned or its error body.
+    #[expect(clippy::too_many_arguments, reason = "self, the fence, and what a report carries")]
     pub fn settle(
         &mut self,
         fence: AttemptFence,
@@ -409,7 +410,7 @@ impl Task {
         backoff: Backoff,
     ) -> Next {
         let policy = &self.order.retry;
-        let is_final = policy.final_errors.iter().any(|kind| *kind == error.kind);
+        let is_final = policy.final_errors.contains(&error.kind);
         let detail = error_detail(&error);
         let wait = backoff.wait(policy.backoff_base, policy.backoff_cap, self.user_retries);
         let spent = self.user_retries >= policy.retries_max;

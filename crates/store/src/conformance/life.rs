@@ -242,7 +242,7 @@ fn measured(at: Timestamp, seed: u64) -> Measured {
         placed_at: at + Span::from_micros(40),
         started_at: at + Span::from_micros(90),
         ended_at: at + Span::from_micros(90 + seed % 4_000_000),
-        cold: seed % 2 == 0,
+        cold: seed.is_multiple_of(2),
         memory_milli_mb: seed % 100_000,
         cpu_micros: seed % 1_000_000,
     }

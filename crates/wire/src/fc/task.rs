@@ -51,7 +51,7 @@ pub struct AsyncTaskList {
 
 impl AsyncTask {
     /// A task as upstream shows it, without payloads. `startedTime` is the time of submission
-    /// [choice]: upstream's exact moment is unverified and a window on it must find queued tasks.
+    /// (our choice): upstream's exact moment is unverified and a window on it must find queued tasks.
     pub fn of(task: &Task, function_arn: String) -> Self {
         let order = task.order();
         let ended = task.ended_at() != Timestamp::ZERO;

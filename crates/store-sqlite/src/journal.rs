@@ -31,12 +31,12 @@ const LOG_PAGES: u32 = 4_000;
 /// The embedded journal. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SqliteJournal {
-    inbox: mpsc::Sender<Job>,
+    inbox: mpsc::Sender<Request>,
     readers: Readers,
 }
 
 #[derive(Debug)]
-enum Job {
+enum Request {
     Append { chunks: Vec<Chunk>, reply: oneshot::Sender<Result<u64, String>> },
     Retain { before: Timestamp, limit: usize, reply: oneshot::Sender<Result<usize, String>> },
 }
@@ -59,9 +59,9 @@ impl SqliteJournal {
         let reading = SqliteConfig { readers: config.readers, ..SqliteConfig::in_dir(&config.dir) };
         let readers = Readers::open(&path, &reading, supervisor).map_err(failed)?;
         let writer = Writer::new(conn).map_err(failed)?;
-        let (inbox, jobs) = mpsc::channel(config.inbox.max(1));
+        let (inbox, requests) = mpsc::channel(config.inbox.max(1));
         let runtime = Handle::current();
-        let run = move |stop: Stop| writer.run(jobs, &runtime, &stop);
+        let run = move |stop: Stop| writer.run(requests, &runtime, &stop);
         supervisor
             .thread("store/journal", OnExit::StopServer, run)
             .map_err(|source| OpenError::Thread { source })?;
@@ -71,12 +71,12 @@ impl SqliteJournal {
     async fn ask<T>(
         &self,
         operation: &'static str,
-        job: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Job,
+        request: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Request,
     ) -> Result<T, JournalError> {
         let failed = |words: String| JournalError { operation, source: words.into() };
         let closed = || failed("it is closed".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(job(reply)).await.map_err(|_| closed())?;
+        self.inbox.send(request(reply)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?.map_err(failed)
     }
 }
@@ -84,7 +84,7 @@ impl SqliteJournal {
 #[async_trait]
 impl Journal for SqliteJournal {
     async fn append(&self, chunks: Vec<Chunk>) -> Result<u64, JournalError> {
-        self.ask("append to", |reply| Job::Append { chunks, reply }).await
+        self.ask("append to", |reply| Request::Append { chunks, reply }).await
     }
 
     async fn range(&self, query: &JournalQuery) -> Result<Vec<Chunk>, JournalError> {
@@ -94,7 +94,7 @@ impl Journal for SqliteJournal {
     }
 
     async fn retain(&self, before: Timestamp, limit: usize) -> Result<usize, JournalError> {
-        self.ask("shorten", |reply| Job::Retain { before, limit, reply }).await
+        self.ask("shorten", |reply| Request::Retain { before, limit, reply }).await
     }
 }
 
@@ -111,30 +111,30 @@ impl Writer {
         Ok(Self { conn, last, streams: HashMap::new() })
     }
 
-    fn run(mut self, mut jobs: mpsc::Receiver<Job>, runtime: &Handle, stop: &Stop) {
+    fn run(mut self, mut requests: mpsc::Receiver<Request>, runtime: &Handle, stop: &Stop) {
         loop {
             let first = runtime.block_on(async {
                 tokio::select! {
                     biased;
-                    // A job taken is returned.
-                    job = jobs.recv() => job,
+                    // A request taken is returned.
+                    request = requests.recv() => request,
                     // Dropping the receive takes nothing from the channel; what waits is written.
-                    () = stop.stopped() => { jobs.close(); jobs.recv().await }
+                    () = stop.stopped() => { requests.close(); requests.recv().await }
                 }
             });
             let Some(first) = first else { return };
             let mut group = vec![first];
             while group.len() < GROUP_MAX
-                && let Ok(job) = jobs.try_recv()
+                && let Ok(request) = requests.try_recv()
             {
-                group.push(job);
+                group.push(request);
             }
             self.turn(group);
         }
     }
 
     /// One transaction for all that waited; all of them fail together.
-    fn turn(&mut self, group: Vec<Job>) {
+    fn turn(&mut self, group: Vec<Request>) {
         let before = self.last;
         let mut appended = Vec::new();
         let mut retained = Vec::new();
@@ -156,21 +156,21 @@ impl Writer {
 
     fn write(
         &mut self,
-        group: Vec<Job>,
+        group: Vec<Request>,
         appended: &mut Vec<(oneshot::Sender<Result<u64, String>>, u64)>,
         retained: &mut Vec<(oneshot::Sender<Result<usize, String>>, usize)>,
     ) -> rusqlite::Result<()> {
-        let mut jobs = group.into_iter();
+        let mut requests = group.into_iter();
         let Self { conn, last, streams } = self;
         let done = conn.transaction().and_then(|change| {
-            for job in jobs.by_ref() {
-                match job {
-                    Job::Append { chunks, reply } => {
+            for request in requests.by_ref() {
+                match request {
+                    Request::Append { chunks, reply } => {
                         let done = append(&change, last, streams, &chunks);
                         appended.push((reply, *last));
                         done?;
                     }
-                    Job::Retain { before, limit, reply } => {
+                    Request::Retain { before, limit, reply } => {
                         let done = retain(&change, *last, before, limit);
                         retained.push((reply, done.as_ref().map_or(0, |count| *count)));
                         done?;
@@ -179,10 +179,10 @@ impl Writer {
             }
             change.commit()
         });
-        for job in jobs {
-            match job {
-                Job::Append { reply, .. } => appended.push((reply, 0)),
-                Job::Retain { reply, .. } => retained.push((reply, 0)),
+        for request in requests {
+            match request {
+                Request::Append { reply, .. } => appended.push((reply, 0)),
+                Request::Retain { reply, .. } => retained.push((reply, 0)),
             }
         }
         done

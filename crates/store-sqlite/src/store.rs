@@ -24,7 +24,7 @@ use crate::lock::DirLock;
 use crate::read::{Readers, rows};
 use crate::schema;
 use crate::search::{Pending, Search};
-use crate::writer::{Job, Writer, checkpoint, encode};
+use crate::writer::{Request, Writer, checkpoint, encode};
 
 /// Why a file did not open.
 #[derive(Debug, Error)]
@@ -109,7 +109,7 @@ pub struct SqliteStore {
 
 #[derive(Debug)]
 struct Shared {
-    inbox: mpsc::Sender<Job>,
+    inbox: mpsc::Sender<Request>,
     readers: Readers,
     search: Search,
     mail: Arc<Mail>,
@@ -176,9 +176,9 @@ impl SqliteStore {
         let readers = Readers::open(&path, config, supervisor).map_err(failed)?;
         let pending = Arc::new(Pending::load(&conn).map_err(failed)?);
         let search = Search::open(config, (&pending, Arc::clone(&lock)), supervisor)?;
-        let (inbox, jobs) = mpsc::channel(config.inbox.max(1));
+        let (inbox, requests) = mpsc::channel(config.inbox.max(1));
         let mail = Arc::new(Mail::new());
-        let writer = Writer::new(config, jobs, (Arc::clone(&mail), pending), supervisor);
+        let writer = Writer::new(config, requests, (Arc::clone(&mail), pending), supervisor);
         let nudge = writer.checkpoint_nudge();
         let runtime = tokio::runtime::Handle::current();
         let thread_failed = |source| OpenError::Thread { source };
@@ -201,9 +201,12 @@ impl SqliteStore {
         self.shared.search.settled().await;
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, StoreError> {
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.shared.inbox.send(job(reply)).await.map_err(|_| StoreError::Closed)?;
+        self.shared.inbox.send(request(reply)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)
     }
 
@@ -221,12 +224,12 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn shard_open(&self, shard: Shard, now: Timestamp) -> Result<Opened, StoreError> {
-        self.ask(|reply| Job::Open { shard, now, reply }).await?
+        self.ask(|reply| Request::Open { shard, now, reply }).await?
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, CommitError> {
         let batch = encode::batch(batch);
-        self.ask(|reply| Job::Commit { batch, reply }).await?
+        self.ask(|reply| Request::Commit { batch, reply }).await?
     }
 
     async fn record_get(&self, key: &Key) -> Result<Option<Record>, StoreError> {

@@ -31,7 +31,7 @@ const SEARCH_LAG_FACTOR: usize = 32;
 
 /// What the writer is asked.
 #[derive(Debug)]
-pub(crate) enum Job {
+pub(crate) enum Request {
     /// Write a batch.
     Commit { batch: Encoded, reply: oneshot::Sender<Result<Committed, CommitError>> },
     /// Become the owner of a shard.
@@ -53,7 +53,7 @@ pub(crate) type Shards = BTreeMap<Shard, ShardRow>;
 
 #[derive(Debug)]
 pub(crate) struct Writer {
-    jobs: mpsc::Receiver<Job>,
+    requests: mpsc::Receiver<Request>,
     group_rows: usize,
     search_rows_max: usize,
     checkpoint_bytes: u64,
@@ -83,12 +83,12 @@ struct Group {
 impl Writer {
     pub(crate) fn new(
         config: &SqliteConfig,
-        jobs: mpsc::Receiver<Job>,
+        requests: mpsc::Receiver<Request>,
         (mail, pending): (Arc<Mail>, Arc<Pending>),
         supervisor: &Supervisor,
     ) -> Self {
         Self {
-            jobs,
+            requests,
             group_rows: config.group_rows.max(1),
             search_rows_max: config.search_lag_rows.saturating_mul(SEARCH_LAG_FACTOR),
             checkpoint_bytes: config.checkpoint_bytes,
@@ -131,17 +131,17 @@ impl Writer {
             let first = runtime.block_on(async {
                 tokio::select! {
                     biased;
-                    // A job taken is returned: nothing is lost by dropping the other branch.
-                    job = self.jobs.recv() => job,
+                    // A request taken is returned: nothing is lost by dropping the other branch.
+                    request = self.requests.recv() => request,
                     // Dropping the receive takes nothing from the channel.
-                    () = stop.stopped() => { self.jobs.close(); self.jobs.recv().await }
+                    () = stop.stopped() => { self.requests.close(); self.requests.recv().await }
                 }
             });
             let Some(first) = first else {
                 return Ok(());
             };
-            let jobs = self.gather(first);
-            self.turn(conn, &mut statements, &mut shards, jobs)?;
+            let requests = self.gather(first);
+            self.turn(conn, &mut statements, &mut shards, requests)?;
             if self.pending.rows() >= self.search_rows_max {
                 // Commits slow down to what the index keeps up with; it always ends, or the server.
                 runtime.block_on(stop.until(self.pending.room(self.search_rows_max)));
@@ -150,17 +150,17 @@ impl Writer {
     }
 
     /// Everything that waits, up to the size of a group.
-    fn gather(&mut self, first: Job) -> Vec<Job> {
+    fn gather(&mut self, first: Request) -> Vec<Request> {
         let mut rows = first.rows();
-        let mut jobs = vec![first];
+        let mut requests = vec![first];
         while rows < self.group_rows
-            && let Ok(job) = self.jobs.try_recv()
+            && let Ok(request) = self.requests.try_recv()
         {
-            rows += job.rows();
-            jobs.push(job);
+            rows += request.rows();
+            requests.push(request);
         }
-        gauge!(figure::INBOX_BATCHES).set(lossy(self.jobs.len()));
-        jobs
+        gauge!(figure::INBOX_BATCHES).set(lossy(self.requests.len()));
+        requests
     }
 
     fn turn(
@@ -168,12 +168,12 @@ impl Writer {
         conn: &Connection,
         statements: &mut Statements<'_>,
         shards: &mut Shards,
-        jobs: Vec<Job>,
+        requests: Vec<Request>,
     ) -> Result<(), rusqlite::Error> {
         let began = self.clock.now();
-        let batches = jobs.len();
+        let batches = requests.len();
         let before = shards.clone();
-        match self.write(statements, (&mut *shards, &before), jobs) {
+        match self.write(statements, (&mut *shards, &before), requests) {
             Ok(group) => {
                 histogram!(figure::COMMIT_SECONDS).record(seconds(self.clock.now().since(began)));
                 histogram!(figure::COMMIT_BATCHES).record(lossy(batches));
@@ -195,19 +195,19 @@ impl Writer {
         }
     }
 
-    /// Begins, applies every job, syncs. On an error the transaction is still open or was undone by
+    /// Begins, applies every request, syncs. On an error the transaction is still open or was undone by
     /// SQLite; the group carries everybody who waits.
     fn write(
         &mut self,
         statements: &mut Statements<'_>,
         (shards, before): (&mut Shards, &Shards),
-        jobs: Vec<Job>,
+        requests: Vec<Request>,
     ) -> Result<Group, (Group, rusqlite::Error)> {
         let mut group = Group::default();
-        let mut jobs = jobs.into_iter();
+        let mut requests = requests.into_iter();
         let done = statements.begin().and_then(|()| {
-            for job in jobs.by_ref() {
-                self.apply(statements, shards, &mut group, job)?;
+            for request in requests.by_ref() {
+                self.apply(statements, shards, &mut group, request)?;
             }
             statements.write_shards(shards, before)?;
             let (seq, seen) = self.pending.next();
@@ -223,7 +223,7 @@ impl Writer {
                 Ok(group)
             }
             Err(error) => {
-                group.answers.extend(jobs.map(Answer::of));
+                group.answers.extend(requests.map(Answer::of));
                 Err((group, error))
             }
         }
@@ -234,17 +234,17 @@ impl Writer {
         statements: &mut Statements<'_>,
         shards: &mut Shards,
         group: &mut Group,
-        job: Job,
+        request: Request,
     ) -> Result<(), rusqlite::Error> {
-        match job {
-            Job::Open { shard, now, reply } => {
+        match request {
+            Request::Open { shard, now, reply } => {
                 let (opened, has_letters) = statements.open_shard(shards, shard, now)?;
                 if has_letters {
                     group.letters_to.push(shard);
                 }
                 group.answers.push(Answer::Opened(reply, opened));
             }
-            Job::Commit { batch, reply } => {
+            Request::Commit { batch, reply } => {
                 let (rows, bytes) = (batch.rows(), batch.bytes);
                 let result = match statements.apply(shards, &batch) {
                     Ok(result) => result,
@@ -281,7 +281,7 @@ impl Writer {
     }
 }
 
-impl Job {
+impl Request {
     fn rows(&self) -> usize {
         match self {
             Self::Commit { batch, .. } => batch.rows(),
@@ -291,11 +291,11 @@ impl Job {
 }
 
 impl Answer {
-    /// For a job that was not reached.
-    fn of(job: Job) -> Self {
-        match job {
-            Job::Commit { reply, .. } => Self::Committed(reply, Err(CommitError::Deposed)),
-            Job::Open { shard: _, now, reply } => {
+    /// For a request that was not reached.
+    fn of(request: Request) -> Self {
+        match request {
+            Request::Commit { reply, .. } => Self::Committed(reply, Err(CommitError::Deposed)),
+            Request::Open { shard: _, now, reply } => {
                 let epoch = stint_model::shard::Epoch(0);
                 Self::Opened(reply, Opened { epoch, minted_max: 0, seen_at: now })
             }

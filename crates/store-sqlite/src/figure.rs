@@ -14,6 +14,7 @@ pub(crate) const READ_SECONDS: &str = "stint_store_read_seconds";
 pub(crate) const SEARCH_LAG_ROWS: &str = "stint_store_search_lag_rows";
 pub(crate) const JOURNAL_CHUNKS: &str = "stint_journal_chunks_total";
 pub(crate) const JOURNAL_BYTES: &str = "stint_journal_bytes_total";
+pub(crate) const DISK_FREE_BYTES: &str = "stint_disk_free_bytes";
 
 /// Tells the installed recorder what each metric means; call it once, after installing one.
 pub fn describe_metrics() {
@@ -29,4 +30,5 @@ pub fn describe_metrics() {
     describe_gauge!(SEARCH_LAG_ROWS, Unit::Count, "changes the search index has not seen yet");
     describe_counter!(JOURNAL_CHUNKS, Unit::Count, "pieces appended to the journal");
     describe_counter!(JOURNAL_BYTES, Unit::Bytes, "bytes appended to the journal");
+    describe_gauge!(DISK_FREE_BYTES, Unit::Bytes, "free bytes where the data directory lies");
 }

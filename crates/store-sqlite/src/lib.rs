@@ -11,8 +11,10 @@
 //! many tasks it carries.
 #![warn(missing_docs)]
 
+mod backup;
 mod blobs;
 mod config;
+mod disk;
 mod figure;
 mod format;
 mod journal;
@@ -23,8 +25,10 @@ mod search;
 mod store;
 mod writer;
 
+pub use backup::{BackupError, Copied, Progress, Verified, backup, restore, verify};
 pub use blobs::{LocalBlobs, ObjectBlobs, S3Config};
 pub use config::{JournalConfig, SqliteConfig};
+pub use disk::{DiskConfig, DiskGuard};
 pub use figure::describe_metrics;
 pub use journal::SqliteJournal;
 pub use lock::DirLock;

@@ -6,6 +6,7 @@ pub mod account;
 pub mod alias;
 pub mod async_config;
 pub mod audit;
+pub mod check;
 pub mod function;
 mod json;
 pub mod layer;
@@ -46,6 +47,33 @@ pub enum Kind {
     Setting = 11,
 }
 
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Account,
+        Self::AccessKey,
+        Self::Function,
+        Self::Version,
+        Self::Alias,
+        Self::AsyncConfig,
+        Self::Layer,
+        Self::ShardState,
+        Self::Audit,
+        Self::Secret,
+        Self::Setting,
+    ];
+
+    /// The stored number.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// From the stored number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
+    }
+}
+
 /// A control record's key. `name` sorts bytewise; listing is by prefix.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Key {
@@ -73,4 +101,17 @@ pub struct Record {
     pub version: u64,
     /// A stored form.
     pub body: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_found_by_its_number() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_number(kind.number()), Some(kind));
+        }
+        assert_eq!(Kind::from_number(0), None);
+    }
 }

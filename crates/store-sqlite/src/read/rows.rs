@@ -58,7 +58,7 @@ pub(crate) fn record_get(conn: &Connection, key: Key) -> Found<Option<Record>> {
     let sql = "SELECT shard, version, body FROM record WHERE kind = ?1 AND name = ?2";
     let mut statement = conn.prepare_cached(sql).map_err(failed)?;
     let found = statement
-        .query_row(params![key.kind as u8, key.name], |row| {
+        .query_row(params![key.kind.number(), key.name], |row| {
             Ok((row.get::<_, u16>(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?))
         })
         .optional()
@@ -82,7 +82,7 @@ pub(crate) fn record_list(
         WHERE kind = ?1 AND name >= ?2 AND (?3 IS NULL OR name > ?3) ORDER BY name";
     let mut statement = conn.prepare_cached(sql).map_err(failed)?;
     let from = cursor.filter(|cursor| *cursor >= prefix).unwrap_or(prefix);
-    let mut rows = statement.query(params![kind as u8, from, cursor]).map_err(failed)?;
+    let mut rows = statement.query(params![kind.number(), from, cursor]).map_err(failed)?;
     let mut items: Vec<Record> = Vec::new();
     while let Some(row) = rows.next().map_err(failed)? {
         let name: String = row.get(0).map_err(failed)?;

@@ -214,7 +214,7 @@ impl Statements<'_> {
         let Key { kind, name } = &expect.key;
         let version: Option<u64> = self
             .record_version
-            .query_row(params![*kind as u8, name], |row| row.get(0))
+            .query_row(params![kind.number(), name], |row| row.get(0))
             .optional()?;
         if version.unwrap_or(0) == expect.version {
             Ok(Ok(()))
@@ -251,10 +251,10 @@ impl Statements<'_> {
         match op {
             Op::Record { key, shard, body } => {
                 let body: &[u8] = body;
-                self.record_put.execute(params![key.kind as u8, key.name, shard, body])?;
+                self.record_put.execute(params![key.kind.number(), key.name, shard, body])?;
             }
             Op::Delete { key } => {
-                self.record_delete.execute(params![key.kind as u8, key.name])?;
+                self.record_delete.execute(params![key.kind.number(), key.name])?;
             }
             Op::Insert(insert) => return self.insert(insert, counts),
             Op::Update { mark, life, is_open } => {

@@ -164,6 +164,9 @@ impl Scheduler {
     /// What stands still a whole backlog, if something does: paused, or at a limit.
     pub fn backlog_cause(&self, id: FunctionId, now: Timestamp) -> Option<Cause> {
         let function = self.functions.get(&id)?;
+        if function.paused {
+            return Some(Cause::Paused);
+        }
         self.function_cause(function, now)
     }
 
@@ -198,15 +201,14 @@ impl Scheduler {
                 Stop::Rate { next_at } => Some(Cause::KeyRate { next_at }),
             }
         };
-        self.function_cause(function, now).or_else(key)
+        let paused = function.paused && entry.class() == Class::Batch;
+        let paused = paused.then_some(Cause::Paused);
+        paused.or_else(|| self.function_cause(function, now)).or_else(key)
     }
 
     fn function_cause(&self, function: &Function, now: Timestamp) -> Option<Cause> {
         if function.gone {
             return Some(Cause::FunctionGone);
-        }
-        if function.paused {
-            return Some(Cause::Paused);
         }
         if function.instances_max == Some(0) {
             return Some(Cause::InstancesMax { limit: 0 });

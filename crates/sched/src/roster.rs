@@ -7,13 +7,14 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use stint_model::id::{AccountId, FunctionId};
+use stint_model::limit::Class;
 use stint_model::time::Timestamp;
 
 use crate::backlog::ALWAYS;
 use crate::change::{Lane, Pool};
 use crate::fair::{
     CLASSES, Cost, Mean, Pace, Party, PerClass, Ranking, Share, Standing, Virtual, Wakes,
-    cost_of_size,
+    class_index, cost_of_size,
 };
 use crate::limits::Limits;
 use crate::scheduler::Scheduler;
@@ -76,9 +77,11 @@ impl Function {
         }
     }
 
-    /// Nothing of it may start, whatever its limits say.
-    fn is_closed(&self) -> bool {
-        self.paused || self.gone || self.instances_max == Some(0)
+    /// Nothing of the class may start, whatever its limits say. A pause holds the backlog, not the
+    /// calls somebody waits for.
+    fn is_closed(&self, class: usize) -> bool {
+        let paused = self.paused && class == class_index(Class::Batch);
+        paused || self.gone || self.instances_max == Some(0)
     }
 }
 
@@ -172,11 +175,14 @@ impl Scheduler {
     /// Finds out again where a function stands, and its account.
     pub(crate) fn settle_function(&mut self, id: FunctionId) {
         let Some(function) = self.functions.get(&id) else { return };
-        let gate = if function.is_closed() { Timestamp::MAX } else { function.limits.open_at() };
+        let gate = function.limits.open_at();
         let time = self.function_time(function);
         let mut new = [Standing::Shut; CLASSES.len()];
         if gate < Timestamp::MAX {
             for (class, new) in new.iter_mut().enumerate() {
+                if function.is_closed(class) {
+                    continue;
+                }
                 let ready = function.lanes.iter().map(|lane| self.backlog.ready_at(*lane, class));
                 let at = ready.min().unwrap_or(Timestamp::MAX).max(gate);
                 *new = standing(at, self.clock, time);

@@ -219,7 +219,11 @@ impl Shard {
             Some(found) => self.sched.observe(Change::Account {
                 account,
                 weight: found.limits.weight,
-                concurrency_max: found.limits.concurrency_max,
+                // Nothing of a disabled account starts; what waits goes on waiting.
+                concurrency_max: match found.disabled {
+                    Some(_) => Some(0),
+                    None => found.limits.concurrency_max,
+                },
                 rate: found.limits.rate,
             }),
             None => self.sched.observe(Change::AccountGone(account)),

@@ -83,3 +83,15 @@ async fn an_instance_that_fits_nowhere_is_said_so() {
     let refused = house.engine.invoke(&caller(), &FunctionRef::latest("f"), invoke()).await;
     assert_eq!(refused.expect_err("refused").code(), Code::ResourceThrottled);
 }
+
+#[tokio::test]
+async fn a_paused_backlog_holds_tasks_and_lets_calls_through() {
+    let mut plan = Plan::new(|_| Answer::Ok(b"pong"));
+    plan.functions[0].0.paused = true;
+    let house = House::build(plan).await;
+    let task = house.submit("f", stint_engine::TaskOptions::default()).await;
+    let answer = house.engine.invoke(&caller(), &FunctionRef::latest("f"), invoke()).await;
+    assert!(matches!(answer.expect("answered").body, AnswerBody::Whole(_)));
+    let why = house.engine.task_why(&caller(), &task).await.expect("known");
+    assert_eq!(why.cause, Some(stint_sched::Cause::Paused));
+}

@@ -10,6 +10,8 @@ use crate::id::{AccountId, FunctionId, RevisionId};
 use crate::limit::{Rate, Resources};
 use crate::time::{Span, Timestamp};
 
+pub mod check;
+
 /// The qualifier that always names the mutable head.
 pub const LATEST: &str = "LATEST";
 

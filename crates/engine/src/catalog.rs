@@ -8,6 +8,8 @@
 mod entry;
 mod load;
 #[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +21,7 @@ use stint_model::function::{Alias, AsyncConfig, Function, LayerVersion, Version}
 use stint_model::id::{AccountId, FunctionId};
 
 pub use entry::{FunctionEntry, Target};
+pub(crate) use entry::{version_not_found, version_number};
 
 /// What changes in the catalog once an edit is committed.
 #[derive(Clone, Debug)]

@@ -18,12 +18,15 @@ use stint_supervise::Clock;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::catalog::{Catalog, FunctionEntry};
+use crate::control::code::CodeBuckets;
+use crate::control::keys::Issued;
 use crate::edit::Edit;
 use crate::entropy::Entropy;
 use crate::error::EngineError;
 use crate::invoke::CallSlot;
 use crate::link::Link;
 use crate::schema::Schemas;
+use crate::secret::Keyring;
 use crate::shard::{Ask, Input};
 
 /// Resolved settings.
@@ -91,10 +94,14 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// Code, large payloads and results.
     pub blobs: Arc<dyn Blobs>,
+    /// Buckets that code may be taken from.
+    pub buckets: Arc<dyn CodeBuckets>,
     /// The engine's time.
     pub clock: Clock,
     /// Request ids, draws, jitter.
     pub entropy: Entropy,
+    /// What seals secrets.
+    pub keyring: Keyring,
     /// False while the disk is nearly full: submits are refused, settling goes on.
     pub storage_allows: Arc<AtomicBool>,
 }
@@ -114,6 +121,7 @@ pub(crate) struct Inner {
     pub(crate) mints: Arc<Vec<Mutex<Mint>>>,
     pub(crate) link: Arc<Link>,
     pub(crate) schemas: Schemas,
+    pub(crate) issued: Issued,
     admitting: AtomicBool,
 }
 
@@ -137,6 +145,7 @@ impl Engine {
             mints: parts.mints,
             link: parts.link,
             schemas: Schemas::new(),
+            issued: Issued::default(),
             admitting: AtomicBool::new(true),
         };
         Self { inner: Arc::new(inner) }
@@ -196,6 +205,19 @@ impl Engine {
         &self.inner.ports.blobs
     }
 
+    pub(crate) fn buckets(&self) -> &dyn CodeBuckets {
+        self.inner.ports.buckets.as_ref()
+    }
+
+    /// What seals secrets.
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.inner.ports.keyring
+    }
+
+    pub(crate) fn issued(&self) -> &Issued {
+        &self.inner.issued
+    }
+
     pub(crate) fn shards(&self) -> u16 {
         self.inner.config.shards
     }
@@ -208,12 +230,10 @@ impl Engine {
         self.mint(shard).task(self.clock().now())
     }
 
-    #[expect(dead_code, reason = "used by the function verbs")]
     pub(crate) fn mint_function(&self, shard: Shard) -> FunctionId {
         self.mint(shard).function(self.clock().now())
     }
 
-    #[expect(dead_code, reason = "used by the function verbs")]
     pub(crate) fn mint_revision(&self, shard: Shard) -> RevisionId {
         self.mint(shard).revision(self.clock().now())
     }

@@ -5,6 +5,8 @@ use stint_model::code::{Code, Refusal};
 use stint_store::{BlobError, CommitError, StoreError};
 use thiserror::Error;
 
+use crate::secret::SecretError;
+
 /// Why a verb did not do it.
 #[derive(Debug, Error)]
 pub enum EngineError {
@@ -20,6 +22,9 @@ pub enum EngineError {
     /// A blob could not be read or written.
     #[error(transparent)]
     Blob(#[from] BlobError),
+    /// A secret could not be opened, or the master keys not kept.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The engine is stopping or lost its shard; the caller may try again.
     #[error("reach the engine: it is stopping")]
     Stopping,
@@ -46,6 +51,7 @@ impl EngineError {
             )
             | Self::Store(StoreError::Backend { .. } | StoreError::Corrupt { .. })
             | Self::Blob(_)
+            | Self::Secret(_)
             | Self::Bug(_) => Code::InternalServerError,
             Self::Store(StoreError::BadCursor) => Code::InvalidArgument,
             Self::Store(StoreError::Closed) => Code::ServiceUnavailable,

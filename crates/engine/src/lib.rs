@@ -19,6 +19,8 @@ pub mod start;
 
 pub mod access;
 pub mod catalog;
+pub mod control;
+pub mod secret;
 
 pub use catalog::{Catalog, CatalogChange, FunctionEntry, Target};
 pub use engine::{Engine, EngineConfig, Ports};

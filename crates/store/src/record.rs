@@ -39,7 +39,7 @@ pub enum Kind {
     Layer = 7,
     /// What the owner of a shard must remember: `{shard, 4 digits}`.
     ShardState = 8,
-    /// An audit entry: `{account}/{time in µs, 16 digits}-{distinct}`.
+    /// An audit entry: `{account}/{what is left of time in µs, 16 digits}-{distinct}`, newest first.
     Audit = 9,
     /// A secret sealed under the master key: `{name}`.
     Secret = 10,

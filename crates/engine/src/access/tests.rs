@@ -89,10 +89,7 @@ const TABLE: &[(&str, &[Operation])] = &[
             Operation::KeyIssue,
         ],
     ),
-    (
-        "ar",
-        &[Operation::KeyCreate, Operation::KeyList, Operation::KeyUpdate, Operation::AuditList],
-    ),
+    ("ar", &[Operation::KeyCreate, Operation::KeyList, Operation::KeyUpdate, Operation::AuditList]),
     (
         "r",
         &[

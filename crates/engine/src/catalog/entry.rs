@@ -80,9 +80,12 @@ impl FunctionEntry {
 
     /// An alias, or the refusal that names it.
     pub fn alias(&self, name: &str) -> Result<&Arc<Alias>, Refusal> {
-        self.aliases.get(name).ok_or_else(|| {
-            Refusal::new(Code::AliasNotFound, format!("alias '{name}' does not exist"))
-        })
+        self.aliases.get(name).ok_or_else(|| self.alias_missing(name))
+    }
+
+    /// The refusal for an alias that is not there.
+    pub(crate) fn alias_missing(&self, name: &str) -> Refusal {
+        Refusal::new(Code::AliasNotFound, format!("alias '{name}' does not exist"))
     }
 
     /// How async calls through `qualifier` (empty is `LATEST`) are kept: its own configuration or

@@ -18,6 +18,8 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// The key that asked for it; `system` for the platform itself.
     pub key_id: String,
+    /// What that key could do then.
+    pub role: String,
     /// The action (`fc:UpdateFunction`, `stint:RotateKey`, …).
     pub action: String,
     /// On what (`functions/f`, `keys/K`, …).
@@ -28,9 +30,18 @@ pub struct AuditEntry {
     pub detail: String,
 }
 
-/// Where an entry lies; `distinct` keeps entries of one moment apart.
+/// The largest number of sixteen digits: 2286 in microseconds.
+const LAST: i64 = 9_999_999_999_999_999;
+
+/// Where an entry lies; `distinct` keeps entries of one moment apart. Newer ones come first.
 pub fn key(account: AccountId, at: Timestamp, distinct: &str) -> Key {
-    Key::new(Kind::Audit, format!("{account}/{:016}-{distinct}", at.micros().max(0)))
+    Key::new(Kind::Audit, format!("{}-{distinct}", cursor_at(account, at)))
+}
+
+/// A name that comes before every entry of an account written at `at` or earlier, and after every
+/// later one.
+pub fn cursor_at(account: AccountId, at: Timestamp) -> String {
+    format!("{account}/{:016}", LAST - at.micros().clamp(0, LAST))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,6 +56,8 @@ struct Form {
     account: u64,
     at_us: i64,
     key_id: String,
+    #[serde(default)]
+    role: String,
     action: String,
     resource: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -59,6 +72,7 @@ pub fn encode(entry: &AuditEntry) -> Bytes {
         account: entry.account.number(),
         at_us: entry.at.micros(),
         key_id: entry.key_id.clone(),
+        role: entry.role.clone(),
         action: entry.action.clone(),
         resource: entry.resource.clone(),
         request_id: entry.request_id.clone(),
@@ -73,6 +87,7 @@ pub fn decode(body: &[u8]) -> Result<AuditEntry, StoreError> {
         account: AccountId::new(form.account),
         at: at(form.at_us),
         key_id: form.key_id,
+        role: form.role,
         action: form.action,
         resource: form.resource,
         request_id: form.request_id,

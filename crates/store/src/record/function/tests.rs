@@ -209,12 +209,17 @@ fn accounts_keys_and_audit_entries_read_back() {
         account: AccountId::ROOT,
         at: Timestamp::from_millis(1),
         key_id: "k".into(),
+        role: "admin".into(),
         action: "fc:CreateFunction".into(),
         resource: "functions/f".into(),
         request_id: Some("1-0".into()),
         detail: String::new(),
     };
     assert_eq!(audit::decode(&audit::encode(&one)).unwrap(), one);
+    let at = |millis| audit::key(AccountId::ROOT, Timestamp::from_millis(millis), "x");
+    assert!(at(2) < at(1), "newer entries come first");
+    let cursor = audit::cursor_at(AccountId::ROOT, Timestamp::from_millis(1));
+    assert!(at(2).name < cursor && cursor < at(1).name);
 }
 
 #[test]

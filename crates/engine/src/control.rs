@@ -185,18 +185,37 @@ impl Deed {
     }
 }
 
-/// Decides again while others write in between.
-pub(crate) async fn retrying<T>(
-    verb: impl AsyncFn() -> Result<T, EngineError>,
-) -> Result<T, EngineError> {
-    let mut tries = 1;
-    loop {
-        match verb().await {
-            Err(EngineError::Commit(CommitError::Stale(_))) if tries < TRIES => tries += 1,
-            result => return result,
-        }
+/// Counts how often a verb was decided.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(u32);
+
+impl Tries {
+    /// Whether to decide again: somebody else wrote in between, and not too often yet.
+    pub(crate) fn again<T>(&mut self, result: &Result<T, EngineError>) -> bool {
+        self.0 += 1;
+        self.0 < TRIES && matches!(result, Err(EngineError::Commit(CommitError::Stale(_))))
     }
 }
+
+/// Says what a block of a verb gives, so that `?` in it knows its error.
+pub(crate) fn verb<T, F: Future<Output = Result<T, EngineError>>>(block: F) -> F {
+    block
+}
+
+/// Decides again while others write in between. A macro, because the future of an async closure
+/// that borrows cannot be shown to be `Send`.
+macro_rules! retrying {
+    ($block:block) => {{
+        let mut tries = $crate::control::Tries::default();
+        loop {
+            let result = $crate::control::verb(async $block).await;
+            if !tries.again(&result) {
+                break result;
+            }
+        }
+    }};
+}
+pub(crate) use retrying;
 
 /// The refusal for a function that is not there.
 pub(crate) fn function_not_found(name: &str) -> EngineError {
@@ -268,6 +287,11 @@ impl Engine {
         self.edit(change.edit).await
     }
 
+    /// Commits what the platform cleans up by itself; nobody asked for it.
+    pub(crate) async fn commit_untold(&self, change: Change) -> Result<(), EngineError> {
+        self.edit(change.edit).await
+    }
+
     /// Reads a function, lets `decide` make another of it, and commits that.
     pub(crate) async fn function_change(
         &self,
@@ -276,7 +300,7 @@ impl Engine {
         name: &str,
         decide: impl Fn(&Function) -> Result<Function, EngineError>,
     ) -> Result<Arc<Function>, EngineError> {
-        retrying(async || {
+        retrying!({
             let read = self.function_read(caller.account, name).await?;
             let function = Arc::new(decide(&read.value)?);
             let mut change = Change::new(self.home_of(caller.account, name));
@@ -285,7 +309,6 @@ impl Engine {
             self.commit(caller, deed(), change).await?;
             Ok(function)
         })
-        .await
     }
 }
 
@@ -329,14 +352,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_conflict_is_decided_again_but_not_for_ever() {
-        let tries = std::cell::Cell::new(0);
-        let stale = || CommitError::Stale(Key::new(Kind::Function, "x"));
-        let result = retrying(async || {
-            tries.set(tries.get() + 1);
-            if tries.get() < 3 { Err(EngineError::Commit(stale())) } else { Ok(tries.get()) }
+        let stale = || EngineError::Commit(CommitError::Stale(Key::new(Kind::Function, "x")));
+        let mut count = 0;
+        let result = retrying!({
+            count += 1;
+            if count < 3 { Err(stale()) } else { Ok(count) }
         });
-        assert_eq!(result.await.unwrap(), 3);
-        let never: Result<(), _> = retrying(async || Err(EngineError::Commit(stale()))).await;
-        assert_eq!(never.unwrap_err().code(), Code::ConcurrentUpdateError);
+        assert_eq!(result.expect("the third time"), 3);
+        let mut count = 0;
+        let never: Result<(), _> = retrying!({
+            count += 1;
+            Err(stale())
+        });
+        assert_eq!(never.expect_err("never").code(), Code::ConcurrentUpdateError);
+        assert_eq!(count, TRIES);
     }
 }

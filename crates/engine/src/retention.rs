@@ -16,6 +16,8 @@ const PERIOD: Span = Span::from_secs(600);
 const STEP: usize = 1_000;
 /// Between two steps, so that the path keeps its disk.
 const STEP_PAUSE: Span = Span::from_millis(20);
+/// Keys that ended stay this long, so that a late question about one has an answer.
+const KEY_GRACE: Span = Span::from_secs(3_600);
 /// A blob younger than this may still be on its way into a commit.
 const ORPHAN_GRACE: Span = Span::from_secs(86_400);
 
@@ -40,6 +42,17 @@ async fn pass(engine: &Engine, stop: &Stop) -> Result<(), EngineError> {
     for area in ["payload/", "result/"] {
         sweep_blobs(engine, area, stop).await?;
     }
+    sweep_control(engine).await
+}
+
+/// What the control plane leaves behind: packages no record names, keys that ended, old audit
+/// entries.
+async fn sweep_control(engine: &Engine) -> Result<(), EngineError> {
+    let packages = engine.code_sweep(engine.clock().wall_now() - ORPHAN_GRACE).await?;
+    metrics::counter!("stint_blobs_swept_total").increment(packages as u64);
+    engine.keys_sweep(engine.clock().now() - KEY_GRACE).await?;
+    let old = engine.clock().now() - engine.config().audit_retention;
+    engine.audit_sweep(old).await?;
     Ok(())
 }
 

@@ -117,7 +117,7 @@ impl Engine {
         check::name_rule("name", &input.name)?;
         check_display(&input.display)?;
         check_limits(&input.limits)?;
-        retrying(async || self.account_make(caller, input).await).await
+        retrying!({ self.account_make(caller, input).await })
     }
 
     async fn account_make(
@@ -161,11 +161,12 @@ impl Engine {
             display: "Root".into(),
             limits: AccountLimits::default(),
         };
-        retrying(async || match self.catalog().account(AccountId::ROOT) {
-            Some(account) => Ok(account),
-            None => self.account_make(&system(AccountId::ROOT), &input).await,
+        retrying!({
+            match self.catalog().account(AccountId::ROOT) {
+                Some(account) => Ok(account),
+                None => self.account_make(&system(AccountId::ROOT), &input).await,
+            }
         })
-        .await
     }
 
     /// An account: the own one, or (operators only) any.
@@ -199,7 +200,7 @@ impl Engine {
         patch: &AccountPatch,
     ) -> Result<Arc<Account>, EngineError> {
         self.authorize(caller, Operation::AccountUpdate, None)?;
-        retrying(async || {
+        retrying!({
             let record = self.store().record_get(&stored::key(account)).await?;
             let record = record.ok_or_else(|| account_missing(account))?;
             let before = stored::decode(&record.body)?;
@@ -211,7 +212,6 @@ impl Engine {
             self.commit(caller, deed, change).await?;
             Ok(next)
         })
-        .await
     }
 }
 

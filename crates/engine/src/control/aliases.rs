@@ -142,7 +142,7 @@ impl Engine {
             return Err(exists());
         }
         // The function must still be there: its record is read and expected as it is.
-        retrying(async || {
+        retrying!({
             let read = self.function_read(caller.account, function).await?;
             if self.store().record_get(&key).await?.is_some() {
                 return Err(exists());
@@ -156,8 +156,7 @@ impl Engine {
             change.shows(shown);
             let deed = Deed::on_function(Operation::AliasCreate, function);
             self.commit(caller, deed.told(format!("alias {}", alias.name)), change).await
-        })
-        .await?;
+        })?;
         Ok(alias)
     }
 
@@ -196,7 +195,7 @@ impl Engine {
     ) -> Result<Arc<Alias>, EngineError> {
         self.authorize(caller, Operation::AliasUpdate, Some(function))?;
         let key = stored::key(caller.account, function, alias);
-        retrying(async || {
+        retrying!({
             let entry = self.function_entry(caller, function)?;
             let record = self.store().record_get(&key).await?;
             let Some(record) = record else { return Err(entry.alias_missing(alias).into()) };
@@ -211,7 +210,6 @@ impl Engine {
             self.commit(caller, deed.told(format!("alias {alias}")), change).await?;
             Ok(next)
         })
-        .await
     }
 
     /// Deletes an alias. What points at it stays, and calls through it fail.
@@ -223,7 +221,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         self.authorize(caller, Operation::AliasDelete, Some(function))?;
         let key = stored::key(caller.account, function, alias);
-        retrying(async || {
+        retrying!({
             let entry = self.function_entry(caller, function)?;
             let record = self.store().record_get(&key).await?;
             let Some(record) = record else { return Err(entry.alias_missing(alias).into()) };
@@ -235,7 +233,6 @@ impl Engine {
             let deed = Deed::on_function(Operation::AliasDelete, function);
             self.commit(caller, deed.told(format!("alias {alias}")), change).await
         })
-        .await
     }
 }
 

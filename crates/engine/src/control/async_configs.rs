@@ -142,7 +142,7 @@ impl Engine {
         let qualifier = of(qualifier);
         let account = caller.account;
         let key = stored::key(account, function, qualifier);
-        retrying(async || {
+        retrying!({
             let read = self.function_read(account, function).await?;
             self.function_entry(caller, function)?.resolve(qualifier, CANARY_NEVER)?;
             let record = self.store().record_get(&key).await?;
@@ -165,7 +165,6 @@ impl Engine {
             let function = Arc::clone(&read.value.name);
             Ok(AsyncConfigView { function, qualifier: qualifier.to_owned(), config })
         })
-        .await
     }
 
     /// The configuration of a qualifier.
@@ -222,7 +221,7 @@ impl Engine {
         self.authorize(caller, Operation::AsyncConfigDelete, Some(function))?;
         let qualifier = of(qualifier);
         let key = stored::key(caller.account, function, qualifier);
-        retrying(async || {
+        retrying!({
             let entry = self.function_entry(caller, function)?;
             let record = self.store().record_get(&key).await?;
             let record = record.ok_or_else(|| missing(function, qualifier))?;
@@ -235,7 +234,6 @@ impl Engine {
             let deed = Deed::on_function(Operation::AsyncConfigDelete, function);
             self.commit(caller, deed.told(format!("qualifier {qualifier}")), change).await
         })
-        .await
     }
 }
 

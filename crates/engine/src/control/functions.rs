@@ -308,7 +308,7 @@ impl Engine {
     /// code. Waiting tasks become invalid.
     pub async fn function_delete(&self, caller: &Caller, name: &str) -> Result<(), EngineError> {
         self.authorize(caller, Operation::FunctionDelete, Some(name))?;
-        let packages = retrying(async || self.function_delete_once(caller, name).await).await?;
+        let packages = retrying!({ self.function_delete_once(caller, name).await })?;
         self.code_drop(packages.iter()).await;
         Ok(())
     }

@@ -324,7 +324,7 @@ impl Engine {
     pub async fn key_delete(&self, caller: &Caller, id: &str) -> Result<(), EngineError> {
         self.not_oneself(caller, id)?;
         let account = self.key_account(caller, id)?;
-        retrying(async || {
+        retrying!({
             let record = self.store().record_get(&stored::key(id)).await?;
             let record = record.ok_or_else(|| key_missing(id))?;
             let mut change = Change::new(self.account_home(account));
@@ -333,7 +333,6 @@ impl Engine {
             let deed = Deed::on(Operation::KeyUpdate, format!("keys/{id}")).told("deleted");
             self.commit(caller, deed, change).await
         })
-        .await
     }
 
     /// A key that the caller may change.
@@ -364,7 +363,7 @@ impl Engine {
         decide: impl Fn(&AccessKey) -> Result<AccessKey, EngineError>,
     ) -> Result<Arc<AccessKey>, EngineError> {
         let account = self.key_account(caller, id)?;
-        retrying(async || {
+        retrying!({
             let record = self.store().record_get(&stored::key(id)).await?;
             let record = record.ok_or_else(|| key_missing(id))?;
             let next = Arc::new(decide(&*stored::decode(&record.body)?)?);
@@ -375,7 +374,6 @@ impl Engine {
             self.commit(caller, deed, change).await?;
             Ok(next)
         })
-        .await
     }
 }
 

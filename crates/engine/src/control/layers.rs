@@ -158,7 +158,7 @@ impl Engine {
             return Err(EngineError::refused(Code::LimitExceededError, message));
         }
         let code = self.code_keep(CodePlace::Layer(account), &input.code).await?;
-        let created = retrying(async || {
+        let created = retrying!({
             let (counter, newest, public) = self.layer_counter(account, &input.name).await?;
             let layer = Arc::new(LayerVersion {
                 account,
@@ -180,8 +180,7 @@ impl Engine {
             let resource = format!("layers/{}/versions/{}", layer.layer, layer.version);
             self.commit(caller, Deed::on(Operation::LayerCreate, resource), change).await?;
             Ok(layer)
-        })
-        .await;
+        });
         if let Err(error) = &created {
             self.code_undo(error, Some(&code)).await;
         }
@@ -302,7 +301,7 @@ impl Engine {
             let message = format!("layer '{layer}' version '{version}' is used by {user}");
             return Err(EngineError::refused(Code::InvalidArgument, message));
         }
-        let code = retrying(async || {
+        let code = retrying!({
             let key = stored::key(account, layer, number);
             let record = self.store().record_get(&key).await?;
             let record = record.ok_or_else(|| not_found(layer, version))?;
@@ -317,8 +316,7 @@ impl Engine {
             let resource = format!("layers/{layer}/versions/{version}");
             self.commit(caller, Deed::on(Operation::LayerDelete, resource), change).await?;
             Ok(found.code.clone())
-        })
-        .await?;
+        })?;
         self.code_drop(std::iter::once(&code)).await;
         Ok(())
     }
@@ -350,7 +348,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         self.authorize(caller, Operation::LayerAclPut, None)?;
         let account = caller.account;
-        retrying(async || {
+        retrying!({
             let (counter, newest, _) = self.layer_counter(account, layer).await?;
             let prefix = format!("{account}/{layer}/");
             let records = self.records(stint_store::Kind::Layer, &prefix).await?;
@@ -370,7 +368,6 @@ impl Engine {
             let deed = Deed::on(Operation::LayerAclPut, format!("layers/{layer}"));
             self.commit(caller, deed.told(if public { "public" } else { "private" }), change).await
         })
-        .await
     }
 }
 

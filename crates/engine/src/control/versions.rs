@@ -61,7 +61,7 @@ impl Engine {
     ) -> Result<Arc<Version>, EngineError> {
         self.authorize(caller, Operation::VersionPublish, Some(function))?;
         let account = caller.account;
-        retrying(async || {
+        retrying!({
             let read = self.function_read(account, function).await?;
             let last = self.version_newest(account, &read.value).await?;
             let now = self.clock().now();
@@ -77,7 +77,6 @@ impl Engine {
             self.commit(caller, deed.told(format!("version {}", made.number)), change).await?;
             Ok(made)
         })
-        .await
     }
 
     /// The newest version that is still there.
@@ -133,7 +132,7 @@ impl Engine {
         }
         let number = version_of(version_id)?;
         let account = caller.account;
-        retrying(async || {
+        retrying!({
             let read = self.function_read(account, function).await?;
             let key = version::key(account, function, number);
             let record = self.store().record_get(&key).await?;
@@ -144,6 +143,5 @@ impl Engine {
             let deed = Deed::on_function(Operation::VersionDelete, function);
             self.commit(caller, deed.told(format!("version {number}")), change).await
         })
-        .await
     }
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use stint_engine::control::code::NoBuckets;
+use stint_engine::secret::Keyring;
 use stint_engine::{
     Engine, EngineConfig, Entropy, FunctionRef, Ports, Running, Submit, TaskOptions, TaskRef,
 };
@@ -37,6 +39,7 @@ pub(crate) type Script = Arc<dyn Fn(&Start) -> Answer + Send + Sync>;
 
 pub(crate) struct House {
     pub(crate) store: MemoryStore,
+    pub(crate) blobs: MemoryBlobs,
     pub(crate) engine: Engine,
     pub(crate) supervisor: Supervisor,
     pub(crate) clock: Clock,
@@ -136,11 +139,14 @@ impl House {
     pub(crate) async fn open(store: MemoryStore, plan: Plan) -> Self {
         let clock = Clock::start();
         let supervisor = Supervisor::new(clock.clone());
+        let blobs = MemoryBlobs::new();
         let ports = Ports {
             store: Arc::new(store.clone()),
-            blobs: Arc::new(MemoryBlobs::new()),
+            blobs: Arc::new(blobs.clone()),
+            buckets: Arc::new(NoBuckets),
             clock: clock.clone(),
             entropy: Entropy::System,
+            keyring: Keyring::in_memory(),
             storage_allows: Arc::new(AtomicBool::new(true)),
         };
         let config = EngineConfig { shards: plan.shards, ..EngineConfig::for_tests() };
@@ -149,7 +155,7 @@ impl House {
         let engine = running.engine.clone();
         let starts = Arc::new(Mutex::new(Vec::new()));
         attach_node(&engine, &supervisor, &plan, Arc::clone(&starts));
-        Self { store, engine, supervisor, clock, starts, running }
+        Self { store, blobs, engine, supervisor, clock, starts, running }
     }
 
     pub(crate) async fn submit(&self, function: &str, options: TaskOptions) -> TaskRef {

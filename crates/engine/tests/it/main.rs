@@ -1,8 +1,11 @@
 //! Whole lives of tasks in process: the real engine over the memory store, with a node that is a
 //! script.
 
+mod control;
 mod crash;
 mod house;
 mod invoke;
+mod keys;
+mod layers;
 mod life;
 mod several;

@@ -126,7 +126,7 @@ impl Engine {
         let ended = ended.filter(|key| key.expires_at().is_some_and(|end| end < old));
         let mut swept = 0;
         for key in ended {
-            retrying(async || {
+            retrying!({
                 let Some(record) = self.store().record_get(&stored::key(&key.id)).await? else {
                     return Ok(());
                 };
@@ -135,8 +135,7 @@ impl Engine {
                 change.shows(CatalogChange::KeyGone(Arc::clone(&key.id)));
                 let deed = Deed::on(Operation::KeyUpdate, format!("keys/{}", key.id));
                 self.commit(&system(key.account), deed.told("ended"), change).await
-            })
-            .await?;
+            })?;
             swept += 1;
         }
         Ok(swept)

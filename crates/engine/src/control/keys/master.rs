@@ -47,7 +47,7 @@ impl Engine {
         let mut sealed = 0;
         // The book, not the catalog: a secret that only the book knows must not be lost.
         for record in self.records(Kind::AccessKey, "").await? {
-            sealed += retrying(async || self.key_reseal(caller, &record.key, newest).await).await?;
+            sealed += retrying!({ self.key_reseal(caller, &record.key, newest).await })?;
         }
         self.keyring().forget_below(newest).await?;
         Ok((newest, sealed))

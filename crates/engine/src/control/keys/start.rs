@@ -49,7 +49,7 @@ impl Engine {
         self.account_root().await?;
         if let Some(given) = given {
             check_given(given)?;
-            return retrying(async || self.key_given(given).await).await;
+            return retrying!({ self.key_given(given).await });
         }
         let now = self.clock().now();
         let has_one = self.catalog().keys().iter().any(|key| {

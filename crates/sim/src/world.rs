@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use stint_engine::control::code::NoBuckets;
+use stint_engine::secret::Keyring;
 use stint_engine::{EngineConfig, Entropy, Ports};
 use stint_model::function::{AsyncConfig, Function, FunctionConfig, FunctionLimits, Revision};
 use stint_model::id::{AccountId, FunctionId, RevisionId};
@@ -140,7 +142,9 @@ impl World {
         let ports = Ports {
             store: Arc::new(self.book.clone()),
             blobs: Arc::new(self.blobs.clone()),
+            buckets: Arc::new(NoBuckets),
             clock: clock.clone(),
+            keyring: Keyring::in_memory(),
             entropy: Entropy::seeded(dice.next()),
             storage_allows: Arc::new(AtomicBool::new(true)),
         };

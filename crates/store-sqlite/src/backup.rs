@@ -204,9 +204,8 @@ fn copy_database(
             let count = |pages: i32| u64::try_from(pages).unwrap_or(0);
             let (total, done) = (count(at.pagecount), count(at.pagecount - at.remaining));
             progress(Progress { step: &step, done, total });
-            match result {
-                StepResult::Done => break,
-                StepResult::More | StepResult::Busy | StepResult::Locked | _ => {}
+            if result == StepResult::Done {
+                break;
             }
         }
     }

@@ -78,9 +78,9 @@ impl Readers {
         };
         let read = self.supervisor.blocking(move || {
             let conn = loan.conn.as_ref().expect("taken only when dropped");
-            let transaction = conn.unchecked_transaction().map_err(|e| failed(e))?;
+            let transaction = conn.unchecked_transaction().map_err(failed)?;
             let found = work(&transaction).map_err(Into::into);
-            transaction.finish().map_err(|e| failed(e))?;
+            transaction.finish().map_err(failed)?;
             found
         });
         let found = read.await;

@@ -181,7 +181,8 @@ impl Writer {
                 self.published(group);
                 Ok(())
             }
-            Err((group, error)) => {
+            Err(lost) => {
+                let (group, error) = *lost;
                 counter!(figure::COMMIT_FAILURES).increment(1);
                 tracing::error!(%error, batches, "a commit failed; nothing of it was written");
                 if !conn.is_autocommit() {
@@ -202,7 +203,7 @@ impl Writer {
         statements: &mut Statements<'_>,
         (shards, before): (&mut Shards, &Shards),
         requests: Vec<Request>,
-    ) -> Result<Group, (Group, rusqlite::Error)> {
+    ) -> Result<Group, Box<(Group, rusqlite::Error)>> {
         let mut group = Group::default();
         let mut requests = requests.into_iter();
         let done = statements.begin().and_then(|()| {
@@ -224,7 +225,7 @@ impl Writer {
             }
             Err(error) => {
                 group.answers.extend(requests.map(Answer::of));
-                Err((group, error))
+                Err(Box::new((group, error)))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The list of a copy's files.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
@@ -41,7 +42,7 @@ impl Manifest {
         let path = root.join(MANIFEST);
         let mut text = format!("{HEADER}\n");
         for (name, (sha, len)) in &self.files {
-            text.push_str(&format!("{sha} {len} {name}\n"));
+            writeln!(text, "{sha} {len} {name}").expect("a String takes everything");
         }
         let written = File::create_new(&path).and_then(|mut file| {
             file.write_all(text.as_bytes())?;

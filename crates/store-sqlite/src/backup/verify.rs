@@ -173,7 +173,7 @@ fn tasks(
             }
             Err(error) => found.problem(format!("{uid}: {error}")),
         }
-        if found.tasks % REPORT_EVERY == 0 {
+        if found.tasks.is_multiple_of(REPORT_EVERY) {
             progress(Progress { step: "reading tasks", done: found.tasks, total });
         }
     }
@@ -208,7 +208,7 @@ fn blobs(
         } else {
             found.problem(format!("blob {name} is named and not there"));
         }
-        if found.blobs % REPORT_EVERY == 0 {
+        if found.blobs.is_multiple_of(REPORT_EVERY) {
             progress(Progress { step: "looking for blobs", done: found.blobs, total });
         }
     }

@@ -221,7 +221,7 @@ pub async fn a_task_whose_outcome_is_not_delivered_is_open(store: &dyn Store) {
     let mut lives = Lives::new(1, Shard::FIRST);
     let mut order = lives.plain().order().clone();
     order.on_success = "acs:fc:local:1:functions/next".to_owned();
-    let mut task = Task::submit(std::sync::Arc::new(order));
+    let mut task = Task::submit(Arc::new(order));
     insert(store, fence, std::slice::from_ref(&task)).await;
     lives.run_to_success(&mut task);
     update(store, fence, &task).await;

@@ -10,9 +10,12 @@ use stint_model::id::FunctionId;
 /// The most compiled schemas kept; past it the cache starts anew.
 const COMPILED_MAX: usize = 1_024;
 
+/// A schema's text and what it compiled to.
+type Compiled = (Arc<str>, Arc<Validator>);
+
 /// Compiled schemas by function.
 pub(crate) struct Schemas {
-    compiled: Mutex<HashMap<FunctionId, (Arc<str>, Arc<Validator>)>>,
+    compiled: Mutex<HashMap<FunctionId, Compiled>>,
 }
 
 impl std::fmt::Debug for Schemas {

@@ -127,13 +127,21 @@ pub(crate) struct Wants {
     pub(crate) sweeps: Vec<(FunctionId, Option<String>)>,
 }
 
-/// What the book said.
+/// What a turn goes by: the time, and what the book said.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
+    pub(crate) now: Timestamp,
     pub(crate) chosen: HashMap<(FunctionId, String), TaskUid>,
     pub(crate) tasks: HashMap<TaskUid, Task>,
     pub(crate) records: HashMap<Key, u64>,
     pub(crate) sweeps: Vec<(FunctionId, Vec<Task>, Option<String>)>,
+}
+
+impl Reads {
+    /// Nothing was read; it is this time.
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self { now, ..Self::default() }
+    }
 }
 
 /// What is to be done outside. Each can be derived again from the book.
@@ -284,9 +292,10 @@ impl Shard {
     /// Decides for all inputs, then plans. What is to be committed is in the batch, what is to be
     /// done at once in the acts.
     pub(crate) fn decide(&mut self, now: Timestamp, inputs: Vec<Input>, mut reads: Reads) {
+        reads.now = now;
         self.sched.observe(Change::Clock(now));
         self.take_fetched(&mut reads);
-        self.sweep(&mut reads, now);
+        self.sweep(&mut reads);
         for input in inputs {
             self.decide_one(input, &mut reads, now);
         }
@@ -300,19 +309,19 @@ impl Shard {
 
     fn decide_one(&mut self, input: Input, reads: &mut Reads, now: Timestamp) {
         match input {
-            Input::Submit { orders, reply } => self.accept(orders, reply, reads, now),
+            Input::Submit { orders, reply } => self.accept(orders, reply, reads),
             Input::Call(call) => self.call(*call, now),
             Input::EndCall { work, reason } => self.end_call(work, reason),
             Input::Edit { edit, reply } => self.edit(edit, reply, reads),
-            Input::Stop { task, reason, reply } => self.stop(task, &reason, reply, reads, now),
-            Input::Retry { task, reply } => self.retry(task, reply, reads, now),
+            Input::Stop { task, reason, reply } => self.stop(task, &reason, reply, reads),
+            Input::Retry { task, reply } => self.retry(task, reply, reads),
             Input::Progress { task, progress, reply } => self.progress(task, progress, reply),
             Input::Wait { task, reply } => self.wait(task, reply, reads),
-            Input::Node(event) => self.node(event, reads, now),
-            Input::Deliver { source, order } => self.deliver(source, order, reads, now),
+            Input::Node(event) => self.node(event, reads),
+            Input::Deliver { source, order } => self.deliver(source, order, reads),
             Input::Forget { tasks, reply } => self.forget(&tasks, reply, reads),
             Input::Letters { letters, reply } => {
-                self.letters(letters, reads, now);
+                self.letters(letters, reads);
                 self.after_commit(Effect::Done(reply));
             }
             Input::Drain => self.draining = true,

@@ -17,13 +17,16 @@ use stint_supervise::{Clock, Stop};
 use crate::dice::Dice;
 use crate::world::FUNCTIONS;
 
+/// Function and task id, with the uid where it is known.
+type Told = BTreeMap<(String, String), Option<TaskUid>>;
+
 /// What a client was told, over all lives.
 #[derive(Clone, Debug, Default)]
-pub struct Acked(Arc<Mutex<BTreeMap<(String, String), Option<TaskUid>>>>);
+pub struct Acked(Arc<Mutex<Told>>);
 
 impl Acked {
     /// Function and task id of everything that was acknowledged, with the uid where it is known.
-    pub fn tasks(&self) -> BTreeMap<(String, String), Option<TaskUid>> {
+    pub fn tasks(&self) -> Told {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

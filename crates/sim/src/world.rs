@@ -145,7 +145,7 @@ impl World {
             buckets: Arc::new(NoBuckets),
             clock: clock.clone(),
             keyring: Keyring::in_memory(),
-            entropy: Entropy::seeded(dice.next()),
+            entropy: Entropy::seeded(dice.bits()),
             storage_allows: Arc::new(AtomicBool::new(true)),
         };
         let config = EngineConfig { shards: self.settings.shards, ..EngineConfig::for_tests() };

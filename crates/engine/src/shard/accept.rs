@@ -6,7 +6,6 @@ use stint_model::code::{Code, Refusal};
 use stint_model::id::TaskUid;
 use stint_model::limit::Class;
 use stint_model::task::{Order, Task};
-use stint_model::time::Timestamp;
 use stint_sched::Change;
 
 use super::lanes::key_number;
@@ -36,7 +35,6 @@ impl Shard {
         orders: Orders,
         reply: Reply<Vec<Result<Accepted, Refusal>>>,
         reads: &mut Reads,
-        now: Timestamp,
     ) {
         let mut fresh: Vec<(stint_model::id::FunctionId, String)> = Vec::new();
         let mut checked: Vec<Result<Order, Refusal>> = Vec::with_capacity(orders.items.len());
@@ -59,7 +57,7 @@ impl Shard {
             });
             return tell(reply, Ok(refusals));
         }
-        let results = checked.into_iter().map(|r| r.map(|order| self.admit(order, reads, now)));
+        let results = checked.into_iter().map(|r| r.map(|order| self.admit(order, reads)));
         let results: Vec<Result<Accepted, Refusal>> = results.collect();
         self.after_commit(Effect::Accepted(results, reply));
     }
@@ -100,7 +98,7 @@ impl Shard {
         Ok(order)
     }
 
-    fn admit(&mut self, order: Order, reads: &mut Reads, now: Timestamp) -> Accepted {
+    fn admit(&mut self, order: Order, reads: &mut Reads) -> Accepted {
         let order = Arc::new(order);
         let accepted = Accepted {
             uid: order.uid,
@@ -114,12 +112,12 @@ impl Shard {
         }
         metrics::counter!("stint_tasks_submitted_total").increment(1);
         let task = Task::submit(order);
-        self.admit_task(task, reads, now);
+        self.admit_task(task, reads);
         accepted
     }
 
     /// A fresh task, from a client or a letter: into the batch, and to the scheduler afterwards.
-    pub(super) fn admit_task(&mut self, mut task: Task, reads: &mut Reads, now: Timestamp) {
+    pub(super) fn admit_task(&mut self, mut task: Task, reads: &mut Reads) {
         *self.open.entry(task.order().account).or_default() += 1;
         let after: Vec<_> = task.waits_for().to_vec();
         for dependency in after {
@@ -127,7 +125,7 @@ impl Shard {
             if let Some(other) = self.look(dependency.task, reads)
                 && other.state().is_terminal()
             {
-                task.dependency_ended(dependency.task, other.state(), now);
+                task.dependency_ended(dependency.task, other.state(), reads.now);
             }
         }
         self.put(&task, true);

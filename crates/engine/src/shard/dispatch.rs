@@ -9,7 +9,7 @@ use stint_model::link::{Event, Lease, Start, StopReason, ToNode};
 use stint_model::payload::Payload;
 use stint_model::task::{AttemptFence, Place, Task};
 use stint_model::time::{Span, Timestamp};
-use stint_sched::{Assignment, Change, Plan, Pool};
+use stint_sched::{Assignment, Change, Plan};
 
 use super::lanes::Served;
 use super::{Act, Effect, Reads, SILENCE_MAX, Shard, TaskLease};

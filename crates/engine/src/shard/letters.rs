@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use stint_model::id::TaskUid;
 use stint_model::shard::{LetterId, Shard as ShardNumber};
 use stint_model::task::{Delivery, Order, Task, TaskState};
-use stint_model::time::Timestamp;
 use stint_sched::Change;
 use stint_store::Letter;
 use stint_store::record::task::{read_order, write_order};
@@ -82,7 +81,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn letters(&mut self, letters: Vec<Letter>, reads: &mut Reads, now: Timestamp) {
+    pub(super) fn letters(&mut self, letters: Vec<Letter>, reads: &mut Reads) {
         for letter in letters {
             if self.batch.applies.contains(&letter.id) {
                 continue;
@@ -91,9 +90,9 @@ impl Shard {
             match LetterBody::decode(&letter.body) {
                 Some(LetterBody::Watch { task, by }) => self.watched(task, by, reads),
                 Some(LetterBody::Ended { task, state, by }) => {
-                    self.dependency_ended(by, task, state, reads, now);
+                    self.dependency_ended(by, task, state, reads);
                 }
-                Some(LetterBody::Submit { order }) => self.submit_letter(*order, reads, now),
+                Some(LetterBody::Submit { order }) => self.submit_letter(*order, reads),
                 None => tracing::error!(id = ?letter.id, "a letter does not read; it is dropped"),
             }
         }
@@ -125,10 +124,10 @@ impl Shard {
     }
 
     /// Tells everybody who waits for a task that it has ended.
-    pub(super) fn told_watchers(&mut self, task: &Task, reads: &mut Reads, now: Timestamp) {
+    pub(super) fn told_watchers(&mut self, task: &Task, reads: &mut Reads) {
         for by in task.watchers().to_vec() {
             if by.shard() == self.fence.shard {
-                self.dependency_ended(by, task.uid(), task.state(), reads, now);
+                self.dependency_ended(by, task.uid(), task.state(), reads);
             } else {
                 let body = LetterBody::Ended { task: task.uid(), state: task.state(), by };
                 self.post(by.shard(), &body);
@@ -142,13 +141,12 @@ impl Shard {
         task: TaskUid,
         state: TaskState,
         reads: &mut Reads,
-        now: Timestamp,
     ) {
         let Some(mut waiting) = self.look(by, reads) else {
             // Not at hand: as a letter to oneself it is read first, in the next turn.
             return self.post(self.fence.shard, &LetterBody::Ended { task, state, by });
         };
-        match waiting.dependency_ended(task, state, now) {
+        match waiting.dependency_ended(task, state, reads.now) {
             Some(true) => {
                 self.put(&waiting, false);
                 self.keep(waiting);
@@ -158,7 +156,7 @@ impl Shard {
                 self.unkeep(by);
                 self.sched.observe(Change::Dequeued(Self::work(by)));
                 self.put(&waiting, false);
-                self.told_watchers(&waiting, reads, now);
+                self.told_watchers(&waiting, reads);
                 self.ended(waiting);
             }
             None => {
@@ -170,11 +168,11 @@ impl Shard {
         }
     }
 
-    fn submit_letter(&mut self, mut order: Order, reads: &mut Reads, now: Timestamp) {
+    fn submit_letter(&mut self, mut order: Order, reads: &mut Reads) {
         order.uid = self.mint_task();
-        order.submitted_at = now;
-        order.not_before = now;
-        self.admit_task(Task::submit(std::sync::Arc::new(order)), reads, now);
+        order.submitted_at = reads.now;
+        order.not_before = reads.now;
+        self.admit_task(Task::submit(std::sync::Arc::new(order)), reads);
     }
 
     /// An outcome is on its way: its own task is marked, and the destination's task is part of the
@@ -184,7 +182,6 @@ impl Shard {
         source: TaskUid,
         order: Option<Box<Order>>,
         reads: &mut Reads,
-        now: Timestamp,
     ) {
         let Some(mut task) = self.look(source, reads) else { return };
         if task.delivery() != Delivery::Pending {
@@ -197,7 +194,7 @@ impl Shard {
         let count = self.config.shards;
         let home = ShardNumber::of_function(order.account, &order.function_name, count);
         if home == self.fence.shard {
-            self.submit_letter(*order, reads, now);
+            self.submit_letter(*order, reads);
         } else {
             self.post(home, &LetterBody::Submit { order });
         }

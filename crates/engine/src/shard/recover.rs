@@ -104,8 +104,8 @@ impl Shard {
                         Next::Waits(_) => self.requeue(task),
                         Next::Ended(_) => {
                             self.put(&task, false);
-                            let mut reads = super::Reads::default();
-                            self.told_watchers(&task, &mut reads, now);
+                            let mut reads = super::Reads::at(now);
+                            self.told_watchers(&task, &mut reads);
                             self.ended(task);
                         }
                         Next::Stale => unreachable!("a leased task is lost or ends"),

@@ -15,13 +15,13 @@ use super::{Act, Effect, Input, NodeEvent, Reads, Reply, Shard, TaskLease, Wants
 use crate::error::EngineError;
 
 impl Shard {
-    pub(super) fn node(&mut self, event: NodeEvent, reads: &mut Reads, now: Timestamp) {
+    pub(super) fn node(&mut self, event: NodeEvent, reads: &mut Reads) {
         match event {
             NodeEvent::Joined { node, capacity } => {
                 self.sched.observe(Change::Node { node, capacity });
                 self.calls_look_again();
             }
-            NodeEvent::Left { node } => self.node_left(node, reads, now),
+            NodeEvent::Left { node } => self.node_left(node, reads.now),
             NodeEvent::Pool { node, pool, live, starting } => {
                 self.sched.observe(Change::Instances { node, pool: Pool(pool), live, starting });
             }
@@ -42,7 +42,7 @@ impl Shard {
                 }
             }
             NodeEvent::Finished { lease, outcome, result, measured } => {
-                self.finished(lease, outcome, (result, measured), reads, now);
+                self.finished(lease, outcome, (result, measured), reads);
             }
         }
     }
@@ -63,17 +63,20 @@ impl Shard {
         outcome: Outcome,
         (result, measured): (Payload, Measured),
         reads: &mut Reads,
-        now: Timestamp,
     ) {
         if self.calls.ended(lease.work).is_some() {
             let used = Used { cpu_micros: measured.cpu_micros, memory_mb_micros: 0 };
-            return self.sched.observe(Change::Ended { work: Work(lease.work), used, at: now });
+            return self.sched.observe(Change::Ended {
+                work: Work(lease.work),
+                used,
+                at: reads.now,
+            });
         }
         if self.held(lease).is_none() {
             return;
         }
         let held = self.leases.remove(&lease.work).expect("just seen");
-        self.settle(held, outcome, (result, measured), reads, now);
+        self.settle(held, outcome, (result, measured), reads);
     }
 
     fn settle(
@@ -82,30 +85,29 @@ impl Shard {
         outcome: Outcome,
         (result, measured): (Payload, Measured),
         reads: &mut Reads,
-        now: Timestamp,
     ) {
         let TaskLease { mut task, fence, size, leased_at, .. } = held;
         let work = Self::work(task.uid());
         // Fair share counts what the others could not have: the instance's size for as long as
         // the lease held it.
-        let micros = now.since(leased_at).micros();
+        let micros = reads.now.since(leased_at).micros();
         let used = Used {
             cpu_micros: micros.saturating_mul(u64::from(size.cpu_milli)) / 1_000,
             memory_mb_micros: micros.saturating_mul(u64::from(size.memory_mb)),
         };
-        self.sched.observe(Change::Ended { work, used, at: now });
+        self.sched.observe(Change::Ended { work, used, at: reads.now });
         let next = match outcome_of(outcome) {
             Some(outcome) => {
                 let backoff = self.backoff();
                 count_attempt(&outcome);
-                task.settle(fence, outcome, result, &measured, (now, backoff))
+                task.settle(fence, outcome, result, &measured, (reads.now, backoff))
             }
-            None => task.take_back(fence, &measured, now),
+            None => task.take_back(fence, &measured, reads.now),
         };
         match next {
             Next::Ended(_) => {
                 self.put(&task, false);
-                self.told_watchers(&task, reads, now);
+                self.told_watchers(&task, reads);
                 self.ended(task);
             }
             Next::Waits(_) => self.requeue(task),
@@ -158,7 +160,7 @@ impl Shard {
         }
     }
 
-    fn node_left(&mut self, node: NodeId, _reads: &mut Reads, now: Timestamp) {
+    fn node_left(&mut self, node: NodeId, now: Timestamp) {
         let mut lost: Vec<u64> = self
             .leases
             .iter()
@@ -180,7 +182,7 @@ impl Shard {
         self.acts.push(Act::Send(held.node, stop));
         let outcome = Outcome::SystemError { reason: why.to_owned() };
         let measured = last_measured(&held.task, now);
-        self.settle(held, outcome, (Payload::empty(), measured), &mut Reads::default(), now);
+        self.settle(held, outcome, (Payload::empty(), measured), &mut Reads::at(now));
     }
 
     /// Progress told through the API.

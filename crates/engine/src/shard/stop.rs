@@ -23,27 +23,20 @@ fn missing(task: TaskUid) -> EngineError {
 }
 
 impl Shard {
-    pub(super) fn stop(
-        &mut self,
-        uid: TaskUid,
-        reason: &str,
-        reply: Reply<()>,
-        reads: &mut Reads,
-        now: Timestamp,
-    ) {
+    pub(super) fn stop(&mut self, uid: TaskUid, reason: &str, reply: Reply<()>, reads: &mut Reads) {
         if self.leases.contains_key(&uid.number()) {
-            return self.stop_running(uid, reason, reply, now);
+            return self.stop_running(uid, reason, reply, reads.now);
         }
         let Some(mut task) = self.look(uid, reads) else {
             return tell(reply, Err(missing(uid)));
         };
-        match task.stop(reason, now) {
+        match task.stop(reason, reads.now) {
             Err(refusal) => tell(reply, Err(refusal.into())),
             Ok(Stop::Ended) => {
                 self.unkeep(uid);
                 self.sched.observe(Change::Dequeued(Self::work(uid)));
                 self.put(&task, false);
-                self.told_watchers(&task, reads, now);
+                self.told_watchers(&task, reads);
                 self.ended(task);
                 self.after_commit(Effect::Done(reply));
             }
@@ -77,13 +70,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn retry(
-        &mut self,
-        uid: TaskUid,
-        reply: Reply<()>,
-        reads: &mut Reads,
-        now: Timestamp,
-    ) {
+    pub(super) fn retry(&mut self, uid: TaskUid, reply: Reply<()>, reads: &mut Reads) {
         let Some(mut task) = self.look(uid, reads) else {
             return tell(reply, Err(missing(uid)));
         };
@@ -96,7 +83,7 @@ impl Shard {
             return tell(reply, Err(EngineError::refused(Code::ConcurrentUpdateError, message)));
         }
         let age_max = function.async_config(&task.order().qualifier).age_max;
-        match task.retry(age_max, now) {
+        match task.retry(age_max, reads.now) {
             Err(refusal) => tell(reply, Err(refusal.into())),
             Ok(()) => {
                 *self.open.entry(task.order().account).or_default() += 1;
@@ -148,7 +135,7 @@ impl Shard {
     }
 
     /// Reads a page of each swept function's open tasks and ends what cannot run any more.
-    pub(super) fn sweep(&mut self, reads: &mut Reads, now: Timestamp) {
+    pub(super) fn sweep(&mut self, reads: &mut Reads) {
         if reads.sweeps.is_empty() {
             return;
         }
@@ -158,12 +145,12 @@ impl Shard {
                 self.sweeps.push((function, next));
             }
             for task in tasks {
-                self.sweep_one(task, reads, now);
+                self.sweep_one(task, reads);
             }
         }
     }
 
-    fn sweep_one(&mut self, read: Task, reads: &mut Reads, now: Timestamp) {
+    fn sweep_one(&mut self, read: Task, reads: &mut Reads) {
         let uid = read.uid();
         if self.leases.contains_key(&uid.number()) {
             return;
@@ -181,11 +168,11 @@ impl Shard {
                 order.qualifier, order.function_name
             )
         };
-        if task.invalidate(&why, now) {
+        if task.invalidate(&why, reads.now) {
             self.unkeep(uid);
             self.sched.observe(Change::Dequeued(Self::work(uid)));
             self.put(&task, false);
-            self.told_watchers(&task, reads, now);
+            self.told_watchers(&task, reads);
             self.ended(task);
         }
     }

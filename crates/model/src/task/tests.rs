@@ -154,7 +154,7 @@ fn throttling_is_not_charged_and_gives_up_after_five_hours() {
                 now = until.millis() - 1_000_000;
                 fence = task.lease(Epoch(3), place(), at(now)).expect("it waits");
             }
-            other => break other,
+            ended @ (Next::Ended(_) | Next::Stale) => break ended,
         }
     };
     assert_eq!(ended, Next::Ended(TaskState::Failed));

@@ -4,6 +4,12 @@
 //!
 //! Row operations per task: three rows in (`task`, `task_open`, later `task_life`) and one out
 //! (`task_open`); two rows per commit.
+//!
+//! First figures, a floor and not a claim: dev profile (SQLite at -O1), two cores shared at a load of
+//! 8 to 10, batches of 1 / 32 / 256 / 4,096: 254 / 12,700 / 49,900 / 83,500 new tasks a second and
+//! 330 / 12,700 / 41,500 / 59,300 settles a second; 64 committers of single tasks 6,200 a second;
+//! 100,000 open tasks read in 1.0 to 1.8 s; 258 bytes of book per settled task. By processor time the
+//! writer took 36 %, the search index 45 % (it ran all the time), encoding 13 %.
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
 use std::path::PathBuf;

@@ -1,0 +1,75 @@
+"""The examples, run as a user runs them, against a server of their own."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from cloud import Cloud, unique
+from server import ROOT, Server
+
+
+@pytest.fixture(scope="module")
+def stage(place):
+    home = place / unique("stage")
+    home.mkdir()
+    server = Server(home)
+    yield server.start()
+    server.end()
+
+
+def example(stage, *command, limit=240) -> str:
+    environment = stage.environment() | {"STINT_DATA": str(stage.dir), "NO_PROXY": "127.0.0.1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=limit)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_transcode(stage, tmp_path):
+    run = [sys.executable, "examples/transcode/run.py", "--seconds", "12"]
+    said = example(stage, *run, "--out", str(tmp_path))
+    assert said.count("verified") >= 4 and "speed-up" in said
+    assert "bunny: 132 frames, 5.3 s, 3 slices" in said
+    films = sorted(path.name for path in tmp_path.iterdir())
+    assert films == [f"{film}-{size}.mp4" for film in ("bunny", "generated") for size in ("240p", "360p")]
+    for film, frames in (("bunny-360p", 132), ("generated-240p", 300)):
+        shown = subprocess.run(
+            ["ffprobe", "-v", "error", "-select_streams", "v:0", "-count_frames", "-show_entries",
+             "stream=codec_name,nb_read_frames", "-of", "csv=p=0", tmp_path / f"{film}.mp4"],
+            capture_output=True, text=True, check=True).stdout
+        assert shown.strip() == f"h264,{frames}"
+    # The addresses it prints are good, and what they show is whole.
+    addresses = re.findall(r"http://[^/]+/v1(/functions/\S+/tasks/\S+)", said)
+    assert len(addresses) == len(set(addresses)) >= 14
+    cloud = Cloud(stage)
+    for address in addresses:
+        task = cloud.v1("GET", address)
+        assert task["state"] == "Succeeded" and task["attempts"][0]["phases"]["ranMs"] > 0
+        assert task["tags"]["film"] in ("bunny", "generated")
+    lines = [line["text"] for line in cloud.v1("GET", "/logs", function="transcode-encode")["items"]]
+    assert any("lines: 50 frames" in line for line in lines)
+    for command in ("task get", "why", "task logs"):
+        shown = re.search(rf"stint {command} (\S+)", said)
+        stage.cli(*command.split(), shown.group(1))
+    again = example(stage, *run)
+    assert "answered 409" in again and again.count("verified") >= 4
+    assert cloud.count() == len(addresses), "the second run did no work twice"
+
+
+def test_thumbnails(stage, tmp_path):
+    said = example(stage, sys.executable, "examples/thumbnails/run.py", "--edge", "64", "--out", str(tmp_path))
+    pictures = list(tmp_path.iterdir())
+    assert len(pictures) >= 25 and f"{len(pictures)} thumbnails" in said
+    assert all(picture.read_bytes()[:3] == b"\xff\xd8\xff" for picture in pictures)
+    assert re.search(r"astronaut.png\s+512x512\s+->\s+64x64", said)
+
+
+def test_wordcount(stage, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("one two two three three three\n" * 4000)
+    said = example(stage, "node", "examples/wordcount/run.mjs", str(text))
+    assert "24000 words, 3 different" in said
+    assert re.search(r"12000\s+three\s+8000\s+two\s+4000\s+one", said)
+    assert " 0 of them new" in example(stage, "node", "examples/wordcount/run.mjs", str(text))
+    assert "words" in example(stage, "node", "examples/wordcount/run.mjs")

@@ -1,0 +1,200 @@
+"""Node.js, custom servers, several Pythons; shared volumes."""
+
+import json
+
+import pytest
+
+from cloud import fc, refusal, unique
+
+
+@pytest.mark.parametrize("files, handler", [
+    ({"index.js": "exports.handler = async (event, context) => ({ got: event.toString(), id: context.requestId });\n"}, "index.handler"),
+    ({"index.js": "exports.handler = (event, context, callback) => callback(null, { got: event.toString(), id: context.requestId });\n"}, "index.handler"),
+    ({"lib/main.mjs": "export const run = async (event, context) => ({ got: event.toString(), id: context.requestId });\n"}, "lib/main.run"),
+], ids=["async", "callback", "module"])
+def test_node(cloud, files, handler):
+    name = unique("node")
+    cloud.create(name, files, runtime="nodejs20", handler=handler)
+    reply = cloud.invoke(name, "hi", tail=True)
+    assert reply.json == {"got": "hi", "id": reply.headers["x-fc-request-id"]}
+
+
+def test_node_errors(cloud):
+    name = unique("nodebad")
+    cloud.create(name, {"index.js": """
+        exports.handler = (event, context, callback) => {
+          const how = event.toString();
+          console.log('about to', how);
+          if (how === 'handled') callback(new Error('handled'));
+          else if (how === 'throw') throw new TypeError('thrown');
+          else if (how === 'later') setTimeout(() => { throw new Error('later'); }, 5);
+          else process.exit(4);
+        };
+        """}, runtime="nodejs20")
+    reply = cloud.invoke(name, "handled", tail=True)
+    assert reply.error_type == "HandledInvocationError" and reply.json["errorMessage"] == "handled"
+    assert "about to handled" in reply.log
+    reply = cloud.invoke(name, "throw")
+    assert reply.error_type == "UnhandledInvocationError" and reply.json["errorMessage"] == "thrown"
+    for how in ("later", "exit"):
+        assert cloud.invoke(name, how).error_type == "UnhandledInvocationError"
+
+
+@pytest.mark.parametrize("runtime", ["python3.9", "python3.10", "python3.12"])
+def test_python_names(cloud, runtime):
+    """A newer 3.x may stand in for an older name, and GetFunction says so."""
+    name = unique("py")
+    if runtime not in {item["name"] for item in cloud.v1("GET", "/runtimes")["items"]}:
+        error = refusal(lambda: cloud.create(name, "x = 1\n", runtime=runtime))
+        assert error.code == "InvalidArgument", "what this machine lacks is said at once"
+        return
+    cloud.create(name, "import sys\ndef handler(event, context):\n    return list(sys.version_info[:2])\n",
+                 runtime=runtime)
+    found = cloud.invoke(name).json
+    wanted = [int(part) for part in runtime.removeprefix("python").split(".")]
+    raw = cloud.request("GET", f"/2023-03-30/functions/{name}").json
+    assert found == wanted or (found > wanted and raw["runtimeBehind"])
+
+
+SERVER = '''
+import http.server, json, os, socketserver, threading, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    at_once, most, lock = 0, 0, threading.Lock()
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        status, extra, answer = 200, {}, body
+        if self.path == "/invoke":
+            how = body.decode()
+            print("FC Invoke Start RequestId:", self.headers["x-fc-request-id"], flush=True)
+            if how == "about":
+                answer = json.dumps({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()},
+                                     "port": os.environ.get("FC_CUSTOM_LISTEN_PORT"), "cwd": os.getcwd()}).encode()
+            elif how == "fail":
+                extra, answer = {"x-fc-status": "404"}, b"as asked"
+            elif how == "leave":
+                os._exit(9)
+            elif how == "together":
+                with Handler.lock:
+                    Handler.at_once += 1
+                    Handler.most = max(Handler.most, Handler.at_once)
+                deadline = time.monotonic() + 10
+                while Handler.most < 3 and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                with Handler.lock:
+                    Handler.at_once -= 1
+                answer = str(Handler.most).encode()
+        self.send_response(status)
+        for name, value in extra.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args):
+        pass
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    daemon_threads = True
+
+Server(("0.0.0.0", int(os.environ.get("FC_CUSTOM_LISTEN_PORT", "9000"))), Handler).serve_forever()
+'''
+
+
+@pytest.fixture(scope="module")
+def custom(cloud):
+    name = unique("custom")
+    cloud.create(name, {"server.py": SERVER, "bootstrap": "#!/bin/sh\nexec /usr/bin/python3 /code/server.py\n"},
+                 runtime="custom.debian12", handler="none", instance_concurrency=10, task_mode=True, retries=0)
+    return name
+
+
+def test_a_server_of_ones_own(cloud, custom):
+    assert cloud.invoke(custom, "hello").body == b"hello"
+    about = cloud.invoke(custom, "about").json
+    assert about["path"] == "/invoke" and about["headers"]["x-fc-control-path"] == "/invoke"
+    assert about["headers"]["content-type"] == "application/octet-stream"
+    assert about["headers"]["x-fc-function-name"] == custom
+    reply = cloud.invoke(custom, "fail")
+    assert (reply.status, reply.body) == (200, b"as asked") and reply.error_type
+    done = cloud.ended(custom, cloud.submit(custom, "a task"))
+    assert (done.status, done.return_payload) == ("Succeeded", "a task")
+    assert cloud.ended(custom, cloud.submit(custom, "fail")).status == "Failed"
+    reply = cloud.invoke(custom, "leave")
+    assert reply.error_type == "UnhandledInvocationError" and "exited unexpectedly" in reply.text
+    assert cloud.invoke(custom, "again").body == b"again"
+
+
+def test_one_instance_serves_several(cloud, custom):
+    ids = [cloud.submit(custom, "together") for _ in range(3)]
+    assert {cloud.ended(custom, task_id).return_payload for task_id in ids} == {"3"}
+
+
+def test_a_command_and_a_port(cloud):
+    name = unique("port")
+    cloud.create(name, {"server.py": SERVER}, runtime="custom", handler="none",
+                 custom_runtime_config=fc.CustomRuntimeConfig(
+                     command=["/usr/bin/python3"], args=["/code/server.py"], port=9123))
+    assert cloud.invoke(name, "about").json["port"] == "9123"
+
+
+def test_a_server_that_does_not_start(cloud):
+    name = unique("nostart")
+    cloud.create(name, {"bootstrap": "#!/bin/sh\necho no luck\nexit 3\n"}, runtime="custom", handler="none")
+    error = refusal(lambda: cloud.invoke(name))
+    assert (error.status_code, error.code) == (412, "FunctionNotStarted")
+    assert "code 3" in error.message and "no luck" in error.message
+    name = unique("noentry")
+    cloud.create(name, {"readme": "nothing to start"}, runtime="custom", handler="none")
+    assert refusal(lambda: cloud.invoke(name)).code == "FunctionNotStarted"
+
+
+def test_functions_share_a_volume(cloud):
+    shared = unique("shared").replace("-", "_")
+    for user, writer, reader in ((0, unique("w"), unique("r")), (10003, unique("w"), unique("r"))):
+        nas = fc.NASConfig(user_id=user, group_id=user, mount_points=[
+            fc.NASMountConfig(server_addr=f"volume:{shared}/{user}", mount_dir="/mnt/shared")])
+        cloud.create(writer, """
+            def handler(event, context):
+                with open("/mnt/shared/file", "wb") as file:
+                    return file.write(event)
+            """, nas_config=nas)
+        cloud.create(reader, {"index.js": """
+            exports.handler = async () => require('fs').readFileSync('/mnt/shared/file');
+            """}, runtime="nodejs20", nas_config=nas)
+        assert cloud.invoke(writer, "through the volume").json == 18
+        assert cloud.invoke(reader).body == b"through the volume"
+
+
+def test_volumes_of_accounts_are_apart(cloud):
+    name, volume = unique("apart"), unique("v")
+    other = cloud.as_role("admin", account=cloud.account(unique("tenant")))
+    nas = fc.NASConfig(user_id=0, group_id=0, mount_points=[
+        fc.NASMountConfig(server_addr=f"volume:{volume}", mount_dir="/mnt/v")])
+    code = """
+        import os
+        def handler(event, context):
+            if event:
+                open("/mnt/v/" + event.decode(), "w").close()
+            return sorted(os.listdir("/mnt/v"))
+        """
+    for one in (cloud, other):
+        one.create(name, code, nas_config=nas)
+    assert cloud.invoke(name, "mine").json == ["mine"]
+    assert other.invoke(name).json == []
+
+
+@pytest.mark.parametrize("address", ["host:/etc", "host:/root", "nas.example:/x", "volume:../x"])
+def test_other_directories_are_not_mounted(cloud, address):
+    name = unique("nas")
+    nas = fc.NASConfig(user_id=0, group_id=0, mount_points=[
+        fc.NASMountConfig(server_addr=address, mount_dir="/mnt/v")])
+    try:
+        cloud.create(name, "def handler(e, c):\n    return 'in'\n", nas_config=nas)
+        reply = cloud.invoke(name)
+    except Exception as error:
+        assert error.code in ("InvalidArgument", "FunctionNotStarted"), error
+    else:
+        assert reply.error_type and b"in" != reply.body, json.dumps(reply.text)

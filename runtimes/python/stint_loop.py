@@ -140,12 +140,14 @@ class Runtime(object):
                 os._exit(1)
             body = error_body(error, "")
             flush()
+            self.request_id = ""
             self.channel.write(ERROR, self.used() + b"\0U", body)
             return
         if self.forked:
             # A child of user code came back from the handler: the answer is its parent's to give.
             os._exit(0)
         flush()
+        self.request_id = ""
         self.channel.write(RESULT, self.used(), result)
 
     def used(self):
@@ -248,10 +250,16 @@ def load_getrusage():
 def wait_for_stop_signal(runtime):
     """SIGUSR2 is blocked everywhere and taken by one thread, which runs preStop beside the handler."""
     import _signal
+    from time import sleep
     _signal.pthread_sigmask(_signal.SIG_BLOCK, [SIGUSR2])
 
     def wait():
         _signal.sigwait([SIGUSR2])
+        # The signal may be faster than the invocation it is about.
+        for _ in range(1000):
+            if runtime.request_id:
+                break
+            sleep(0.001)
         runtime.stop_beside(runtime.request_id)
 
     start_new_thread(wait, ())

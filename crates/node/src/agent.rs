@@ -16,7 +16,7 @@ use stint_model::limit::Resources;
 use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::Launcher;
-use stint_supervise::{Guests, Stop, Supervisor};
+use stint_supervise::{Guests, OnExit, Stop, Supervisor};
 use stint_wire::node::{FromNode, Lease, Outcome, Start, StopReason, ToNode};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -225,11 +225,16 @@ impl NodeAgent {
 
     /// Serves until it is stopped; then ends every instance at once (drain first to be polite).
     pub async fn run(mut self, stop: Stop) {
+        let runtimes = self.shared.runtimes.names();
+        for (name, program) in &runtimes {
+            tracing::info!(%name, %program, "a runtime can be used");
+        }
         self.outbox.push_back(FromNode::Hello {
             node: self.shared.config.node,
             capacity: self.shared.config.capacity,
-            runtimes: self.shared.runtimes.names(),
+            runtimes,
         });
+        self.precompile();
         let mut orders = Vec::with_capacity(BATCH_MAX);
         let mut events = Vec::with_capacity(BATCH_MAX);
         loop {
@@ -240,6 +245,20 @@ impl NodeAgent {
             self.turn(&mut orders, &mut events);
         }
         self.end().await;
+    }
+
+    /// Off the path: instances that start meanwhile do without.
+    fn precompile(&self) {
+        let shared = Arc::clone(&self.shared);
+        self.shared.supervisor.spawn("node/precompile", OnExit::Ignore, |stop| async move {
+            let work = async {
+                for python in shared.runtimes.pythons() {
+                    shims::precompile(&shared.launcher, &shared.clock, &shared.shims, &python)
+                        .await;
+                }
+            };
+            stop.until(work).await;
+        });
     }
 
     /// Waits for something to do; false when it is time to go.
@@ -379,7 +398,7 @@ impl NodeAgent {
         let spec = Arc::clone(&start.spec);
         let slots = usize::try_from(spec.config.instance_concurrency.max(1)).unwrap_or(1);
         let (orders, inbox) = mpsc::channel(slots + CONTROL_ORDERS);
-        self.pools.born(key, &spec, start.lease, orders, placed_at);
+        self.pools.born(key, &start, orders, placed_at);
         let id = InstanceId(fresh_id(placed_at));
         let first = Box::new(Job { start, placed_at, cold: true });
         let shared = Arc::clone(&self.shared);

@@ -218,7 +218,7 @@ fn quoted(output: &[u8]) -> String {
 }
 
 fn seconds(span: Span) -> String {
-    if span.micros() % 1_000_000 == 0 {
+    if span.micros().is_multiple_of(1_000_000) {
         return span.secs().to_string();
     }
     let text = format!("{}.{:03}", span.secs(), span.millis() % 1_000);

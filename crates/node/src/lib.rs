@@ -23,4 +23,4 @@ pub use agent::{NodeAgent, NodeDeps, NodeError, NodeHandle, NodeStatus};
 pub use code::{CodeError, NameError, UnpackError, UnpackLimits};
 pub use config::{NodeBounds, NodeConfig};
 pub use ports::{CodeSource, FetchError, LogSink};
-pub use runtimes::{Interpreter, Language, RuntimeTable};
+pub use runtimes::RuntimeTable;

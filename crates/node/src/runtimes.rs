@@ -1,33 +1,16 @@
 //! Which interpreter stands behind a runtime's name. Pure: what was found and proven comes in.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The languages we have shims for.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Language {
-    /// CPython 3.
-    Python,
-    /// Node.js.
-    NodeJs,
-}
-
-/// An interpreter that ran inside the sandbox.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Interpreter {
-    /// What it interprets.
-    pub language: Language,
-    /// Where it is, inside and outside.
-    pub program: PathBuf,
-    /// Major and minor version, as it said itself.
-    pub version: (u32, u32),
-}
+use stint_sandbox::{Discovery, Family, Interpreter};
 
 /// Names and what stands behind them.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeTable {
-    configured: BTreeMap<String, Interpreter>,
-    found: Vec<Interpreter>,
+    /// What the operator said: the interpreter, or why it cannot be used.
+    configured: BTreeMap<String, Result<Interpreter, String>>,
+    found: Discovery,
 }
 
 /// Upstream's names, for `Hello` and `doctor`.
@@ -57,17 +40,27 @@ pub(crate) enum Runtime {
 }
 
 impl RuntimeTable {
-    /// Names the operator configured win over what was found.
-    pub fn new(configured: BTreeMap<String, Interpreter>, mut found: Vec<Interpreter>) -> Self {
-        // The oldest that is new enough is taken.
-        found.sort_by_key(|interpreter| interpreter.version);
+    /// `configured` maps runtime names to interpreters; they win over what was found. Their paths
+    /// must have been candidates of the discovery, which has proven or refused them.
+    pub fn new(configured: BTreeMap<String, PathBuf>, found: Discovery) -> Self {
+        let configured = configured
+            .into_iter()
+            .map(|(name, path)| {
+                let interpreter = proven(&found, &path);
+                (name, interpreter)
+            })
+            .collect();
         Self { configured, found }
     }
 
     /// The runtime behind a name, or what to do so that there is one.
     pub(crate) fn resolve(&self, name: &str) -> Result<Runtime, String> {
-        if let Some(interpreter) = self.configured.get(name) {
-            return Ok(Runtime::Shim(interpreter.clone()));
+        match self.configured.get(name) {
+            Some(Ok(interpreter)) => return Ok(Runtime::Shim(interpreter.clone())),
+            Some(Err(reason)) => {
+                return Err(format!("The function cannot be started. Runtime {name}: {reason}"));
+            }
+            None => {}
         }
         match name {
             "custom" | "custom.debian10" | "custom.debian11" | "custom.debian12" => {
@@ -78,16 +71,18 @@ impl RuntimeTable {
             }
             _ => {}
         }
-        let Some((language, wanted)) = parse(name) else {
+        let Some((family, wanted)) = parse(name) else {
             return Err(format!("runtime {name} is not run by this node"));
         };
-        let stands_in = |found: &&Interpreter| {
-            found.language == language && found.version.0 >= wanted.0 && found.version >= wanted
-        };
-        match self.found.iter().find(stands_in) {
+        match self.found.choose(family, wanted) {
             Some(interpreter) => Ok(Runtime::Shim(interpreter.clone())),
-            None => Err(advice(name, language, wanted)),
+            None => Err(advice(name, family, wanted)),
         }
+    }
+
+    /// Every proven Python, each once.
+    pub(crate) fn pythons(&self) -> Vec<Interpreter> {
+        self.found.found.iter().filter(|found| found.family == Family::Python).cloned().collect()
     }
 
     /// Every known name that can be run, with what stands behind it.
@@ -96,8 +91,8 @@ impl RuntimeTable {
         let known = NAMES.iter().copied().chain(self.configured.keys().map(String::as_str));
         for name in known {
             if let Ok(Runtime::Shim(interpreter)) = self.resolve(name) {
-                let (major, minor) = interpreter.version;
-                let shown = format!("{} ({major}.{minor})", interpreter.program.display());
+                let (major, minor, patch) = interpreter.version;
+                let shown = format!("{} ({major}.{minor}.{patch})", interpreter.path.display());
                 names.insert(name.to_owned(), shown);
             }
         }
@@ -108,29 +103,40 @@ impl RuntimeTable {
     }
 }
 
+fn proven(found: &Discovery, path: &Path) -> Result<Interpreter, String> {
+    let real = std::fs::canonicalize(path)
+        .map_err(|error| format!("the configured {} cannot be used: {error}", path.display()))?;
+    if let Some(interpreter) = found.found.iter().find(|found| found.path == real) {
+        return Ok(interpreter.clone());
+    }
+    let refused = found.refused.iter().find(|refused| refused.path == real || refused.path == path);
+    let reason = refused.map_or("it was not proven", |refused| &refused.reason);
+    Err(format!("the configured {} cannot be used: {reason}", path.display()))
+}
+
 /// `python3.10` → (Python, (3, 10)); `nodejs20` → (Node.js, (20, 0)).
-fn parse(name: &str) -> Option<(Language, (u32, u32))> {
+fn parse(name: &str) -> Option<(Family, (u32, u32))> {
     if let Some(version) = name.strip_prefix("python") {
         return match version {
-            "" | "3" => Some((Language::Python, (3, 6))),
+            "" | "3" => Some((Family::Python, (3, 6))),
             _ => {
                 let minor = version.strip_prefix("3.")?.parse().ok()?;
-                Some((Language::Python, (3, minor)))
+                Some((Family::Python, (3, minor)))
             }
         };
     }
     let major = name.strip_prefix("nodejs")?.parse().ok()?;
-    Some((Language::NodeJs, (major, 0)))
+    Some((Family::Node, (major, 0)))
 }
 
-fn advice(name: &str, language: Language, wanted: (u32, u32)) -> String {
+fn advice(name: &str, family: Family, wanted: (u32, u32)) -> String {
     let (major, minor) = wanted;
-    match language {
-        Language::Python => format!(
+    match family {
+        Family::Python => format!(
             "The function cannot be started. Runtime {name} is not available on this node: \
              install python{major}.{minor} or newer below /usr, or configure an interpreter for it"
         ),
-        Language::NodeJs => format!(
+        Family::Node => format!(
             "The function cannot be started. Runtime {name} is not available on this node: \
              install Node.js {major} or newer below /usr, or configure an interpreter for it"
         ),
@@ -139,46 +145,57 @@ fn advice(name: &str, language: Language, wanted: (u32, u32)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use stint_sandbox::Refused;
+
     use super::*;
 
-    fn found(language: Language, program: &str, version: (u32, u32)) -> Interpreter {
-        Interpreter { language, program: program.into(), version }
+    fn found(family: Family, path: &str, version: (u32, u32, u32)) -> Interpreter {
+        Interpreter { family, path: path.into(), version, binds: Vec::new() }
     }
 
     fn table() -> RuntimeTable {
-        RuntimeTable::new(
-            BTreeMap::from([(
-                "python3.8".to_owned(),
-                found(Language::Python, "/opt/py38/bin/python3", (3, 8)),
-            )]),
-            vec![
-                found(Language::Python, "/usr/bin/python3.13", (3, 13)),
-                found(Language::Python, "/usr/bin/python3.11", (3, 11)),
-                found(Language::NodeJs, "/usr/bin/node", (20, 20)),
+        let discovery = Discovery {
+            found: vec![
+                found(Family::Python, "/usr/bin/env", (3, 8, 1)),
+                found(Family::Python, "/usr/bin/python3.11", (3, 11, 2)),
+                found(Family::Python, "/usr/bin/python3.13", (3, 13, 0)),
+                found(Family::Node, "/usr/bin/node", (20, 20, 2)),
             ],
-        )
+            refused: vec![Refused { path: "/usr/bin/false".into(), reason: "it fails".into() }],
+        };
+        // Paths that exist everywhere, because links in configured ones are resolved.
+        let env = std::fs::canonicalize("/usr/bin/env").unwrap();
+        let mut discovery = discovery;
+        discovery.found[0].path = env.clone();
+        let configured = BTreeMap::from([
+            ("python3.13".to_owned(), env),
+            ("nodejs12".to_owned(), PathBuf::from("/usr/bin/false")),
+            ("nodejs10".to_owned(), PathBuf::from("/nowhere/node")),
+        ]);
+        RuntimeTable::new(configured, discovery)
     }
 
     #[test]
     fn a_newer_interpreter_stands_in_for_an_older_name() {
-        for (name, expected) in [
-            ("python3", "/usr/bin/python3.11"),
-            ("python", "/usr/bin/python3.11"),
-            ("python3.10", "/usr/bin/python3.11"),
-            ("python3.11", "/usr/bin/python3.11"),
-            ("python3.12", "/usr/bin/python3.13"),
-            ("python3.8", "/opt/py38/bin/python3"),
-            ("nodejs14", "/usr/bin/node"),
-            ("nodejs20", "/usr/bin/node"),
+        for (name, version) in [
+            ("python3", (3, 8)),
+            ("python", (3, 8)),
+            ("python3.9", (3, 11)),
+            ("python3.11", (3, 11)),
+            ("python3.12", (3, 13)),
+            ("python3.13", (3, 8)),
+            ("nodejs14", (20, 20)),
+            ("nodejs20", (20, 20)),
         ] {
             let Ok(Runtime::Shim(interpreter)) = table().resolve(name) else { panic!("{name}") };
-            assert_eq!(interpreter.program, PathBuf::from(expected), "{name}");
+            let (major, minor, _) = interpreter.version;
+            assert_eq!((major, minor), version, "{name}");
         }
         assert_eq!(table().resolve("custom.debian12"), Ok(Runtime::Custom));
     }
 
     #[test]
-    fn what_is_missing_says_what_to_install() {
+    fn what_is_missing_says_what_to_do() {
         for (name, word) in [
             ("python3.14", "install python3.14 or newer"),
             ("nodejs22", "install Node.js 22 or newer"),
@@ -186,12 +203,14 @@ mod tests {
             ("python2.7", "python2.7 is not run"),
             ("nodejsx", "nodejsx is not run"),
             ("custom-container", "container images"),
+            ("nodejs12", "it fails"),
+            ("nodejs10", "/nowhere/node cannot be used"),
         ] {
             let said = table().resolve(name).unwrap_err();
             assert!(said.contains(word), "{said}");
         }
         let names = table().names();
-        assert_eq!(names["python3.10"], "/usr/bin/python3.11 (3.11)");
+        assert_eq!(names["python3.10"], "/usr/bin/python3.11 (3.11.2)");
         assert!(!names.contains_key("nodejs22"));
         assert!(names.contains_key("custom"));
     }

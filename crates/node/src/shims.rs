@@ -1,8 +1,12 @@
 //! The shims: carried in the binary, written out once per version, bound read-only into instances.
 
+mod precompile;
+
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+
+pub(crate) use precompile::precompile;
 
 /// Where an instance sees them.
 pub(crate) const INSIDE: &str = "/var/stint";

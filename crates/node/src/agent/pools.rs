@@ -171,11 +171,11 @@ impl Pools {
     pub(super) fn born(
         &mut self,
         key: InstanceKey,
-        spec: &Arc<PoolSpec>,
-        first: Lease,
+        start: &Start,
         orders: mpsc::Sender<Order>,
         now: Timestamp,
     ) {
+        let (spec, first) = (&start.spec, start.lease);
         let entry = Entry {
             spec: Arc::clone(spec),
             orders,
@@ -449,3 +449,6 @@ impl Entry {
         self.state == State::Serving && self.leases.is_empty() && !self.told
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,7 @@ async fn the_first_layer_wins() {
         (read("bin/tool"), read("bin/other"), read("a")),
         ("one".into(), "two".into(), "file".into())
     );
-    let single = cache.layers(&[two.1.clone()]).await.unwrap().unwrap();
+    let single = cache.layers(std::slice::from_ref(&two.1)).await.unwrap().unwrap();
     assert_eq!(std::fs::read_to_string(single.path().join("a/b")).unwrap(), "hidden");
 }
 

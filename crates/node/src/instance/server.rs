@@ -2,6 +2,7 @@
 //! connections, hooks and health checks as requests too.
 
 mod call;
+mod health;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -9,10 +10,9 @@ use std::pin::Pin;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use stint_model::function::HealthCheck;
 use stint_model::id::InstanceId;
 use stint_model::limit::Class;
-use stint_model::time::{Span, Timestamp};
+use stint_model::time::Span;
 use stint_wire::node::{Event, Lease, PoolSpec};
 
 use super::desk::{Desk, PRE_STOP_MAX};
@@ -26,6 +26,7 @@ use crate::output::{Output, Rest};
 use crate::shared::NodeShared;
 
 use call::{Answer, CallError, Connection, Connector, Request};
+use health::{Health, first_check};
 
 /// Between two tries to reach a port that is not open yet: doubled from the first to the last.
 const PORT_TRY_FIRST: Span = Span::from_millis(2);
@@ -49,16 +50,6 @@ pub(super) struct Start<'a> {
     pub(super) id: InstanceId,
     pub(super) request_id: &'a str,
     pub(super) command: &'a str,
-}
-
-#[derive(Debug)]
-struct Health {
-    check: HealthCheck,
-    next_at: Timestamp,
-    asking: bool,
-    well: bool,
-    /// Equal answers in a row that speak against `well`.
-    against: u32,
 }
 
 /// Start command: command ++ args, or the package's bootstrap. A bare name is looked for by `env`,
@@ -120,8 +111,7 @@ pub(super) async fn open(
             Some(Err(status)) => return Err(failure::unhealthy(&status)),
             None => return Err(exited(at, process, output).await),
         }
-        let next_at = shared.clock.now() + check.period;
-        server.health = Some(Health { check, next_at, asking: false, well: true, against: 0 });
+        server.health = Some(Health::new(check, shared.clock.now()));
     }
     initialize(at, &mut server, process, output).await?;
     Ok(server)
@@ -133,45 +123,6 @@ async fn exited(at: Start<'_>, process: &mut Process, output: &mut Output) -> Fa
     failure::exited_early(code, failure::exit_word(code), at.command, &output.take(Rest::Take))
 }
 
-async fn first_check(
-    shared: &NodeShared,
-    connector: &Connector,
-    check: &HealthCheck,
-) -> Result<(), String> {
-    shared.clock.sleep(check.initial_delay).await;
-    let (mut good, mut bad) = (0, 0);
-    loop {
-        let asked = shared.clock.within(check.timeout, ask(connector, &check.path)).await;
-        match asked.unwrap_or(Err("timeout".to_owned())) {
-            Ok(()) => {
-                good += 1;
-                bad = 0;
-                if good >= check.success_threshold.max(1) {
-                    return Ok(());
-                }
-            }
-            Err(status) => {
-                good = 0;
-                bad += 1;
-                if bad >= check.failure_threshold.max(1) {
-                    return Err(status);
-                }
-            }
-        }
-        shared.clock.sleep(check.period).await;
-    }
-}
-
-/// 200 to 399 is healthy; else the status or what went wrong.
-async fn ask(connector: &Connector, path: &str) -> Result<(), String> {
-    let request = Request::bare(Method::GET, path);
-    match connector.call(None, request).await {
-        Ok((answer, _)) if (200..400).contains(&answer.status) => Ok(()),
-        Ok((answer, _)) => Err(answer.status.to_string()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 async fn initialize(
     at: Start<'_>,
     server: &mut Server,
@@ -180,7 +131,7 @@ async fn initialize(
 ) -> Result<(), Failure> {
     let Start { shared, spec, request_id, .. } = at;
     let Some(hook) = super::start::hook(spec.config.initializer.as_ref()) else { return Ok(()) };
-    let limit = hook.timeout.min(Span::from_secs(300));
+    let limit = hook.timeout.min(super::start::INITIALIZER_MAX);
     let mut request = Request::bare(Method::POST, "/initialize");
     request.headers = server.headers.clone();
     put(&mut request.headers, "x-fc-request-id", request_id);
@@ -272,7 +223,8 @@ pub(super) async fn serve(
             begin(&mut desk, &mut server, &mut calls, job).await;
         }
         let wake = {
-            let until = match (desk.next_wake(), server.health_at()) {
+            let health_at = server.health.as_ref().and_then(Health::next_at);
+            let until = match (desk.next_wake(), health_at) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
@@ -303,7 +255,7 @@ pub(super) async fn serve(
                 None
             }
             Wake::Due => {
-                server.check(&desk, &calls);
+                ask_when_due(&mut server, &desk, &calls);
                 match desk.tick().await {
                     Some(lease) => Some(desk.timed_out(lease).await),
                     None => None,
@@ -313,6 +265,17 @@ pub(super) async fn serve(
         if let Some(reason) = ended {
             return (desk, reason);
         }
+    }
+}
+
+fn ask_when_due(server: &mut Server, desk: &Desk, calls: &Calls) {
+    let due = server.health.as_mut().and_then(|health| health.ask(desk.now()));
+    if let Some((path, timeout)) = due {
+        let (connector, clock) = (server.connector.clone(), desk.shared.clock.clone());
+        calls.push(Box::pin(async move {
+            let asked = clock.within(timeout, health::ask(&connector, &path)).await;
+            Done::Health(matches!(asked, Some(Ok(()))))
+        }));
     }
 }
 
@@ -356,7 +319,8 @@ async fn begin(desk: &mut Desk, server: &mut Server, calls: &mut Calls, job: Box
 async fn settle(desk: &mut Desk, server: &mut Server, done: Done) {
     let (lease, result) = match done {
         Done::Health(well) => {
-            if let Some(now_well) = server.health_answer(desk.now(), well) {
+            let verdict = server.health.as_mut().and_then(|h| h.answer(desk.now(), well));
+            if let Some(now_well) = verdict {
                 let key = desk.who.key;
                 desk.shared.tell(AgentEvent::Health { key, well: now_well }).await;
             }
@@ -435,47 +399,6 @@ async fn pre_stop(desk: &mut Desk, server: &Server, grace: Span) {
     let call = server.connector.call(None, request);
     // Failures are ignored (§4.5).
     drop(attend(process, output, shared.clock.within(bound, call)).await);
-}
-
-impl Server {
-    fn health_at(&self) -> Option<Timestamp> {
-        self.health.as_ref().filter(|health| !health.asking).map(|health| health.next_at)
-    }
-
-    /// Asks for the server's health when it is time.
-    fn check(&mut self, desk: &Desk, calls: &Calls) {
-        let Some(health) = &mut self.health else { return };
-        if health.asking || desk.now() < health.next_at {
-            return;
-        }
-        health.asking = true;
-        let (connector, path) = (self.connector.clone(), health.check.path.clone());
-        let (clock, timeout) = (desk.shared.clock.clone(), health.check.timeout);
-        calls.push(Box::pin(async move {
-            let asked = clock.within(timeout, ask(&connector, &path)).await;
-            Done::Health(matches!(asked, Some(Ok(()))))
-        }));
-    }
-
-    /// Counts an answer; the new verdict when it changes.
-    fn health_answer(&mut self, now: Timestamp, well: bool) -> Option<bool> {
-        let health = self.health.as_mut()?;
-        health.asking = false;
-        health.next_at = now + health.check.period;
-        if well == health.well {
-            health.against = 0;
-            return None;
-        }
-        health.against += 1;
-        let threshold =
-            if well { health.check.success_threshold } else { health.check.failure_threshold };
-        if health.against < threshold.max(1) {
-            return None;
-        }
-        health.well = well;
-        health.against = 0;
-        Some(well)
-    }
 }
 
 impl std::fmt::Debug for Server {

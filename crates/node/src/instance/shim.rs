@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use stint_model::time::Span;
-use stint_sandbox::Signal;
+use stint_sandbox::{Family, Signal};
 use stint_wire::node::Event;
 
 use super::desk::{Desk, PRE_STOP_MAX};
@@ -13,13 +13,12 @@ use super::{Job, Order};
 use crate::failure::{self, HANDLED, UNHANDLED};
 use crate::frame::{Channel, Frame, FrameError, Heard, Said};
 use crate::output::Rest;
-use crate::runtimes::Language;
 
 /// The channel and what to know about the other end.
 #[derive(Debug)]
 pub(super) struct Shim {
     pub(super) channel: Channel,
-    pub(super) language: Language,
+    pub(super) family: Family,
 }
 
 /// What one turn of the loop woke up for.
@@ -210,7 +209,7 @@ async fn pre_stop(desk: &mut Desk, shim: &mut Shim, grace: Span) {
         Some(running) => running.job.start.request_id.to_string(),
         None => crate::agent::fresh_request_id(desk.now()),
     };
-    let by_signal = busy.is_some() && shim.language == Language::Python;
+    let by_signal = busy.is_some() && shim.family == Family::Python;
     let Desk { shared, process, output, .. } = desk;
     let instance = process.instance.clone();
     let hook = async {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use stint_model::function::Hook;
 use stint_model::id::InstanceId;
+use stint_model::time::{Span, Timestamp};
 use stint_sandbox::{
-    Bind, Channel as WithChannel, Enforced, LaunchSpec, Launched, LimitedBy, Limits, Network,
-    SandboxError,
+    Bind, Channel as WithChannel, Enforced, Family, Interpreter, LaunchSpec, Launched, LimitedBy,
+    Limits, Network, SandboxError,
 };
 use stint_wire::node::PoolSpec;
 
@@ -20,12 +21,14 @@ use crate::environment::{self, CODE};
 use crate::failure::{self, Failure, INITIALIZATION, UNHANDLED};
 use crate::frame::{Channel, Frame, FrameError, Heard, Said};
 use crate::output::{Output, Rest};
-use crate::runtimes::{Interpreter, Language, Runtime};
+use crate::runtimes::Runtime;
 use crate::shared::NodeShared;
 use crate::shims;
 
 /// Upstream's bound on the initializer (§4.4).
-const INITIALIZER_MAX: stint_model::time::Span = stint_model::time::Span::from_secs(300);
+pub(super) const INITIALIZER_MAX: Span = Span::from_secs(300);
+/// How long the end of a process may lag behind the end of its channel.
+const EXIT_AFTER_CLOSE: Span = Span::from_secs(2);
 /// Part of the memory that `/tmp` may take.
 const TMP_SHARE: u32 = 2;
 
@@ -84,10 +87,15 @@ pub(super) async fn start(
         Runtime::Shim(interpreter) => {
             let stream = channel.ok_or_else(|| failure::system("the sandbox gave no channel"))?;
             let channel = Channel::new(stream, shared.config.bounds.result_bytes_max);
-            let mut shim = Shim { channel, language: interpreter.language };
-            let ready =
-                prepare_shim(shared, spec, &mut process, &mut output, &mut shim, request_id);
-            let ready = ready.await;
+            let mut shim = Shim { channel, family: interpreter.family };
+            let mut loading = Loading {
+                shared,
+                spec,
+                process: &mut process,
+                output: &mut output,
+                shim: &mut shim,
+            };
+            let ready = loading.run(request_id).await;
             ready.map(|()| Contract::Shim(shim))
         }
         Runtime::Custom => {
@@ -131,7 +139,8 @@ async fn files(
         binds.push(Bind::read_only(layers.path(), "/opt"));
         held.push(layers);
     }
-    if let Runtime::Shim(_) = runtime {
+    if let Runtime::Shim(interpreter) = runtime {
+        binds.extend_from_slice(&interpreter.binds);
         binds.push(Bind::read_only(&shared.shims, shims::INSIDE));
     }
     if let Some(nas) = spec.config.nas.clone().filter(|nas| !nas.mounts.is_empty()) {
@@ -194,13 +203,13 @@ fn launch_spec(
 }
 
 fn shim_command(interpreter: &Interpreter) -> Vec<String> {
-    let program = interpreter.program.display().to_string();
-    match interpreter.language {
+    let program = interpreter.path.display().to_string();
+    match interpreter.family {
         // Without `site`: the shim sets the path itself, and starting costs a quarter less.
-        Language::Python => {
+        Family::Python => {
             vec![program, "-S".into(), "-s".into(), "-B".into(), inside("python/bootstrap.py")]
         }
-        Language::NodeJs => vec![program, inside("nodejs/bootstrap.js")],
+        Family::Node => vec![program, inside("nodejs/bootstrap.js")],
     }
 }
 
@@ -224,102 +233,95 @@ fn not_launched(error: &SandboxError, command: &str) -> Failure {
     }
 }
 
-/// Sends the configuration, waits until the handler is loaded, runs the initializer.
-async fn prepare_shim(
-    shared: &NodeShared,
-    spec: &PoolSpec,
-    process: &mut Process,
-    output: &mut Output,
-    shim: &mut Shim,
-    request_id: &str,
-) -> Result<(), Failure> {
-    let limit = shared.config.bounds.start_timeout;
-    let begun = shared.clock.now();
-    let config = configuration(spec);
-    let loading = async {
-        shim.channel.write(Said::Configure, &config, b"").await?;
-        shim.channel.read().await
-    };
-    let loaded = attend(process, output, shared.clock.within(limit, loading)).await;
-    let ran = |shared: &NodeShared| shared.clock.now().since(begun);
-    match loaded {
-        Some(Some(Ok(Frame { kind: Heard::Loaded, .. }))) => {}
-        Some(Some(Ok(Frame { kind: Heard::NotLoaded, body, .. }))) => {
-            return Err(failure::said(UNHANDLED, body));
-        }
-        Some(None) => return Err(failure::runtime_silent(limit, &output.take(Rest::Take))),
-        Some(Some(Ok(_))) => return Err(failure::broken_answer("an unexpected frame")),
-        Some(Some(Err(error))) => {
-            return Err(gone(shared, spec, process, output, &error, ran(shared)).await);
-        }
-        None => {
-            let error = FrameError::Closed;
-            return Err(gone(shared, spec, process, output, &error, ran(shared)).await);
+/// A shim on its way to its first request.
+struct Loading<'a> {
+    shared: &'a NodeShared,
+    spec: &'a PoolSpec,
+    process: &'a mut Process,
+    output: &'a mut Output,
+    shim: &'a mut Shim,
+}
+
+impl Loading<'_> {
+    /// Sends the configuration, waits until the handler is loaded, runs the initializer.
+    async fn run(&mut self, request_id: &str) -> Result<(), Failure> {
+        self.load().await?;
+        match hook(self.spec.config.initializer.as_ref()) {
+            Some(hook) => self.initialize(hook.timeout.min(INITIALIZER_MAX), request_id).await,
+            None => Ok(()),
         }
     }
-    let Some(hook) = hook(spec.config.initializer.as_ref()) else { return Ok(()) };
-    let limit = hook.timeout.min(INITIALIZER_MAX);
-    let initializing = async {
-        shim.channel.write(Said::Initialize, request_id.as_bytes(), b"").await?;
-        loop {
-            let frame = shim.channel.read().await?;
-            // Nothing runs yet that progress could belong to.
-            if frame.kind != Heard::Progress {
-                return Ok::<_, FrameError>(frame);
+
+    async fn load(&mut self) -> Result<(), Failure> {
+        let Self { shared, spec, process, output, shim } = self;
+        let limit = shared.config.bounds.start_timeout;
+        let begun = shared.clock.now();
+        let config = configuration(spec);
+        let loading = async {
+            shim.channel.write(Said::Configure, &config, b"").await?;
+            shim.channel.read().await
+        };
+        match attend(process, output, shared.clock.within(limit, loading)).await {
+            Some(Some(Ok(Frame { kind: Heard::Loaded, .. }))) => Ok(()),
+            Some(Some(Ok(Frame { kind: Heard::NotLoaded, body, .. }))) => {
+                Err(failure::said(UNHANDLED, body))
             }
+            Some(None) => Err(failure::runtime_silent(limit, &output.take(Rest::Take))),
+            Some(Some(Ok(_))) => Err(failure::broken_answer("an unexpected frame")),
+            Some(Some(Err(FrameError::Closed))) | None => Err(self.ended(UNHANDLED, begun).await),
+            Some(Some(Err(error))) => Err(failure::broken_answer(&error.to_string())),
         }
-    };
-    let begun = shared.clock.now();
-    match attend(process, output, shared.clock.within(limit, initializing)).await {
-        Some(Some(Ok(Frame { kind: Heard::HookDone, .. }))) => Ok(()),
-        Some(Some(Ok(Frame { kind: Heard::HookFailed, body, .. }))) => {
-            Err(failure::said(INITIALIZATION, body))
+    }
+
+    async fn initialize(&mut self, limit: Span, request_id: &str) -> Result<(), Failure> {
+        let Self { shared, process, output, shim, .. } = self;
+        let begun = shared.clock.now();
+        let initializing = async {
+            shim.channel.write(Said::Initialize, request_id.as_bytes(), b"").await?;
+            loop {
+                let frame = shim.channel.read().await?;
+                // Nothing runs yet that progress could belong to.
+                if frame.kind != Heard::Progress {
+                    return Ok::<_, FrameError>(frame);
+                }
+            }
+        };
+        match attend(process, output, shared.clock.within(limit, initializing)).await {
+            Some(Some(Ok(Frame { kind: Heard::HookDone, .. }))) => Ok(()),
+            Some(Some(Ok(Frame { kind: Heard::HookFailed, body, .. }))) => {
+                Err(failure::said(INITIALIZATION, body))
+            }
+            Some(None) => {
+                process.terminate(&shared.clock, shared.config.bounds.term_grace, output).await;
+                Err(failure::timed_out(INITIALIZATION, limit, peak(process).await))
+            }
+            Some(Some(Ok(_))) => Err(failure::broken_answer("an unexpected frame")),
+            Some(Some(Err(FrameError::Closed))) | None => {
+                Err(self.ended(INITIALIZATION, begun).await)
+            }
+            Some(Some(Err(error))) => Err(failure::broken_answer(&error.to_string())),
         }
-        Some(None) => {
-            process.terminate(&shared.clock, shared.config.bounds.term_grace, output).await;
-            Err(failure::timed_out(INITIALIZATION, limit, peak(process).await))
-        }
-        Some(Some(Ok(_))) => Err(failure::broken_answer("an unexpected frame")),
-        Some(Some(Err(_))) | None => {
+    }
+
+    /// The channel or the process ended: user code did that, most likely.
+    async fn ended(&mut self, class: &str, begun: Timestamp) -> Failure {
+        let Self { shared, spec, process, output, .. } = self;
+        if attend(process, output, shared.clock.sleep(EXIT_AFTER_CLOSE)).await.is_some() {
             process.kill(&shared.clock, output).await;
-            let ran = shared.clock.now().since(begun);
-            let memory = peak(process).await;
-            if was_out_of_memory(process).await {
-                return Err(failure::out_of_memory(
-                    INITIALIZATION,
-                    ran,
-                    memory,
-                    spec.size.memory_mb,
-                ));
-            }
-            Err(failure::crashed(INITIALIZATION, ran, memory))
+            return failure::broken_answer("the channel was closed");
         }
+        let ran = shared.clock.now().since(begun);
+        let memory = peak(process).await;
+        if was_out_of_memory(process).await {
+            return failure::out_of_memory(class, ran, memory, spec.size.memory_mb);
+        }
+        failure::crashed(class, ran, memory)
     }
 }
 
 /// A hook that is really configured.
 pub(super) fn hook(hook: Option<&Hook>) -> Option<&Hook> {
     hook.filter(|hook| !hook.handler.is_empty())
-}
-
-/// The channel failed while loading: user code ended the process, most likely.
-async fn gone(
-    shared: &NodeShared,
-    spec: &PoolSpec,
-    process: &mut Process,
-    output: &mut Output,
-    error: &FrameError,
-    ran: stint_model::time::Span,
-) -> Failure {
-    let limit = stint_model::time::Span::from_secs(2);
-    if attend(process, output, shared.clock.sleep(limit)).await.is_some() {
-        return failure::broken_answer(&error.to_string());
-    }
-    let memory = peak(process).await;
-    if was_out_of_memory(process).await {
-        return failure::out_of_memory(UNHANDLED, ran, memory, spec.size.memory_mb);
-    }
-    failure::crashed(UNHANDLED, ran, memory)
 }
 
 /// Peak memory of a process that has ended, thousandths of a MB.

@@ -20,10 +20,12 @@ use stint_model::shard::{Epoch, Shard};
 use stint_model::task::{Measured, Progress};
 use stint_model::time::Span;
 use stint_node::{
-    CodeSource, FetchError, Interpreter, Language, LogSink, NodeAgent, NodeBounds, NodeConfig,
-    NodeDeps, NodeHandle, RuntimeTable,
+    CodeSource, FetchError, LogSink, NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle,
+    RuntimeTable,
 };
-use stint_sandbox::{IsolationPolicy, Launcher, LauncherConfig, SpawnerCommand, UserNamespace};
+use stint_sandbox::{
+    Discovery, IsolationPolicy, Launcher, LauncherConfig, SpawnerCommand, UserNamespace,
+};
 use stint_supervise::{Clock, OnExit, Supervisor};
 use stint_wire::node::{
     AnswerHead, Event, FromNode, InstanceReport, Lease, LogPiece, Outcome, PoolSpec, Start, ToNode,
@@ -108,7 +110,7 @@ impl LogSink for Sink {
 }
 
 pub(crate) struct Rig {
-    pub(crate) dir: TempDir,
+    _dir: TempDir,
     pub(crate) handle: NodeHandle,
     supervisor: Supervisor,
     /// The node's part, which ends before the pump does.
@@ -144,6 +146,7 @@ impl Rig {
         supervisor.spawn("pump", OnExit::Ignore, |stop| async move {
             stop.until(pump.run()).await;
         });
+        let discovery = Discovery::run(&launcher, Vec::new()).await;
         let mut config = NodeConfig {
             node: NodeId(1),
             dir: dir.path().join("node"),
@@ -162,7 +165,7 @@ impl Rig {
         let deps = NodeDeps {
             supervisor: group.clone(),
             launcher,
-            runtimes: RuntimeTable::new(BTreeMap::new(), interpreters()),
+            runtimes: RuntimeTable::new(BTreeMap::new(), discovery),
             code: Arc::clone(&shelf) as Arc<dyn CodeSource>,
             logs: Arc::clone(&sink) as Arc<dyn LogSink>,
             from_server,
@@ -174,7 +177,7 @@ impl Rig {
         let log = Arc::clone(&sink);
         supervisor.spawn("server", OnExit::Ignore, |_| listen(reports, tell, log));
         let (works, pools) = (AtomicU64::new(1), AtomicU32::new(1));
-        Self { dir, handle, supervisor, group, shelf, sink, to_node, heard, works, pools }
+        Self { _dir: dir, handle, supervisor, group, shelf, sink, to_node, heard, works, pools }
     }
 
     /// A pool of a function with these files.
@@ -425,22 +428,6 @@ fn launcher_config(dir: &Path, who: As) -> LauncherConfig {
         parked: 0,
         user_namespace: UserNamespace::WhenAvailable,
     }
-}
-
-/// What this machine's distribution has.
-fn interpreters() -> Vec<Interpreter> {
-    let python = (6..30).map(|minor| (format!("/usr/bin/python3.{minor}"), (3, minor)));
-    let python = python.filter(|(program, _)| Path::new(program).exists());
-    let python = python.map(|(program, version)| (Language::Python, program, version));
-    let node = std::iter::once((Language::NodeJs, "/usr/bin/node".to_owned(), (20, 0)));
-    python
-        .chain(node)
-        .map(|(language, program, version)| Interpreter {
-            language,
-            program: program.into(),
-            version,
-        })
-        .collect()
 }
 
 /// A hook of this name with a long bound.

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::code::{CodeCache, CodeError};
 use crate::config::NodeConfig;
 use crate::identity::Identities;
-use crate::instance::{self, Birth, Job, Order};
+use crate::instance::{self, Birth, Invocation, Order};
 use crate::ports::{CodeSource, LogSink};
 use crate::runtimes::RuntimeTable;
 use crate::shared::NodeShared;
@@ -41,7 +41,7 @@ const BATCH_MAX: usize = 256;
 const EVENTS_MAX: usize = 4_096;
 /// Connections to custom servers.
 const CONNECTIONS_MAX: usize = 16_384;
-/// Orders that wait for an instance besides its jobs.
+/// Orders that wait for an instance besides its invocations.
 const CONTROL_ORDERS: usize = 8;
 
 /// Instance to agent.
@@ -58,7 +58,7 @@ pub(crate) enum AgentEvent {
     /// It is gone.
     Ended { key: InstanceKey },
     /// It ended before this could begin: place it anew.
-    Return { job: Box<Job> },
+    Return { invocation: Box<Invocation> },
 }
 
 /// What the node is made of, besides values.
@@ -334,9 +334,9 @@ impl NodeAgent {
             AgentEvent::Health { key, well } => self.pools.change(key, Change::Health(well), now),
             AgentEvent::Ending { key } => self.pools.change(key, Change::Ending, now),
             AgentEvent::Ended { key } => self.pools.ended(key),
-            AgentEvent::Return { job } => {
-                self.pools.forget(job.start.lease);
-                self.place(job.start, job.placed_at);
+            AgentEvent::Return { invocation } => {
+                self.pools.forget(invocation.start.lease);
+                self.place(invocation.start, invocation.placed_at);
             }
         }
     }
@@ -373,13 +373,13 @@ impl NodeAgent {
         let lease = start.lease;
         match self.pools.bind(&start) {
             Bound::To { key, cold } => {
-                let job = Box::new(Job { start, placed_at, cold });
-                if let Err(order) = self.pools.send(key, Order::Run(job)) {
+                let invocation = Box::new(Invocation { start, placed_at, cold });
+                if let Err(order) = self.pools.send(key, Order::Run(invocation)) {
                     // It ended in this moment; its end is on the way here.
                     self.pools.forget(lease);
-                    if let Order::Run(job) = order {
+                    if let Order::Run(invocation) = order {
                         self.pools.change(key, Change::Ending, placed_at);
-                        self.place(job.start, placed_at);
+                        self.place(invocation.start, placed_at);
                     }
                 }
             }
@@ -388,7 +388,7 @@ impl NodeAgent {
         }
     }
 
-    /// Starts an instance with its first job.
+    /// Starts an instance with its first invocation.
     fn begin(&mut self, start: Box<Start>, placed_at: Timestamp) {
         let Some(place) = self.instances.try_admit() else {
             return self.refuse(start.lease, placed_at, "the node has as many instances as it may");
@@ -400,7 +400,7 @@ impl NodeAgent {
         let (orders, inbox) = mpsc::channel(slots + CONTROL_ORDERS);
         self.pools.born(key, &start, orders, placed_at);
         let id = InstanceId(fresh_id(placed_at));
-        let first = Box::new(Job { start, placed_at, cold: true });
+        let first = Box::new(Invocation { start, placed_at, cold: true });
         let shared = Arc::clone(&self.shared);
         metrics::counter!("stint_node_cold_starts_total").increment(1);
         place.spawn(move |_| instance::live(shared, Birth { key, id, spec, first, inbox }));

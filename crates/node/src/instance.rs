@@ -2,10 +2,10 @@
 //! it. Everything that happens to an instance happens here, in one loop, so nothing is locked.
 //!
 //! ```text
-//! first job ─► start (code, volumes, launch, load, initializer) ─► serve ⇄ idle ─► end ─► gone
-//!                 └── fails: every bound job gets the reason ────────────────────────────┘
+//! first invocation ─► start (code, volumes, launch, load, initializer) ─► serve ⇄ idle ─► end ─► gone
+//!                 └── fails: every bound invocation gets the reason ────────────────────────────┘
 //! ```
-//! The agent binds a job to an instance before it is sent; a job that reaches an instance too late
+//! The agent binds an invocation to an instance before it is sent; one that reaches an instance too late
 //! goes back to the agent and is placed anew.
 
 mod desk;
@@ -35,7 +35,7 @@ use desk::Desk;
 
 /// An invocation bound to an instance.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct Invocation {
     pub(crate) start: Box<Start>,
     pub(crate) placed_at: Timestamp,
     /// An instance was begun for it.
@@ -46,7 +46,7 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Run this; there is a free slot.
-    Run(Box<Job>),
+    Run(Box<Invocation>),
     /// End this attempt, and the instance with it.
     Stop { lease: Lease, reason: StopReason, grace: Span },
     /// End when idle, politely. Jobs that are still running end first.
@@ -60,7 +60,7 @@ pub(crate) struct Birth {
     pub(crate) key: InstanceKey,
     pub(crate) id: InstanceId,
     pub(crate) spec: Arc<PoolSpec>,
-    pub(crate) first: Box<Job>,
+    pub(crate) first: Box<Invocation>,
     pub(crate) inbox: mpsc::Receiver<Order>,
 }
 
@@ -75,8 +75,8 @@ pub(crate) async fn live(shared: Arc<NodeShared>, birth: Birth) {
     funeral.over();
     life.inbox.close();
     while let Some(order) = life.inbox.recv().await {
-        if let Order::Run(job) = order {
-            life.tell(AgentEvent::Return { job }).await;
+        if let Order::Run(invocation) = order {
+            life.tell(AgentEvent::Return { invocation }).await;
         }
     }
     life.report(InstanceState::Destroyed, &[], &reason).await;
@@ -114,17 +114,17 @@ struct Life {
 
 impl Life {
     /// Returns why it ended, in words.
-    async fn whole(&mut self, first: Box<Job>) -> String {
+    async fn whole(&mut self, first: Box<Invocation>) -> String {
         let request_id = Arc::clone(&first.start.request_id);
-        let mut jobs = VecDeque::from([first]);
-        let started = self.start(&request_id, &mut jobs).await;
+        let mut waiting = VecDeque::from([first]);
+        let started = self.start(&request_id, &mut waiting).await;
         let live = match started {
             Ok(live) => live,
             Err(failed) => {
                 self.tell(AgentEvent::Ended { key: self.key }).await;
                 let reason = words(&failed.failure.outcome);
-                for job in jobs {
-                    self.never_ran(*job, &failed).await;
+                for invocation in waiting {
+                    self.never_ran(*invocation, &failed).await;
                 }
                 return reason;
             }
@@ -141,8 +141,8 @@ impl Life {
             output,
         );
         let (desk, reason) = match contract {
-            start::Contract::Shim(shim) => shim::serve(desk, shim, jobs).await,
-            start::Contract::Server(server) => server::serve(desk, *server, jobs).await,
+            start::Contract::Shim(shim) => shim::serve(desk, shim, waiting).await,
+            start::Contract::Server(server) => server::serve(desk, *server, waiting).await,
         };
         self.inbox = desk.into_inbox();
         drop((held, enforced));
@@ -153,7 +153,7 @@ impl Life {
     async fn start(
         &mut self,
         request_id: &str,
-        jobs: &mut VecDeque<Box<Job>>,
+        waiting: &mut VecDeque<Box<Invocation>>,
     ) -> Result<start::Live, start::NotStarted> {
         let (shared, spec) = (Arc::clone(&self.shared), Arc::clone(&self.spec));
         let mut start = pin!(start::start(&shared, &spec, self.id, request_id));
@@ -166,22 +166,23 @@ impl Life {
                 order = self.inbox.recv() => order,
             };
             let reason = match order {
-                Some(Order::Run(job)) => {
-                    jobs.push_back(job);
+                Some(Order::Run(invocation)) => {
+                    waiting.push_back(invocation);
                     continue;
                 }
                 Some(Order::Stop { lease, reason, .. }) => {
-                    if let Some(at) = jobs.iter().position(|job| job.start.lease == lease)
-                        && let Some(job) = jobs.remove(at)
+                    if let Some(at) =
+                        waiting.iter().position(|invocation| invocation.start.lease == lease)
+                        && let Some(invocation) = waiting.remove(at)
                     {
                         let outcome = Outcome::Stopped(reason);
                         let stopped =
                             Failure { outcome, body: bytes::Bytes::new(), log_word: "Stopped" };
                         self.tell(AgentEvent::Done { key: self.key, lease }).await;
                         let failed = start::NotStarted { failure: stopped, output: Vec::new() };
-                        self.never_ran(*job, &failed).await;
+                        self.never_ran(*invocation, &failed).await;
                     }
-                    if !jobs.is_empty() {
+                    if !waiting.is_empty() {
                         continue;
                     }
                     "stopped while starting"
@@ -194,9 +195,9 @@ impl Life {
         }
     }
 
-    /// The answer to a job whose instance did not come up.
-    async fn never_ran(&self, job: Job, failed: &start::NotStarted) {
-        let start = &job.start;
+    /// The answer to an invocation whose instance did not come up.
+    async fn never_ran(&self, invocation: Invocation, failed: &start::NotStarted) {
+        let start = &invocation.start;
         let bounds = &self.shared.config.bounds;
         let request_id = Arc::clone(&start.request_id);
         let mut log = AttemptLog::new(request_id, bounds.attempt_log_bytes_max, start.log_tail);
@@ -207,9 +208,9 @@ impl Life {
         }
         let measured = stint_model::task::Measured {
             instance: Some(self.id),
-            placed_at: job.placed_at,
+            placed_at: invocation.placed_at,
             ended_at: self.shared.clock.now(),
-            cold: job.cold,
+            cold: invocation.cold,
             ..Default::default()
         };
         let finished = FromNode::Finished {

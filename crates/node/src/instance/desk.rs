@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::meter::{Claim, Meter};
 use super::process::{Ended, Process};
-use super::{Job, Order};
+use super::{Invocation, Order};
 use crate::agent::{AgentEvent, InstanceKey};
 use crate::failure::{self, Failure, UNHANDLED};
 use crate::output::{AttemptLog, Output, Rest, valid};
@@ -27,7 +27,7 @@ pub(super) const PRE_STOP_MAX: Span = Span::from_secs(90);
 /// An attempt in user code.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) job: Box<Job>,
+    pub(super) invocation: Box<Invocation>,
     started_at: Timestamp,
     deadline: Timestamp,
     log: AttemptLog,
@@ -79,9 +79,9 @@ impl Desk {
     }
 
     /// User code is entered: from here the time counts.
-    pub(super) async fn begin(&mut self, job: Box<Job>) {
+    pub(super) async fn begin(&mut self, invocation: Box<Invocation>) {
         let now = self.now();
-        let start = &job.start;
+        let start = &invocation.start;
         let bounds = &self.shared.config.bounds;
         let log = AttemptLog::new(
             Arc::clone(&start.request_id),
@@ -90,9 +90,9 @@ impl Desk {
         );
         let measured = Measured {
             instance: Some(self.who.id),
-            placed_at: job.placed_at,
+            placed_at: invocation.placed_at,
             started_at: now,
-            cold: job.cold,
+            cold: invocation.cold,
             ..Measured::default()
         };
         let started = FromNode::Started { lease: start.lease, measured };
@@ -104,13 +104,13 @@ impl Desk {
             progress: None,
             progress_last: None,
             progress_sent_at: Timestamp::ZERO,
-            job,
+            invocation,
         });
         self.shared.send(started).await;
     }
 
     pub(super) fn position(&self, lease: Lease) -> Option<usize> {
-        self.running.iter().position(|running| running.job.start.lease == lease)
+        self.running.iter().position(|running| running.invocation.start.lease == lease)
     }
 
     /// The user code returned.
@@ -142,17 +142,17 @@ impl Desk {
         };
         let cpu_micros = self.meter.charge(claim, read);
         let log_tail = running.log.end(end.log_word);
-        let start = &running.job.start;
+        let start = &running.invocation.start;
         if running.log.is_pending() {
             let text = running.log.take_pending();
             self.shared.log(&self.who.spec, self.who.id, start, text).await;
         }
         let measured = Measured {
             instance: Some(self.who.id),
-            placed_at: running.job.placed_at,
+            placed_at: running.invocation.placed_at,
             started_at: running.started_at,
             ended_at: now,
-            cold: running.job.cold,
+            cold: running.invocation.cold,
             memory_milli_mb: self.meter.peak_milli_mb(),
             cpu_micros,
         };
@@ -170,7 +170,7 @@ impl Desk {
 
     /// A whole answer of our own runtimes: online calls get it streamed.
     pub(super) async fn answer(&mut self, at: usize, body: Bytes, claim: Claim) {
-        let start = &self.running[at].job.start;
+        let start = &self.running[at].invocation.start;
         if start.class != Class::Online {
             return self.succeed(at, body, claim).await;
         }
@@ -201,7 +201,7 @@ impl Desk {
         }
         running.progress_sent_at = now;
         running.progress = None;
-        let lease = running.job.start.lease;
+        let lease = running.invocation.start.lease;
         self.shared.send(FromNode::Progress { lease, progress }).await;
     }
 
@@ -237,14 +237,14 @@ impl Desk {
             let waited = now.since(running.log_since) >= bounds.log_delay;
             if running.log.is_pending() && (waited || running.log.pending_bytes() >= bytes) {
                 let text = running.log.take_pending();
-                let start = &running.job.start;
+                let start = &running.invocation.start;
                 self.shared.log(&self.who.spec, self.who.id, start, text).await;
             }
             if now.since(running.progress_sent_at) >= bounds.progress_every
                 && let Some(progress) = running.progress.take()
             {
                 running.progress_sent_at = now;
-                let lease = running.job.start.lease;
+                let lease = running.invocation.start.lease;
                 self.shared.send(FromNode::Progress { lease, progress }).await;
             }
         }
@@ -281,7 +281,7 @@ impl Desk {
         let now = self.now();
         self.flush(now, LOG_FLUSH_BYTES).await;
         let late = self.running.iter().find(|running| running.deadline <= now)?;
-        Some(late.job.start.lease)
+        Some(late.invocation.start.lease)
     }
 
     // ---- ends
@@ -320,8 +320,8 @@ impl Desk {
         self.gone().await;
         let memory = self.meter.peak_milli_mb();
         self.end_all(|_, running| {
-            if running.job.start.lease == lease {
-                failure::timed_out(UNHANDLED, running.job.start.timeout, memory)
+            if running.invocation.start.lease == lease {
+                failure::timed_out(UNHANDLED, running.invocation.start.timeout, memory)
             } else {
                 failure::system("another request of the instance ran out of time")
             }
@@ -334,7 +334,7 @@ impl Desk {
     pub(super) async fn stopped(&mut self, lease: Lease, reason: StopReason) -> &'static str {
         self.kill().await;
         self.end_all(|_, running| {
-            if running.job.start.lease == lease {
+            if running.invocation.start.lease == lease {
                 let outcome = Outcome::Stopped(reason);
                 Failure { outcome, body: Bytes::new(), log_word: "Stopped" }
             } else {
@@ -409,7 +409,7 @@ impl Running {
     }
 
     fn is_named_in(&self, line: &[u8]) -> bool {
-        let id = self.job.start.request_id.as_bytes();
+        let id = self.invocation.start.request_id.as_bytes();
         !id.is_empty() && line.windows(id.len()).any(|window| window == id)
     }
 }

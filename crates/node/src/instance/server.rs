@@ -18,7 +18,7 @@ use stint_wire::node::{Event, Lease, PoolSpec};
 use super::desk::{Desk, PRE_STOP_MAX};
 use super::meter::Claim;
 use super::process::{Process, attend};
-use super::{Job, Order};
+use super::{Invocation, Order};
 use crate::agent::AgentEvent;
 use crate::environment;
 use crate::failure::{self, Failure, INITIALIZATION};
@@ -215,12 +215,12 @@ enum Wake {
 pub(super) async fn serve(
     mut desk: Desk,
     mut server: Server,
-    mut jobs: VecDeque<Box<Job>>,
+    mut waiting: VecDeque<Box<Invocation>>,
 ) -> (Desk, &'static str) {
     let mut calls = Calls::new();
     loop {
-        while let Some(job) = jobs.pop_front() {
-            begin(&mut desk, &mut server, &mut calls, job).await;
+        while let Some(invocation) = waiting.pop_front() {
+            begin(&mut desk, &mut server, &mut calls, invocation).await;
         }
         let wake = {
             let health_at = server.health.as_ref().and_then(Health::next_at);
@@ -249,7 +249,7 @@ pub(super) async fn serve(
                 settle(&mut desk, &mut server, done).await;
                 None
             }
-            Wake::Told(order) => told(&mut desk, &mut server, &mut jobs, order).await,
+            Wake::Told(order) => told(&mut desk, &mut server, &mut waiting, order).await,
             Wake::Output => {
                 desk.sort_output(Rest::Keep).await;
                 None
@@ -279,8 +279,13 @@ fn ask_when_due(server: &mut Server, desk: &Desk, calls: &Calls) {
     }
 }
 
-async fn begin(desk: &mut Desk, server: &mut Server, calls: &mut Calls, job: Box<Job>) {
-    let start = &job.start;
+async fn begin(
+    desk: &mut Desk,
+    server: &mut Server,
+    calls: &mut Calls,
+    invocation: Box<Invocation>,
+) {
+    let start = &invocation.start;
     let (lease, event) = (start.lease, start.event.clone());
     let mut request = Request::bare(Method::POST, "/invoke");
     request.headers = server.headers.clone();
@@ -298,7 +303,7 @@ async fn begin(desk: &mut Desk, server: &mut Server, calls: &mut Calls, job: Box
     let connection = server.idle.pop();
     let connector = server.connector.clone();
     let (source, link) = (desk.shared.source.clone(), desk.shared.link.clone());
-    desk.begin(job).await;
+    desk.begin(invocation).await;
     calls.push(Box::pin(async move {
         let body = match event {
             Event::Inline(bytes) => Ok(bytes),
@@ -364,12 +369,12 @@ const EXIT_AFTER_BREAK: Span = Span::from_millis(200);
 async fn told(
     desk: &mut Desk,
     server: &mut Server,
-    jobs: &mut VecDeque<Box<Job>>,
+    waiting: &mut VecDeque<Box<Invocation>>,
     order: Option<Order>,
 ) -> Option<&'static str> {
     match order {
-        Some(Order::Run(job)) => {
-            jobs.push_back(job);
+        Some(Order::Run(invocation)) => {
+            waiting.push_back(invocation);
             None
         }
         Some(Order::Stop { lease, reason, grace }) => {

@@ -9,7 +9,7 @@ use stint_wire::node::Event;
 use super::desk::{Desk, PRE_STOP_MAX};
 use super::meter::Claim;
 use super::process::attend;
-use super::{Job, Order};
+use super::{Invocation, Order};
 use crate::failure::{self, HANDLED, UNHANDLED};
 use crate::frame::{Channel, Frame, FrameError, Heard, Said};
 use crate::output::Rest;
@@ -34,12 +34,12 @@ enum Wake {
 pub(super) async fn serve(
     mut desk: Desk,
     mut shim: Shim,
-    mut jobs: VecDeque<Box<Job>>,
+    mut waiting: VecDeque<Box<Invocation>>,
 ) -> (Desk, &'static str) {
     loop {
         if desk.running.is_empty()
-            && let Some(job) = jobs.pop_front()
-            && let Err(reason) = begin(&mut desk, &mut shim, job).await
+            && let Some(invocation) = waiting.pop_front()
+            && let Err(reason) = begin(&mut desk, &mut shim, invocation).await
         {
             return (desk, reason);
         }
@@ -78,7 +78,7 @@ pub(super) async fn serve(
             Wake::Heard(Err(error)) => {
                 Some(desk.broken(failure::broken_answer(&error.to_string())).await)
             }
-            Wake::Told(order) => told(&mut desk, &mut shim, &mut jobs, order).await,
+            Wake::Told(order) => told(&mut desk, &mut shim, &mut waiting, order).await,
             Wake::Output => {
                 desk.sort_output(Rest::Keep).await;
                 None
@@ -97,8 +97,12 @@ pub(super) async fn serve(
 /// How long the end of a process may lag behind the end of its channel.
 const EXIT_AFTER_CLOSE: Span = Span::from_secs(2);
 
-async fn begin(desk: &mut Desk, shim: &mut Shim, job: Box<Job>) -> Result<(), &'static str> {
-    let start = &job.start;
+async fn begin(
+    desk: &mut Desk,
+    shim: &mut Shim,
+    invocation: Box<Invocation>,
+) -> Result<(), &'static str> {
+    let start = &invocation.start;
     let fetched;
     let event = match &start.event {
         Event::Inline(bytes) => bytes,
@@ -108,7 +112,7 @@ async fn begin(desk: &mut Desk, shim: &mut Shim, job: Box<Job>) -> Result<(), &'
                 &fetched
             }
             Err(error) => {
-                desk.begin(job).await;
+                desk.begin(invocation).await;
                 desk.fail(0, failure::system(error.to_string()), Claim::default()).await;
                 return Ok(());
             }
@@ -130,7 +134,7 @@ async fn begin(desk: &mut Desk, shim: &mut Shim, job: Box<Job>) -> Result<(), &'
         head.extend(field.bytes().filter(|b| *b != 0));
     }
     let event = event.clone();
-    desk.begin(job).await;
+    desk.begin(invocation).await;
     // A large event may not fit the socket while the program writes to a full pipe.
     let Desk { process, output, .. } = desk;
     match attend(process, output, shim.channel.write(Said::Invoke, &head, &event)).await {
@@ -172,12 +176,12 @@ async fn heard(desk: &mut Desk, frame: Frame) -> Option<&'static str> {
 async fn told(
     desk: &mut Desk,
     shim: &mut Shim,
-    jobs: &mut VecDeque<Box<Job>>,
+    waiting: &mut VecDeque<Box<Invocation>>,
     order: Option<Order>,
 ) -> Option<&'static str> {
     match order {
-        Some(Order::Run(job)) => {
-            jobs.push_back(job);
+        Some(Order::Run(invocation)) => {
+            waiting.push_back(invocation);
             None
         }
         Some(Order::Stop { lease, reason, grace }) => {
@@ -206,7 +210,7 @@ async fn pre_stop(desk: &mut Desk, shim: &mut Shim, grace: Span) {
     let bound = hook.timeout.min(PRE_STOP_MAX).min(grace);
     let busy = desk.running.first();
     let request_id = match busy {
-        Some(running) => running.job.start.request_id.to_string(),
+        Some(running) => running.invocation.start.request_id.to_string(),
         None => crate::agent::fresh_request_id(desk.now()),
     };
     let by_signal = busy.is_some() && shim.family == Family::Python;

@@ -73,12 +73,7 @@ pub(crate) async fn live(shared: Arc<NodeShared>, birth: Birth) {
     life.report(InstanceState::Creating, &[], "").await;
     let reason = life.whole(first).await;
     funeral.over();
-    life.inbox.close();
-    while let Some(order) = life.inbox.recv().await {
-        if let Order::Run(invocation) = order {
-            life.tell(AgentEvent::Return { invocation }).await;
-        }
-    }
+    life.give_back().await;
     life.report(InstanceState::Destroyed, &[], &reason).await;
 }
 
@@ -149,6 +144,26 @@ impl Life {
         reason.to_owned()
     }
 
+    /// What came too late goes back, except what was stopped meanwhile: that ends here.
+    async fn give_back(&mut self) {
+        self.inbox.close();
+        let (mut late, mut stopped) = (Vec::new(), Vec::new());
+        while let Some(order) = self.inbox.recv().await {
+            match order {
+                Order::Run(invocation) => late.push(invocation),
+                Order::Stop { lease, reason, .. } => stopped.push((lease, reason)),
+                Order::End { .. } | Order::Kill { .. } => {}
+            }
+        }
+        for invocation in late {
+            let lease = invocation.start.lease;
+            match stopped.iter().find(|(other, _)| *other == lease) {
+                Some((_, reason)) => self.never_ran(*invocation, &stopped_early(*reason)).await,
+                None => self.tell(AgentEvent::Return { invocation }).await,
+            }
+        }
+    }
+
     /// Starts while orders keep coming in.
     async fn start(
         &mut self,
@@ -175,11 +190,8 @@ impl Life {
                         waiting.iter().position(|invocation| invocation.start.lease == lease)
                         && let Some(invocation) = waiting.remove(at)
                     {
-                        let outcome = Outcome::Stopped(reason);
-                        let stopped =
-                            Failure { outcome, body: bytes::Bytes::new(), log_word: "Stopped" };
                         self.tell(AgentEvent::Done { key: self.key, lease }).await;
-                        let failed = start::NotStarted { failure: stopped, output: Vec::new() };
+                        let failed = stopped_early(reason);
                         self.never_ran(*invocation, &failed).await;
                     }
                     if !waiting.is_empty() {
@@ -245,6 +257,12 @@ impl Life {
         };
         self.shared.send(FromNode::Instance(report)).await;
     }
+}
+
+fn stopped_early(reason: StopReason) -> start::NotStarted {
+    let outcome = Outcome::Stopped(reason);
+    let failure = Failure { outcome, body: bytes::Bytes::new(), log_word: "Stopped" };
+    start::NotStarted { failure, output: Vec::new() }
 }
 
 fn words(outcome: &Outcome) -> String {

@@ -311,7 +311,7 @@ mod tests {
         assert!(!format!("{:?}", Keyring::in_memory()).contains("Zeroizing"));
         assert!(secret.is_token(&secret.hash()));
         assert!(!secret.is_token(&SecretText::new("other").hash()));
-        assert!(secret.is_same(&secret.expose().to_owned()));
+        assert!(secret.is_same(secret.expose()));
         assert!(!secret.is_same("other"));
     }
 }

@@ -103,12 +103,12 @@ const TABLE: &[(&str, &[Operation])] = &[
 
 #[test]
 fn every_operation_as_every_role() {
-    let tenant = AccountId::new(1_000_000_000_000_002);
+    let other = AccountId::new(1_000_000_000_000_002);
     let callers = [
-        ('i', Role::Invoker, tenant),
-        ('v', Role::Viewer, tenant),
-        ('d', Role::Developer, tenant),
-        ('a', Role::Admin, tenant),
+        ('i', Role::Invoker, other),
+        ('v', Role::Viewer, other),
+        ('d', Role::Developer, other),
+        ('a', Role::Admin, other),
         ('r', Role::Admin, AccountId::ROOT),
     ];
     let mut seen = Vec::new();

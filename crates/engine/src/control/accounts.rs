@@ -235,10 +235,10 @@ mod tests {
 
     #[test]
     fn a_patch_changes_what_it_says() {
-        let tenant = account(AccountId::new(5));
+        let other = account(AccountId::new(5));
         let now = Timestamp::from_millis(1);
         let off = AccountPatch { disabled: Some(true), ..AccountPatch::default() };
-        let disabled = decide_update(&tenant, &off, now).unwrap();
+        let disabled = decide_update(&other, &off, now).unwrap();
         assert_eq!(disabled.disabled, Some(now));
         let again = decide_update(&disabled, &off, Timestamp::from_millis(9)).unwrap();
         assert_eq!(again.disabled, Some(now), "since the first time");

@@ -210,7 +210,8 @@ impl Shard {
             instances_max: function.instances_max,
             concurrency_max: function.limits.concurrency_max,
             rate: function.limits.rate,
-            paused: function.paused,
+            // Disabled: new calls are refused at the door, and what waits goes on waiting.
+            paused: function.paused || function.disabled.is_some(),
         });
     }
 

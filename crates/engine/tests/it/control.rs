@@ -18,10 +18,11 @@ use stint_engine::control::versions::Direction;
 use stint_engine::{Catalog, Engine, EngineError, FunctionRef, Submit, TaskOptions};
 use stint_model::code::Code;
 use stint_model::function::FunctionLimits;
+use stint_model::task::TaskState;
 use stint_model::time::Span;
 use stint_store::{Blobs, Kind, Store};
 
-use crate::house::{Answer, House, Plan, caller};
+use crate::house::{Answer, House, Plan, a_function, caller};
 
 pub(crate) async fn house() -> House {
     House::build(Plan::new(|_| Answer::Ok(b"ok"))).await
@@ -135,7 +136,9 @@ async fn two_writers_both_get_their_change_in() {
         engine.limits_set(&me, "f1", &limits),
         engine.backlog_pause(&me, "f1"),
     );
-    (a.expect("update"), b.expect("limits"), c.expect("pause"));
+    a.expect("update");
+    b.expect("limits");
+    c.expect("pause");
     let view = engine.function_get(&me, "f1", None).await.expect("read");
     assert_eq!(view.revision.config.description, "d");
     assert_eq!(view.function.limits.weight, Some(7));
@@ -375,6 +378,20 @@ async fn every_change_is_in_the_audit_trail_newest_first() {
     let before = AuditQuery { until, listing: Listing::default(), account: None };
     let page = engine.audit_list(&me, &before).await.expect("listed");
     assert_eq!(page.items.len(), 2, "at or before the update");
+}
+
+#[tokio::test]
+async fn disabling_at_once_stops_what_runs_and_leaves_what_waits() {
+    let mut plan = Plan::new(|_| Answer::Hang);
+    let limits = FunctionLimits { concurrency_max: Some(1), ..FunctionLimits::default() };
+    plan.functions[0].0 = a_function("f", 1, limits);
+    let house = House::build(plan).await;
+    let running = house.submit("f", TaskOptions::default()).await;
+    house.until("it runs", async |house| house.started().len() == 1).await;
+    let waiting = house.submit("f", TaskOptions::default()).await;
+    house.engine.invocation_disable_now(&caller(), "f", "stop").await.expect("disabled");
+    assert_eq!(house.ended(&running).await.state(), TaskState::Stopped);
+    assert!(house.get(&waiting).await.state().is_waiting());
 }
 
 /// Every verb's future can be held by a server's task.

@@ -122,20 +122,17 @@ async fn temporary_keys_carry_a_token_and_tokens_stand_alone() {
 async fn nobody_reaches_above_their_role_or_into_another_account() {
     let (house, _, root) = rooted().await;
     let engine = &house.engine;
-    let tenant = tenant(engine, &root, "media").await;
-    assert_eq!(
-        code_of(engine.account_list(&tenant, &Listing::default()).await),
-        Code::AccessDenied
-    );
-    assert_eq!(code_of(engine.master_rotate(&tenant).await), Code::AccessDenied);
-    let theirs = engine.key_delete(&tenant, &root.key_id).await;
+    let other = account_admin(engine, &root, "media").await;
+    assert_eq!(code_of(engine.account_list(&other, &Listing::default()).await), Code::AccessDenied);
+    assert_eq!(code_of(engine.master_rotate(&other).await), Code::AccessDenied);
+    let theirs = engine.key_delete(&other, &root.key_id).await;
     assert_eq!(code_of(theirs), Code::KeyNotFound, "keys of others do not exist");
     let cross =
         KeyCreate { account: Some(AccountId::ROOT), ..new_key(Role::Invoker, NewKey::Permanent) };
-    assert_eq!(code_of(engine.key_create(&tenant, &cross).await), Code::AccessDenied);
-    assert_eq!(code_of(engine.function_get(&tenant, "f", None).await), Code::FunctionNotFound);
+    assert_eq!(code_of(engine.key_create(&other, &cross).await), Code::AccessDenied);
+    assert_eq!(code_of(engine.function_get(&other, "f", None).await), Code::FunctionNotFound);
 
-    let developer = Caller { role: Role::Developer, ..tenant.clone() };
+    let developer = Caller { role: Role::Developer, ..other.clone() };
     let up = KeyIssue {
         role: Some(Role::Admin),
         scope: Scope::default(),
@@ -149,7 +146,7 @@ async fn nobody_reaches_above_their_role_or_into_another_account() {
     );
 }
 
-async fn tenant(engine: &Engine, root: &Caller, name: &str) -> Caller {
+async fn account_admin(engine: &Engine, root: &Caller, name: &str) -> Caller {
     let limits = AccountLimits { functions_max: 1, ..AccountLimits::default() };
     let input = AccountCreate { name: name.into(), display: String::new(), limits };
     let account = engine.account_create(root, &input).await.expect("created");
@@ -163,14 +160,14 @@ async fn tenant(engine: &Engine, root: &Caller, name: &str) -> Caller {
 async fn a_disabled_account_is_out_and_quotas_hold() {
     let (house, _, root) = rooted().await;
     let engine = &house.engine;
-    let tenant = tenant(engine, &root, "media").await;
-    engine.function_create(&tenant, create("one")).await.expect("created");
-    let second = engine.function_create(&tenant, create("two")).await;
+    let other = account_admin(engine, &root, "media").await;
+    engine.function_create(&other, create("one")).await.expect("created");
+    let second = engine.function_create(&other, create("two")).await;
     assert_eq!(code_of(second), Code::LimitExceededError);
-    assert!(engine.authenticate_key(&tenant.key_id).is_ok());
+    assert!(engine.authenticate_key(&other.key_id).is_ok());
     let off = AccountPatch { disabled: Some(true), ..AccountPatch::default() };
-    engine.account_update(&root, tenant.account, &off).await.expect("disabled");
-    assert_eq!(code_of(engine.authenticate_key(&tenant.key_id)), Code::InvalidAccessKeyID);
+    engine.account_update(&root, other.account, &off).await.expect("disabled");
+    assert_eq!(code_of(engine.authenticate_key(&other.key_id)), Code::InvalidAccessKeyID);
     assert_eq!(
         code_of(engine.account_update(&root, AccountId::ROOT, &off).await),
         Code::InvalidArgument

@@ -105,6 +105,14 @@ impl Link {
         spec
     }
 
+    /// A pool's spec with newer credentials.
+    pub(crate) fn renew(&self, spec: PoolSpec) -> Arc<PoolSpec> {
+        let index = usize::try_from(spec.pool).expect("an index");
+        let spec = Arc::new(spec);
+        self.state().pools[index] = Arc::clone(&spec);
+        spec
+    }
+
     /// Which shard a pool belongs to.
     pub(crate) fn pool_home(&self, pool: u32) -> Option<Shard> {
         self.state().pool_homes.get(usize::try_from(pool).ok()?).copied()

@@ -2,11 +2,12 @@
 //! commit is in flight while the next batch gathers. When a commit fails, memory is dropped, a new
 //! epoch is opened and everything is read again: recovery is the same code as a quiet start.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use stint_model::id::Mint;
+use stint_model::id::{AccountId, FunctionId, Mint};
 use stint_model::link::{Outcome, ToNode};
 use stint_model::payload::Payload;
 use stint_model::shard::Shard as ShardNumber;
@@ -232,6 +233,13 @@ impl Runner {
                     }));
                 }
                 Act::Broadcast(message) => self.engine.link().broadcast(&message),
+                Act::Issue { function, account, name } => {
+                    self.outside(issue(
+                        self.engine.clone(),
+                        self.number,
+                        (function, account, name),
+                    ));
+                }
                 Act::Deliver(task) => {
                     self.outside(destination::deliver(self.engine.clone(), *task))
                 }
@@ -256,6 +264,30 @@ impl Runner {
             None => tracing::warn!("too much is being done outside the loop; left for later"),
         }
     }
+}
+
+/// Issues credentials and tells the shard. Without them instances start bare, and it is tried again
+/// when they would have been renewed.
+async fn issue(
+    engine: Engine,
+    shard: ShardNumber,
+    (function, account, name): (FunctionId, AccountId, Arc<str>),
+) {
+    let env = match engine.issue_for_function(account, &name).await {
+        Ok(issued) => [
+            ("ALIBABA_CLOUD_ACCESS_KEY_ID", issued.access_key_id.to_string()),
+            ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", issued.access_key_secret.expose().to_owned()),
+            ("ALIBABA_CLOUD_SECURITY_TOKEN", issued.security_token.expose().to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into(),
+        Err(error) => {
+            tracing::warn!(%error, function = %name, "no credentials for the function's instances");
+            BTreeMap::new()
+        }
+    };
+    // A closed inbox means that the server is stopping.
+    drop(engine.tell_shard(shard, Input::Credentialed { function, env }).await);
 }
 
 /// Brings the letters that wait for a shard to its inbox.

@@ -13,6 +13,7 @@
 mod accept;
 mod ask;
 mod calls;
+mod credentials;
 mod dispatch;
 mod edits;
 mod lanes;
@@ -21,7 +22,7 @@ mod recover;
 mod settle;
 mod stop;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use stint_model::code::Refusal;
@@ -81,6 +82,8 @@ pub(crate) enum Input {
     Forget { tasks: Vec<TaskUid>, reply: Reply<usize> },
     /// Letters of other shards; answered when they are applied.
     Letters { letters: Vec<Letter>, reply: Reply<()> },
+    /// What instances of a function get in their environment.
+    Credentialed { function: FunctionId, env: BTreeMap<String, String> },
     /// Start nothing new; what runs may end.
     Drain,
     /// A question.
@@ -151,6 +154,8 @@ pub(crate) enum Act {
     Send(NodeId, ToNode),
     /// Say this to every node.
     Broadcast(ToNode),
+    /// Issue credentials for a function.
+    Issue { function: FunctionId, account: AccountId, name: Arc<str> },
     /// Prepare the delivery of an outcome.
     Deliver(Box<Task>),
     /// These blobs are named by nothing any more.
@@ -225,6 +230,7 @@ pub(crate) struct Shard {
     wanted: Vec<TaskUid>,
     leases: HashMap<u64, TaskLease>,
     calls: calls::Calls,
+    credentials: credentials::Credentials,
     /// Leases the book does not know yet, oldest first.
     unwritten: VecDeque<(Timestamp, u64)>,
     waiters: HashMap<TaskUid, Vec<Reply<Task>>>,
@@ -274,7 +280,11 @@ impl Shard {
                     tasks.iter().for_each(|task| self.want(*task, &mut wants));
                 }
                 Input::Ask(ask) => self.wants_of_ask(ask, &mut wants),
-                Input::Call(_) | Input::EndCall { .. } | Input::Node(_) | Input::Drain => {}
+                Input::Call(_)
+                | Input::EndCall { .. }
+                | Input::Node(_)
+                | Input::Credentialed { .. }
+                | Input::Drain => {}
             }
         }
         wants
@@ -323,6 +333,9 @@ impl Shard {
             Input::Letters { letters, reply } => {
                 self.letters(letters, reads);
                 self.after_commit(Effect::Done(reply));
+            }
+            Input::Credentialed { function, env } => {
+                self.credentialed(function, env, now);
             }
             Input::Drain => self.draining = true,
             Input::Ask(ask) => self.answer(ask, reads, now),

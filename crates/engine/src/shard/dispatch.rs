@@ -60,6 +60,9 @@ impl Shard {
         let Some(served) = self.lanes.by_pool(assignment.pool).cloned() else {
             return false;
         };
+        if !self.has_credentials(&served, now) {
+            return false;
+        }
         if self.calls.waits(assignment.work.0) {
             self.start_call(assignment, &served, now);
             return true;

@@ -39,6 +39,12 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
+    /// What serves the lanes of a function now.
+    pub(super) fn served_of(&mut self, function: FunctionId) -> impl Iterator<Item = &mut Served> {
+        let lanes = self.served.iter_mut().flatten().chain(self.by_pool.values_mut());
+        lanes.filter(move |served| served.spec.function == function)
+    }
+
     pub(super) fn by_pool(&self, pool: Pool) -> Option<&Served> {
         self.by_pool.get(&pool.0)
     }
@@ -138,6 +144,8 @@ impl Shard {
             })
             .map(|layer| layer.code.clone())
             .collect();
+        let mut extra_env = self.credentials.env(function.function.id);
+        extra_env.insert("FC_REGION".to_owned(), self.config.region.clone());
         let make = |pool| PoolSpec {
             pool,
             account,
@@ -149,7 +157,7 @@ impl Shard {
             config: Arc::new(revision.config.clone()),
             code: revision.code.clone(),
             layers,
-            extra_env: [("FC_REGION".to_owned(), self.config.region.clone())].into(),
+            extra_env,
         };
         self.link.pool(self.fence.shard, (revision.id, size), make)
     }
@@ -157,6 +165,8 @@ impl Shard {
     /// A function, one of its versions or one of its aliases changed: its lanes are resolved anew,
     /// pools that nothing resolves to any more are retired.
     pub(super) fn refresh(&mut self, function: FunctionId) {
+        // Its role may be another one now.
+        self.credentials.forget(function);
         let entry = self.catalog.function_by_id(function);
         match &entry {
             Some(entry) => self.observe_function(entry),

@@ -47,6 +47,7 @@ impl Shard {
             wanted: Vec::new(),
             leases: HashMap::new(),
             calls: calls::Calls::default(),
+            credentials: Default::default(),
             unwritten: VecDeque::new(),
             waiters: HashMap::new(),
             open: HashMap::new(),

@@ -124,7 +124,7 @@ impl Runner {
         loop {
             self.act(shard, &mut inputs);
             if commit.is_none() {
-                commit = shard.take_batch().map(|batch| {
+                commit = shard.take_batch(self.clock.now()).map(|batch| {
                     let store = Arc::clone(&self.store);
                     Box::pin(async move { store.commit(batch).await }) as Commit
                 });

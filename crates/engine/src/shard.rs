@@ -360,7 +360,7 @@ impl Shard {
     }
 
     /// The next batch, unless one is in flight or there is nothing to write and nobody to tell.
-    pub(crate) fn take_batch(&mut self) -> Option<Batch> {
+    pub(crate) fn take_batch(&mut self, now: Timestamp) -> Option<Batch> {
         if self.in_flight.is_some() {
             return None;
         }
@@ -373,7 +373,8 @@ impl Shard {
         let gathered = std::mem::take(&mut self.gathering);
         self.in_flight = Some(gathered.effects);
         self.gathering_number += 1;
-        Some(std::mem::replace(&mut self.batch, Batch::new(self.fence)))
+        let batch = std::mem::replace(&mut self.batch, Batch::new(self.fence));
+        Some(Batch { at: now, minted: self.minted(), ..batch })
     }
 
     /// The batch in flight is in the book: tell and act.

@@ -133,6 +133,10 @@ impl Shard {
         self.mint().number(Timestamp::ZERO)
     }
 
+    pub(super) fn minted(&self) -> u64 {
+        self.mint().last()
+    }
+
     pub(super) fn mint_task(&self) -> TaskUid {
         self.mint().task(Timestamp::ZERO)
     }

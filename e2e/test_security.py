@@ -6,6 +6,7 @@ import json
 import random
 import socket
 import time
+import typing
 from concurrent.futures import ThreadPoolExecutor
 
 import acs3
@@ -161,17 +162,11 @@ def operations() -> dict:
     for name, method in inspect.getmembers(Client, inspect.isfunction):
         if not name.endswith("_with_options"):
             continue
-        arguments = []
-        for parameter in list(inspect.signature(method).parameters.values())[1:]:
-            if parameter.name == "request":
-                arguments.append(parameter.annotation())
-            elif parameter.name == "headers":
-                is_model = isinstance(parameter.annotation, type) and hasattr(parameter.annotation, "to_map")
-                arguments.append(parameter.annotation() if is_model else {})
-            elif parameter.name == "runtime":
-                arguments.append(parameter.annotation())
-            else:
-                arguments.append("nothing-there")
+        arguments, hints = [], typing.get_type_hints(method)
+        for parameter in list(inspect.signature(method).parameters)[1:]:
+            kind = hints[parameter]
+            is_model = isinstance(kind, type) and hasattr(kind, "to_map")
+            arguments.append(kind() if is_model else {} if parameter == "headers" else "nothing-there")
         found[name.removesuffix("_with_options")] = arguments
     return found
 

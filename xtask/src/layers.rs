@@ -41,6 +41,7 @@ const ROWS: &[Row] = &[
     row(4, "api", &["model", "wire", "sign", "engine", "object", "message", "watch", "supervise"]),
     row(5, "stint", &[ALL]),
     row(6, "sim", &["model", "flow", "sched", "store", "connect", "engine", "supervise"]),
+    row(6, "bench", &["model", "sign"]),
     row(6, "xtask", &[]),
 ];
 
@@ -57,7 +58,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("seccompiler", &["sandbox"]),
     ("landlock", &["sandbox"]),
     ("clap", &["stint"]),
-    ("anyhow", &["stint", "sim"]),
+    ("anyhow", &["stint", "sim", "bench"]),
     ("reqwest", &["wire", "connect", "stint"]),
     // Brought by others, never named by us: one time crate, one lazy cell, no umbrella crate.
     ("chrono", &[]),
@@ -97,9 +98,12 @@ fn manifests(root: &Path) -> Result<Vec<(String, String)>, String> {
             found.push((entry.file_name().to_string_lossy().into_owned(), text));
         }
     }
-    let own = root.join("xtask/Cargo.toml");
-    let text = fs::read_to_string(&own).map_err(|error| format!("{}: {error}", own.display()))?;
-    found.push(("xtask".to_owned(), text));
+    for beside in ["bench", "xtask"] {
+        let path = root.join(beside).join("Cargo.toml");
+        let text =
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        found.push((beside.to_owned(), text));
+    }
     found.sort();
     Ok(found)
 }

@@ -30,5 +30,6 @@ pub use invoke::{Answer, AnswerBody, AnswerStream, Ended, Invoke, Piece};
 pub use link::{Link, NodeView};
 pub use shard::{BacklogReport, ShardReport, Why};
 pub use start::{Running, start};
+pub use stint_sched::{BacklogView, Cause};
 pub use submit::{Accepted, BatchMode, FunctionRef, Submit, TaskOptions, TaskRef};
 pub use tasks::{Bulk, Overview, TaskFilter};

@@ -170,7 +170,7 @@ seconds, or texts such as `\"250ms\"`, `\"5m\"`, `\"2h\"`.
 - Errors are `{\"Code\", \"Message\", \"RequestId\"}`; [errors.md](errors.md) has a section for each code. Every answer \
 carries `X-Fc-Request-Id`.
 - *Needs* names what the key's role must allow: `invoke` (invoker, developer, admin), `read` (viewer, developer, admin), \
-`write` (developer, admin), `administer` (admin), `operate` (admin of the root account), `any` (every key), `open` (no key).
+`follow` (either of the two), `write` (developer, admin), `administer` (admin), `operate` (admin of the root account), `any` (every key), `open` (no key).
 - Pages: `limit` and `cursor`; an answer's `next` is the next `cursor`, absent at the end.
 - The fields of `TaskSubmit` also work as headers on Function Compute's `InvokeFunction`: `x-stint-priority`, \
 `x-stint-tags` (`k=v,k=v`), `x-stint-order-key`, `x-stint-limit-key`, `x-stint-run-at`, `x-stint-timeout`, `x-stint-cpu`, \

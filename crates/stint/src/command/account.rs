@@ -45,11 +45,6 @@ pub(crate) enum Command {
         /// Its 16-digit number.
         account: String,
     },
-    /// Remove an account that has no functions left.
-    Delete {
-        /// Its 16-digit number.
-        account: String,
-    },
     /// Say who this key is.
     Whoami,
 }
@@ -99,11 +94,6 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     let account: Account = match command {
         Command::List => return list(&client, context).await,
         Command::Whoami => return whoami(&client, context).await,
-        Command::Delete { account } => {
-            client.account_delete(&account).await?;
-            context.screen.note(format!("account {account} is removed"));
-            return Ok(());
-        }
         Command::Show { account } => {
             let account = match account {
                 Some(account) => account,

@@ -362,12 +362,6 @@ impl Client {
         self.answer(Call::new(Method::PATCH, path, "updateAccount").json(patch)?).await
     }
 
-    /// Removes an account.
-    pub async fn account_delete(&self, account: &str) -> Result<(), ClientError> {
-        let path = format!("/v1/accounts/{}", segment(account));
-        self.done(Call::new(Method::DELETE, path, "deleteAccount")).await
-    }
-
     /// Keys of the caller's account, or of another.
     pub async fn key_list(&self, account: Option<&str>) -> Result<Page<Key>, ClientError> {
         self.read("/v1/keys".into(), Query::new().maybe("account", account), "listKeys").await

@@ -107,7 +107,7 @@ operations! {
     TagResources POST "/tags-v2" Built;
     UntagResources DELETE "/tags-v2" Built;
     ListTagResources GET "/tags-v2" Built;
-    ChangeResourceGroup PUT "/resource-groups" Later;
+    ChangeResourceGroup PUT "/resource-groups" Built;
     DescribeRegions GET "/regions" Built;
 }
 

@@ -13,13 +13,14 @@ pub struct AuditEntry {
     pub at: Time,
     /// With which key.
     pub key_id: String,
-    /// In which role.
-    pub role: String,
-    /// The operation (`UpdateFunction`, `StopAsyncTask` …).
-    pub operation: String,
+    /// The action (`fc:UpdateFunction`, `stint:UpdateKey` …).
+    pub action: String,
     /// What it was done to.
     pub resource: String,
-    /// JSON text or empty.
+    /// The request that asked for it, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// What else is worth telling.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
 }

@@ -2,7 +2,7 @@
 //! that walks every endpoint are held against this table.
 
 /// One operation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Operation {
     /// Its name in the OpenAPI document.
     pub id: &'static str,
@@ -14,8 +14,8 @@ pub struct Operation {
     pub group: &'static str,
     /// One sentence.
     pub summary: &'static str,
-    /// What the caller needs: `open` (nobody is asked), `any`, `invoke`, `read`, `write`,
-    /// `administer` or `operate`.
+    /// What the caller needs: `open` (nobody is asked), `any`, `invoke`, `follow` (`invoke` or
+    /// `read`), `read`, `write`, `administer` or `operate`.
     pub need: &'static str,
     /// Names from [`QUERY`], in order.
     pub query: &'static [&'static str],
@@ -104,37 +104,37 @@ operations! {
             "Stops every task that meets a filter, or says how many would be.";
         retryTasks POST "/v1/tasks:retry" write [] "BulkRequest" => 200 "BulkResult",
             "Starts every ended task that meets a filter anew, or says how many would be.";
-        getTask GET "/v1/tasks/{task}" invoke ["includePayload"] "" => 200 "Task",
+        getTask GET "/v1/tasks/{task}" follow ["includePayload"] "" => 200 "Task",
             "One task with its attempts, events and result.";
-        getFunctionTask GET "/v1/functions/{function}/tasks/{task}" invoke ["includePayload"] "" => 200 "Task",
+        getFunctionTask GET "/v1/functions/{function}/tasks/{task}" follow ["includePayload"] "" => 200 "Task",
             "The same, by function and task id. Every address below works in this form too.";
-        waitTask GET "/v1/tasks/{task}/wait" invoke ["timeout"] "" => 200 "Task",
+        waitTask GET "/v1/tasks/{task}/wait" follow ["timeout"] "" => 200 "Task",
             "Answers when the task has ended, or at the time-out with the task as it is.";
-        waitFunctionTask GET "/v1/functions/{function}/tasks/{task}/wait" invoke ["timeout"] "" => 200 "Task",
+        waitFunctionTask GET "/v1/functions/{function}/tasks/{task}/wait" follow ["timeout"] "" => 200 "Task",
             "The same, by function and task id.";
-        whyTask GET "/v1/tasks/{task}/why" invoke [] "" => 200 "Why",
+        whyTask GET "/v1/tasks/{task}/why" follow [] "" => 200 "Why",
             "Why the task is where it is: cause, position, estimated start.";
-        whyFunctionTask GET "/v1/functions/{function}/tasks/{task}/why" invoke [] "" => 200 "Why",
+        whyFunctionTask GET "/v1/functions/{function}/tasks/{task}/why" follow [] "" => 200 "Why",
             "The same, by function and task id.";
-        taskLogs GET "/v1/tasks/{task}/logs" read ["attempt" "text" "follow" "limit" "cursor"] "" => 200 "Page_LogLine",
+        taskLogs GET "/v1/tasks/{task}/logs" follow ["attempt" "text" "follow" "limit" "cursor"] "" => 200 "Page_LogLine",
             "What the task wrote; with `follow`, until it ends.";
-        functionTaskLogs GET "/v1/functions/{function}/tasks/{task}/logs" read ["attempt" "text" "follow" "limit" "cursor"] "" => 200 "Page_LogLine",
+        functionTaskLogs GET "/v1/functions/{function}/tasks/{task}/logs" follow ["attempt" "text" "follow" "limit" "cursor"] "" => 200 "Page_LogLine",
             "The same, by function and task id.";
-        taskPayload GET "/v1/tasks/{task}/payload" invoke [] "" => 200 "bytes",
+        taskPayload GET "/v1/tasks/{task}/payload" follow [] "" => 200 "bytes",
             "The payload's bytes.";
-        functionTaskPayload GET "/v1/functions/{function}/tasks/{task}/payload" invoke [] "" => 200 "bytes",
+        functionTaskPayload GET "/v1/functions/{function}/tasks/{task}/payload" follow [] "" => 200 "bytes",
             "The same, by function and task id.";
-        taskResult GET "/v1/tasks/{task}/result" invoke [] "" => 200 "bytes",
+        taskResult GET "/v1/tasks/{task}/result" follow [] "" => 200 "bytes",
             "The result's bytes.";
-        functionTaskResult GET "/v1/functions/{function}/tasks/{task}/result" invoke [] "" => 200 "bytes",
+        functionTaskResult GET "/v1/functions/{function}/tasks/{task}/result" follow [] "" => 200 "bytes",
             "The same, by function and task id.";
-        stopTask POST "/v1/tasks/{task}/stop" invoke [] "StopRequest" => 200 "Task",
+        stopTask POST "/v1/tasks/{task}/stop" write [] "StopRequest" => 200 "Task",
             "Stops a task that waits or runs.";
-        stopFunctionTask POST "/v1/functions/{function}/tasks/{task}/stop" invoke [] "StopRequest" => 200 "Task",
+        stopFunctionTask POST "/v1/functions/{function}/tasks/{task}/stop" write [] "StopRequest" => 200 "Task",
             "The same, by function and task id.";
-        retryTask POST "/v1/tasks/{task}/retry" invoke [] "" => 200 "Task",
+        retryTask POST "/v1/tasks/{task}/retry" write [] "" => 200 "Task",
             "Starts an ended task anew.";
-        retryFunctionTask POST "/v1/functions/{function}/tasks/{task}/retry" invoke [] "" => 200 "Task",
+        retryFunctionTask POST "/v1/functions/{function}/tasks/{task}/retry" write [] "" => 200 "Task",
             "The same, by function and task id.";
         taskProgress POST "/v1/tasks/{task}/progress" invoke [] "ProgressReport" => 204 "",
             "Says from inside a task how far it is; also its heartbeat.";
@@ -178,13 +178,11 @@ operations! {
             "One account: the caller's own, or any for an admin of the root account.";
         updateAccount PATCH "/v1/accounts/{account}" operate [] "AccountPatch" => 200 "Account",
             "Changes an account's limits, or switches it off or on.";
-        deleteAccount DELETE "/v1/accounts/{account}" operate [] "" => 204 "",
-            "Removes an account that has no functions left.";
         listKeys GET "/v1/keys" administer ["account" "limit" "cursor"] "" => 200 "Page_Key",
             "The account's keys, without secrets.";
         createKey POST "/v1/keys" administer [] "KeyCreate" => 200 "KeyCreated",
             "Makes a permanent key or a bearer token; its secret is shown once.";
-        createTemporaryKey POST "/v1/keys:temporary" any [] "KeyTemporary" => 200 "KeyCreated",
+        createTemporaryKey POST "/v1/keys:temporary" write [] "KeyTemporary" => 200 "KeyCreated",
             "Makes a temporary key with the caller's rights or fewer.";
         getKey GET "/v1/keys/{key}" administer [] "" => 200 "Key",
             "One key.";
@@ -202,7 +200,7 @@ operations! {
             "Live instances.";
         searchLogs GET "/v1/logs" read ["function" "request" "instance" "attempt" "text" "from" "until" "order" "follow" "limit" "cursor"] "" => 200 "Page_LogLine",
             "Finds log lines by function, request, time and text; with `follow`, new ones as they come.";
-        listAudit GET "/v1/audit" administer ["from" "until" "limit" "cursor"] "" => 200 "Page_AuditEntry",
+        listAudit GET "/v1/audit" administer ["until" "limit" "cursor"] "" => 200 "Page_AuditEntry",
             "Who changed what, newest first.";
         getConfig GET "/v1/config" operate [] "" => 200 "Page_Setting",
             "The server's settings and where each was said.";

@@ -1,5 +1,7 @@
 //! Tasks as they are seen: state, attempts with their phases, events, and why one waits.
 
+mod view;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

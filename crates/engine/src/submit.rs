@@ -218,17 +218,7 @@ impl Engine {
             }
         }
         let orders = Orders { items: orders, mode };
-        let accepted = self.ask_shard(door.shard, |reply| Input::Submit { orders, reply }).await?;
-        if mode == BatchMode::AllOrNothing {
-            let refused = accepted.iter().enumerate().find_map(|(index, result)| {
-                let refusal = result.as_ref().err()?;
-                Some(Refusal::new(refusal.code, format!("item {index}: {}", refusal.message)))
-            });
-            if let Some(refusal) = refused {
-                return Err(refusal.into());
-            }
-        }
-        Ok(accepted)
+        self.ask_shard(door.shard, |reply| Input::Submit { orders, reply }).await
     }
 
     /// The checks that come before the size of the payload (§2.4): who, what, in which state.

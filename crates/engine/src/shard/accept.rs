@@ -1,5 +1,6 @@
 //! Submit → commit → enqueue: what the home shard does with the door's orders.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use stint_model::code::{Code, Refusal};
@@ -36,26 +37,20 @@ impl Shard {
         reply: Reply<Vec<Result<Accepted, Refusal>>>,
         reads: &mut Reads,
     ) {
-        let mut fresh: Vec<(stint_model::id::FunctionId, String)> = Vec::new();
+        let mut fresh = HashSet::new();
         let mut checked: Vec<Result<Order, Refusal>> = Vec::with_capacity(orders.items.len());
         for item in orders.items {
             let result = item.and_then(|order| self.check(order, &mut fresh, reads));
             checked.push(result);
         }
-        if orders.mode == BatchMode::AllOrNothing && checked.iter().any(Result::is_err) {
-            let refusals = checked.into_iter().map(|result| match result {
-                Ok(order) => Err(Refusal::invalid(format!(
-                    "task {} was not submitted: another one of the batch was refused",
-                    order.uid
-                ))),
-                Err(refusal) => Err(refusal),
-            });
-            // The first true refusal is what the door reports, so it goes first.
-            let mut refusals: Vec<Result<Accepted, Refusal>> = refusals.collect();
-            refusals.sort_by_key(|result| {
-                matches!(result, Err(refusal) if refusal.message.ends_with("of the batch was refused"))
-            });
-            return tell(reply, Ok(refusals));
+        if orders.mode == BatchMode::AllOrNothing {
+            let refused = checked.iter().enumerate();
+            let mut refused =
+                refused.filter_map(|(index, result)| Some((index, result.as_ref().err()?)));
+            if let Some((index, refusal)) = refused.next() {
+                let message = format!("item {index}: {}", refusal.message);
+                return tell(reply, Err(Refusal::new(refusal.code, message).into()));
+            }
         }
         let results = checked.into_iter().map(|r| r.map(|order| self.admit(order, reads)));
         let results: Vec<Result<Accepted, Refusal>> = results.collect();
@@ -65,7 +60,7 @@ impl Shard {
     fn check(
         &self,
         order: Order,
-        fresh: &mut Vec<(stint_model::id::FunctionId, String)>,
+        fresh: &mut HashSet<(stint_model::id::FunctionId, String)>,
         reads: &Reads,
     ) -> Result<Order, Refusal> {
         let entry = self.catalog.function_by_id(order.function);
@@ -93,7 +88,7 @@ impl Shard {
                 let message = format!("async task '{id}' already exists");
                 return Err(Refusal::new(Code::AsyncTaskAlreadyExists, message));
             }
-            fresh.push(key);
+            fresh.insert(key);
         }
         Ok(order)
     }

@@ -34,7 +34,7 @@ pub struct DiskGuard {
 #[derive(Debug)]
 struct Shared {
     config: DiskConfig,
-    is_low: AtomicBool,
+    allowed: Arc<AtomicBool>,
     free_bytes: AtomicU64,
 }
 
@@ -53,13 +53,18 @@ impl DiskGuard {
     }
 
     fn new(config: DiskConfig) -> Self {
-        let (is_low, free_bytes) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
-        Self { shared: Arc::new(Shared { config, is_low, free_bytes }) }
+        let (allowed, free_bytes) = (Arc::new(AtomicBool::new(true)), AtomicU64::new(u64::MAX));
+        Self { shared: Arc::new(Shared { config, allowed, free_bytes }) }
     }
 
     /// Whether a new task may be accepted. What was accepted is settled in any case.
     pub fn submits_allowed(&self) -> bool {
-        !self.shared.is_low.load(Ordering::Relaxed)
+        self.shared.allowed.load(Ordering::Acquire)
+    }
+
+    /// The same, for whoever asks on every submit.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.shared.allowed)
     }
 
     /// As of the last look.
@@ -76,14 +81,14 @@ impl DiskGuard {
     }
 
     fn saw(&self, free: u64) {
-        let Shared { config, is_low, free_bytes } = &*self.shared;
+        let Shared { config, allowed, free_bytes } = &*self.shared;
         free_bytes.store(free, Ordering::Relaxed);
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
         gauge!(figure::DISK_FREE_BYTES).set(free as f64);
-        let was_low = is_low.load(Ordering::Relaxed);
+        let was_low = !allowed.load(Ordering::Acquire);
         let now_low = if was_low { free <= config.high_bytes } else { free < config.low_bytes };
         if now_low != was_low {
-            is_low.store(now_low, Ordering::Relaxed);
+            allowed.store(!now_low, Ordering::Release);
             let path = config.path.display();
             if now_low {
                 tracing::error!(%path, free, "the disk is nearly full: submits are refused");

@@ -196,6 +196,19 @@ impl SqliteStore {
         Ok(Self { shared: Arc::new(Shared { inbox, readers, search, mail }) })
     }
 
+    /// The latest time the book in the directory has seen; zero when there is none or it cannot be
+    /// read (opening it will say why). A clock starts there, so that time goes on after a restart
+    /// even when the wall clock was set back meanwhile.
+    pub fn last_seen(dir: &std::path::Path) -> Timestamp {
+        use rusqlite::OpenFlags;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let seen = Connection::open_with_flags(dir.join("book.db"), flags).and_then(|conn| {
+            let latest = "SELECT coalesce(max(seen_at), 0) FROM shard";
+            conn.query_row(latest, [], |row| row.get::<_, i64>(0))
+        });
+        seen.map_or(Timestamp::ZERO, Timestamp::from_micros)
+    }
+
     /// Waits until the search index has seen every change that was committed before the call.
     pub async fn search_settled(&self) {
         self.shared.search.settled().await;

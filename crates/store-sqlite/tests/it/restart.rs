@@ -4,6 +4,7 @@ use std::path::Path;
 
 use stint_model::shard::{Fence, Shard};
 use stint_model::task::Task;
+use stint_model::time::Timestamp;
 use stint_store::conformance::life::{Lives, START};
 use stint_store::conformance::run;
 use stint_store::{Batch, CommitError, Put, Store, StoreError, TaskQuery, TaskRow};
@@ -131,5 +132,24 @@ fn what_waits_at_the_stop_is_written_and_what_comes_later_is_refused() {
         let (store, supervisor) = open(dir.path());
         assert_eq!(list(&store).await, tasks);
         close(store, &supervisor).await;
+    });
+}
+
+#[test]
+fn a_clock_starts_where_the_book_stopped() {
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(SqliteStore::last_seen(dir.path()), Timestamp::ZERO, "no book yet");
+        let (store, supervisor) = open(dir.path());
+        let fence = fence(&store).await;
+        assert_eq!(SqliteStore::last_seen(dir.path()), START, "also while another has it");
+        let mut batch = Batch::new(fence);
+        batch.at = START + stint_model::time::Span::from_secs(60);
+        let later = batch.at;
+        store.commit(batch).await.expect("commits");
+        close(store, &supervisor).await;
+        assert_eq!(SqliteStore::last_seen(dir.path()), later);
+        std::fs::write(dir.path().join("book.db"), "no book at all").expect("writes");
+        assert_eq!(SqliteStore::last_seen(dir.path()), Timestamp::ZERO);
     });
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stint_model::access::Caller;
+use stint_model::account::AccountLimits;
 use stint_model::code::Code;
 use stint_model::function::Function;
 use stint_model::id::{AccountId, FunctionId, Mint, RevisionId, TaskUid};
@@ -60,6 +61,8 @@ pub struct EngineConfig {
     pub audit_retention: Span,
     /// How long a stopped attempt has to end, PreStop included.
     pub stop_grace: Span,
+    /// What an account may take when nothing else was said at its making.
+    pub account_limits: AccountLimits,
     /// The scheduler's own settings.
     pub sched: SchedConfig,
 }
@@ -82,6 +85,7 @@ impl EngineConfig {
             history_retention: Span::from_secs(30 * 86_400),
             audit_retention: Span::from_secs(90 * 86_400),
             stop_grace: Span::from_secs(90),
+            account_limits: AccountLimits::default(),
             sched: SchedConfig::for_tests(),
         }
     }

@@ -89,7 +89,7 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Problem> {
     let create = AccountCreate {
         name: input.name,
         display: input.display,
-        limits: patched(&Limits::default(), &input.limits)?,
+        limits: patched(&call.engine().config().account_limits, &input.limits)?,
     };
     ok(&view(&*call.engine().account_create(&call.caller, &create).await?))
 }

@@ -159,7 +159,7 @@ impl Engine {
         let input = AccountCreate {
             name: "root".into(),
             display: "Root".into(),
-            limits: AccountLimits::default(),
+            limits: self.config().account_limits.clone(),
         };
         retrying!({
             match self.catalog().account(AccountId::ROOT) {

@@ -5,19 +5,28 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    account, backlog, config, deploy, doctor, function, init, instance, invoke, key, task, top, why,
+    account, backlog, config, deploy, doctor, function, init, instance, invoke, key, task, top, up,
+    upkeep, why,
 };
 use crate::config::raw::Flags;
 use crate::screen::Format;
 
 /// An open, self-hosted platform for serverless jobs.
 #[derive(Debug, Parser)]
-#[command(name = "stint", version, max_term_width = 100)]
+#[command(name = "stint", version, max_term_width = 100, after_long_help = exit_codes())]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+fn exit_codes() -> String {
+    let mut text = "Exit codes:\n".to_owned();
+    for (code, meaning) in crate::failure::EXIT_CODES {
+        text += &format!("  {code:>3}  {meaning}\n");
+    }
+    text
 }
 
 /// Options of every command.
@@ -75,6 +84,8 @@ impl Settings {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Start a server: control plane and one node in one process.
+    Up(up::Up),
     /// Make a function's project from a template.
     Init(init::Init),
     /// Make the functions of a project file so.
@@ -108,6 +119,12 @@ pub(crate) enum Command {
     Config(config::Command),
     /// What this machine can isolate and run, and what to install.
     Doctor(doctor::Doctor),
+    /// Copy the data directory while the server runs.
+    Backup(upkeep::Backup),
+    /// Put a copy back into an empty data directory.
+    Restore(upkeep::Restore),
+    /// Check a data directory or a copy.
+    Verify(upkeep::Verify),
     /// Print the server's OpenAPI document.
     Openapi,
     /// Print a completion script.

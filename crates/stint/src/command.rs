@@ -13,6 +13,8 @@ pub(crate) mod invoke;
 pub(crate) mod key;
 pub(crate) mod task;
 pub(crate) mod top;
+pub(crate) mod up;
+pub(crate) mod upkeep;
 pub(crate) mod why;
 
 use std::io::Read as _;

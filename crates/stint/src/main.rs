@@ -52,6 +52,7 @@ fn run(cli: Cli, environment: Environment, screen: &Screen) -> Result<(), Failur
 
 async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
+        Command::Up(args) => Box::pin(command::up::run(args, context)).await,
         Command::Init(args) => command::init::run(&args, context),
         Command::Deploy(args) => command::deploy::run(&args, context).await,
         Command::Function(args) => command::function::run(args, context).await,
@@ -65,6 +66,9 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Top(args) => command::top::run(&args, context).await,
         Command::Config(args) => command::config::run(&args, context),
         Command::Doctor(args) => command::doctor::run(&args, context).await,
+        Command::Backup(args) => command::upkeep::backup(&args, context).await,
+        Command::Restore(args) => command::upkeep::restore(&args, context).await,
+        Command::Verify(args) => command::upkeep::verify(&args, context).await,
         Command::Openapi => command::config::openapi(context).await,
         Command::Completion(args) => command::config::completion(&args, context),
         Command::Version => command::config::version(context).await,

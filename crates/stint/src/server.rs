@@ -1,4 +1,11 @@
-//! What `stint up` is put together from: the data directory, the disk guard, metrics, the listeners'
-//! addresses, and the composition itself.
+//! What `stint up` is put together from: the data directory, metrics, buckets, the
+//! node's ports, and the composition itself, which composes and does not decide.
 
-pub(crate) mod disk;
+pub(crate) mod buckets;
+pub(crate) mod compose;
+pub(crate) mod directory;
+pub(crate) mod embedded;
+pub(crate) mod figures;
+pub(crate) mod goodbye;
+pub(crate) mod identity;
+pub(crate) mod logging;

@@ -151,7 +151,7 @@ fn memory(config: &Config) -> Check {
 
 fn disk(config: &Config) -> Check {
     let check = "data directory".to_owned();
-    match crate::server::disk::free(&config.data) {
+    match free(&config.data) {
         Some(free) => {
             let works = free >= config.disk.high;
             let shown = crate::config::unit::show_size(free);
@@ -191,6 +191,15 @@ fn show(report: &Report, context: &Context) -> Result<(), Failure> {
     Err(Failure::new(Exit::Other, text))
 }
 
+/// Bytes free for us on the disk of `path` (or of its nearest parent that exists).
+fn free(path: &std::path::Path) -> Option<u64> {
+    path.ancestors().find_map(|path| {
+        let is_here = path.as_os_str().is_empty();
+        let stat = rustix::fs::statvfs(if is_here { std::path::Path::new(".") } else { path });
+        stat.ok().map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+    })
+}
+
 /// A directory that is removed again.
 struct TempDir {
     path: std::path::PathBuf,
@@ -209,5 +218,18 @@ impl Drop for TempDir {
     fn drop(&mut self) {
         // What stays behind is an empty directory among temporary files.
         drop(std::fs::remove_dir_all(&self.path));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_disk_is_looked_at_even_before_the_directory_exists() {
+        assert!(free(Path::new("/tmp/not/there/yet")).unwrap() > 0);
+        assert!(free(Path::new("relative")).unwrap() > 0);
     }
 }

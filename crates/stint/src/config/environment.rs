@@ -49,6 +49,12 @@ impl Environment {
         all.filter(|(name, value)| name.starts_with("STINT_") && !value.is_empty())
     }
 
+    /// How to reach S3-compatible storage.
+    pub(crate) fn of_aws(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.variables.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+        all.filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty())
+    }
+
     /// `~`, when there is one.
     pub(crate) fn home(&self) -> Option<PathBuf> {
         self.get("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
@@ -58,6 +64,12 @@ impl Environment {
     pub(crate) fn data_home(&self) -> Option<PathBuf> {
         let said = self.get("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         said.or_else(|| Some(self.home()?.join(".local/share")))
+    }
+
+    /// Where short-lived files of this user go.
+    pub(crate) fn runtime_dir(&self) -> PathBuf {
+        let said = self.get("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+        said.unwrap_or_else(std::env::temp_dir)
     }
 
     /// Where settings of this user are by default.

@@ -1,0 +1,140 @@
+//! The embedded node: its ports onto the house, interpreters proven in the sandbox, and the loop
+//! that is the agent.
+
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use stint_model::id::NodeId;
+use stint_node::{
+    CodeSource, FetchError, LogSink, NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle,
+    RuntimeTable,
+};
+use stint_sandbox::{Discovery, Launcher, LauncherConfig, Pump, SandboxError, UserNamespace};
+use stint_store::Blobs;
+use stint_supervise::{Stop, Supervisor};
+use stint_watch::Logs;
+use stint_wire::node::{FromNode, LogPiece, ToNode};
+use tokio::sync::mpsc;
+
+use crate::command::doctor;
+use crate::config::Config;
+use crate::config::environment::Environment;
+
+/// Code and payloads straight from the blob store.
+#[derive(Debug)]
+pub(crate) struct BlobSource(pub(crate) Arc<dyn Blobs>);
+
+#[async_trait]
+impl CodeSource for BlobSource {
+    async fn get(&self, name: &str) -> Result<Bytes, FetchError> {
+        self.0.get(name).await.map_err(|error| FetchError {
+            name: name.to_owned(),
+            reason: stint_supervise::chain(&error),
+        })
+    }
+}
+
+/// Log lines straight into the log.
+#[derive(Debug)]
+pub(crate) struct LogPipe(pub(crate) Logs);
+
+#[async_trait]
+impl LogSink for LogPipe {
+    async fn put(&self, pieces: Vec<LogPiece>) {
+        for piece in pieces {
+            self.0.push(stint_watch::LogPiece {
+                account: piece.account,
+                function: piece.function_name,
+                request_id: piece.request_id,
+                attempt: piece.attempt,
+                instance: piece.instance,
+                at: piece.at,
+                text: piece.text,
+            });
+        }
+    }
+}
+
+/// What the node needs.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) launcher: Launcher,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) logs: Logs,
+    pub(crate) orders: mpsc::Receiver<ToNode>,
+    pub(crate) reports: mpsc::Sender<FromNode>,
+    /// Set once the agent is there.
+    pub(crate) handle: Arc<OnceLock<NodeHandle>>,
+}
+
+/// Starts the small process that forks. Refuses a machine below the demanded isolation.
+pub(crate) async fn launcher(
+    config: &Config,
+    environment: &Environment,
+) -> Result<(Launcher, Pump), SandboxError> {
+    // Two servers on one machine must not reap each other's leaves.
+    let path = std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone());
+    let digest =
+        crc::Crc::<u64>::new(&crc::CRC_64_XZ).checksum(path.as_os_str().as_encoded_bytes());
+    Launcher::start(LauncherConfig {
+        spawner: doctor::spawner(),
+        cgroup_name: format!("stint-{digest:016x}"),
+        // An unprivileged sandbox shows nothing below a home.
+        base_dir: match rustix::process::geteuid().is_root() {
+            true => config.data.join("node/base"),
+            false => environment.runtime_dir().join(format!("stint-{digest:016x}")),
+        },
+        host_network_allowed: config.node.host_network,
+        policy: doctor::policy(config),
+        parked: config.node.parked,
+        user_namespace: UserNamespace::WhenAvailable,
+    })
+    .await
+}
+
+/// Proves the interpreters, then serves until stopped.
+pub(crate) async fn run(parts: Parts, stop: Stop) -> Result<(), stint_node::NodeError> {
+    let discovery = Discovery::run(&parts.launcher, doctor::configured(&parts.config)).await;
+    for refused in &discovery.refused {
+        let path = refused.path.display();
+        tracing::debug!(%path, reason = refused.reason, "an interpreter is not used");
+    }
+    let runtimes = RuntimeTable::new(parts.config.node.interpreters.clone(), discovery);
+    tracing::info!(runtimes = ?runtimes.names(), "the node is there");
+    let deps = NodeDeps {
+        supervisor: parts.supervisor.clone(),
+        launcher: parts.launcher,
+        runtimes,
+        code: Arc::new(BlobSource(parts.blobs)),
+        logs: Arc::new(LogPipe(parts.logs)),
+        from_server: parts.orders,
+        to_server: parts.reports,
+    };
+    let (agent, handle) = NodeAgent::new(node_config(&parts.config), deps)?;
+    // Nobody else sets it.
+    drop(parts.handle.set(handle));
+    agent.run(stop).await;
+    Ok(())
+}
+
+fn node_config(config: &Config) -> NodeConfig {
+    NodeConfig {
+        node: NodeId(1),
+        dir: config.data.join("node"),
+        volumes_dir: config.data.join("volumes"),
+        capacity: config.node.capacity,
+        host_dirs_allowed: config.node.nas_allow.clone(),
+        host_network: config.node.host_network,
+        account_ids_from: ACCOUNT_IDS_FROM,
+        bounds: NodeBounds {
+            idle_timeout: config.node.idle_timeout,
+            attempt_log_bytes_max: config.history.attempt_log_bytes,
+            ..NodeBounds::DEFAULT
+        },
+    }
+}
+
+/// Host user ids of accounts begin here: above those of people, services and usual containers.
+const ACCOUNT_IDS_FROM: u32 = 1_879_048_192;

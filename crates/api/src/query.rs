@@ -141,9 +141,9 @@ mod tests {
         #[test]
         fn no_text_panics(text in ".{0,200}") {
             if let Ok(query) = Query::parse(&text) {
-                let _ = (query.flag("a"), query.texts("a"), query.limit("a", 1, 2));
+                drop((query.flag("a"), query.texts("a"), query.limit("a", 1, 2)));
             }
-            let _ = decode_segment(&text);
+            drop(decode_segment(&text));
         }
     }
 }

@@ -189,7 +189,7 @@ impl FromStr for Seconds {
 impl Serialize for Seconds {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let micros = self.0.micros();
-        if micros % 1_000_000 == 0 {
+        if micros.is_multiple_of(1_000_000) {
             return serializer.serialize_u64(micros / 1_000_000);
         }
         serializer.serialize_f64(to_f64(micros) / 1e6)

@@ -23,7 +23,8 @@ fn signed(house: &House, request: (&str, &str, &str), body: &[u8], nonce: &str) 
         ("x-acs-action", "Test"),
     ];
     let line = Request { method, path, query };
-    let authorization = acs3::sign(line, &headers, id, &SecretKey::new(secret.as_bytes())).unwrap();
+    let authorization =
+        acs3::sign(line, &headers, id, &SecretKey::new(secret.as_bytes())).expect("signs");
     let mut text = format!("{method} {path}");
     if !query.is_empty() {
         text.push('?');
@@ -31,12 +32,15 @@ fn signed(house: &House, request: (&str, &str, &str), body: &[u8], nonce: &str) 
     }
     text.push_str(" HTTP/1.1\r\n");
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text.extend([
+            name, ": ", value, "
+",
+        ]);
     }
-    text.push_str(&format!(
+    text.extend([format!(
         "authorization: {authorization}\r\ncontent-length: {}\r\n\r\n",
         body.len()
-    ));
+    )]);
     let mut bytes = text.into_bytes();
     bytes.extend_from_slice(body);
     bytes

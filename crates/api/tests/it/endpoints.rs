@@ -33,7 +33,7 @@ async fn token(house: &House, role: &str) -> String {
         role: role.into(),
         ..stint_wire::native::KeyCreate::default()
     };
-    house.admin.key_create(&key).await.unwrap().token.unwrap()
+    house.admin.key_create(&key).await.expect("made").token.expect("a token")
 }
 
 async fn ask(house: &House, method: &str, path: &str, token: Option<&str>) -> (u16, String) {

@@ -323,7 +323,7 @@ pub(crate) async fn raw(address: SocketAddr, request: &[u8]) -> String {
     // The server may answer and close before it has read everything.
     drop(socket.write_all(request).await);
     let mut answer = Vec::new();
-    let mut buffer = [0_u8; 16 << 10];
+    let mut buffer = vec![0_u8; 16 << 10];
     while let Ok(count) = socket.read(&mut buffer).await {
         answer.extend_from_slice(&buffer[..count]);
         if count == 0 || is_whole(&answer) {

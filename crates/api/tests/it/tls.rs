@@ -22,7 +22,7 @@ fn trusting(house: &House, certificate: &[u8]) -> Client {
         ca_pem: Some(certificate.to_vec()),
         now: std::sync::Arc::new(move || clock.wall_now()),
     })
-    .unwrap()
+    .expect("a client")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -64,7 +64,8 @@ pub struct Start {
     pub lease: Lease,
     /// On an instance of this pool.
     pub spec: Arc<PoolSpec>,
-    /// Online calls get their answer streamed (`Head`, `Chunk`…); tasks get it in `Finished`.
+    /// Online calls of custom servers get their answer streamed (`Head`, `Chunk`…); tasks, and calls of
+    /// our own runtimes, get it in `Finished`, where the log tail and the measures are.
     pub class: Class,
     /// The request's id.
     pub request_id: Arc<str>,
@@ -212,7 +213,7 @@ pub enum FromNode {
     Head {
         /// Which.
         lease: Lease,
-        /// Status and headers of a custom server; 200 and none for our runtimes.
+        /// Status and headers of a custom server.
         head: AnswerHead,
     },
     /// A piece of a streamed answer.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stint_model::id::InstanceId;
-use stint_model::limit::Class;
 use stint_model::task::{Measured, Progress};
 use stint_model::time::{Span, Timestamp};
-use stint_wire::node::{AnswerHead, FromNode, Lease, Outcome, PoolSpec, StopReason};
+use stint_wire::node::{FromNode, Lease, Outcome, PoolSpec, StopReason};
 use tokio::sync::mpsc;
 
 use super::meter::{Claim, Meter};
@@ -166,21 +165,6 @@ impl Desk {
         let Failure { outcome, body, .. } = end;
         let finished = FromNode::Finished { lease, outcome, body, measured, log_tail };
         self.shared.send(finished).await;
-    }
-
-    /// A whole answer of our own runtimes: online calls get it streamed.
-    pub(super) async fn answer(&mut self, at: usize, body: Bytes, claim: Claim) {
-        let start = &self.running[at].invocation.start;
-        if start.class != Class::Online {
-            return self.succeed(at, body, claim).await;
-        }
-        let lease = start.lease;
-        let head = AnswerHead { status: 200, headers: Vec::new() };
-        self.shared.send(FromNode::Head { lease, head }).await;
-        if !body.is_empty() {
-            self.shared.send(FromNode::Chunk { lease, bytes: body }).await;
-        }
-        self.succeed(at, Bytes::new(), claim).await;
     }
 
     /// Progress said by user code, passed on at a bounded rate.

@@ -165,7 +165,7 @@ async fn heard(desk: &mut Desk, frame: Frame) -> Option<&'static str> {
         peak_kb: frame.field(1).parse().unwrap_or(0),
     };
     if frame.kind == Heard::Result {
-        desk.answer(0, frame.body, claim).await;
+        desk.succeed(0, frame.body, claim).await;
     } else {
         let class = if frame.field(2) == "H" { HANDLED } else { UNHANDLED };
         desk.fail(0, failure::said(class, frame.body), claim).await;

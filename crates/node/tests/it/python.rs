@@ -328,16 +328,18 @@ def handler(event, context):
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_online_answer_is_streamed() {
+async fn an_online_answer_comes_whole_with_its_measures_and_log_tail() {
     let rig = Rig::open().await;
-    let spec = python(&rig, "def handler(event, context):\n    return event");
+    let spec = python(&rig, "def handler(event, context):\n    print('seen')\n    return event");
     let mut start = rig.start(&spec, b"hello");
     start.class = Class::Online;
+    start.log_tail = true;
     let lease = rig.run(start).await;
-    assert_eq!(rig.finished(lease).await.body, "");
-    let attempt = rig.attempt(lease);
-    assert_eq!(attempt.head.unwrap().status, 200);
-    assert_eq!(attempt.chunks, b"hello");
+    let finished = rig.finished(lease).await;
+    assert_eq!(finished.body, "hello");
+    assert!(finished.measured.instance.is_some());
+    assert!(finished.tail.contains("seen"), "{}", finished.tail);
+    assert!(rig.attempt(lease).head.is_none());
     rig.close().await;
 }
 

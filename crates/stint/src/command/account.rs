@@ -132,7 +132,7 @@ async fn whoami(client: &Client, context: &Context) -> Result<(), Failure> {
 }
 
 async fn list(client: &Client, context: &Context) -> Result<(), Failure> {
-    let page = every!(cursor => client.account_list(Some(1_000), cursor));
+    let page = every!(cursor => client.account_list(Some(100), cursor));
     context.screen.show(&page, || {
         let mut rows = Rows::new(&["ACCOUNT", "NAME", "CREATED", "INSTANCES", "WEIGHT", "STATE"]);
         for account in &page.items {

@@ -31,7 +31,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     let client = context.client()?;
     let page = match command {
         Command::Show { function: None } => {
-            every!(cursor => client.backlog_list(Some(1_000), cursor))
+            every!(cursor => client.backlog_list(Some(100), cursor))
         }
         Command::Show { function: Some(function) } => {
             whole(vec![client.backlog_get(&function).await?])

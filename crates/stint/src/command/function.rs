@@ -120,7 +120,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     let screen = &context.screen;
     match command {
         Command::List { prefix } => {
-            let page = every!(at => client.function_summaries(prefix.as_deref(), Some(1_000), at));
+            let page = every!(at => client.function_summaries(prefix.as_deref(), Some(100), at));
             screen.show(&page, || list(&page.items, context))
         }
         Command::Get { function, qualifier } => {

@@ -22,11 +22,9 @@ pub(crate) struct Cli {
 }
 
 fn exit_codes() -> String {
-    let mut text = "Exit codes:\n".to_owned();
-    for (code, meaning) in crate::failure::EXIT_CODES {
-        text += &format!("  {code:>3}  {meaning}\n");
-    }
-    text
+    let lines = crate::failure::EXIT_CODES.iter();
+    let lines: String = lines.map(|(code, meaning)| format!("  {code:>3}  {meaning}\n")).collect();
+    format!("Exit codes:\n{lines}")
 }
 
 /// Options of every command.

@@ -24,10 +24,11 @@ pub(crate) fn page(defaults: &Raw) -> String {
         let flag = setting.flag.map(|flag| format!(" · flag `{flag}`")).unwrap_or_default();
         let (key, variable, since) = (setting.key, setting.variable, setting.since);
         let (kind, about) = (setting.kind.describe(), setting.about);
-        page += &format!(
+        let entry = format!(
             "\n## `{key}`\n\n{about}\n\n{kind} · default {default} · variable `{variable}`{flag} · \
              since {since}\n"
         );
+        page.push_str(&entry);
     }
     page += &others();
     page
@@ -47,9 +48,7 @@ fn others() -> String {
         (environment::TOKEN, "A bearer token in place of a key."),
         (environment::NO_COLOR, "No colours, whatever the terminal."),
     ];
-    let mut text = "\n## Other variables\n\n| variable | meaning |\n|---|---|\n".to_owned();
-    for (name, about) in others {
-        text += &format!("| `{name}` | {about} |\n");
-    }
-    text
+    let rows: String =
+        others.into_iter().map(|(name, about)| format!("| `{name}` | {about} |\n")).collect();
+    format!("\n## Other variables\n\n| variable | meaning |\n|---|---|\n{rows}")
 }

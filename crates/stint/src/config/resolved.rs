@@ -287,8 +287,8 @@ impl Reader<'_> {
     }
 
     fn count<T: std::str::FromStr>(&self, key: &str) -> Result<T, ConfigError> {
-        let wrong = |_| "write a whole number in its range".to_owned();
-        self.parse(key, |text| text.trim().parse::<T>().map_err(|error| wrong(drop(error))))
+        let wrong = || "write a whole number in its range".to_owned();
+        self.parse(key, |text| text.trim().parse::<T>().ok().ok_or_else(wrong))
     }
 
     fn switch(&self, key: &str) -> Result<bool, ConfigError> {

@@ -83,7 +83,7 @@ struct Function {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Text {
-    Text(String),
+    Plain(String),
     Number(serde_json::Number),
     Switch(bool),
 }
@@ -91,7 +91,7 @@ enum Text {
 impl Text {
     fn into_text(self) -> String {
         match self {
-            Self::Text(text) => text,
+            Self::Plain(text) => text,
             Self::Number(number) => number.to_string(),
             Self::Switch(switch) => switch.to_string(),
         }

@@ -168,10 +168,10 @@ async fn start(
     Ok((server, started))
 }
 
-fn open_store(
-    config: &Config,
-    supervisor: &Supervisor,
-) -> Result<(Arc<dyn Store>, Arc<dyn Journal>), Failure> {
+/// The book and the journal beside it.
+type Books = (Arc<dyn Store>, Arc<dyn Journal>);
+
+fn open_store(config: &Config, supervisor: &Supervisor) -> Result<Books, Failure> {
     let store = SqliteStore::open(&SqliteConfig::in_dir(&config.data), supervisor)
         .map_err(|error| Failure::local(chain(&error)))?;
     let journal = SqliteJournal::open(&JournalConfig::in_dir(&config.data), supervisor)

@@ -1,7 +1,7 @@
 //! The laws of the ports, one function each; their names read as law. A backend's tests name a way
 //! to make an empty one, and the macros below, where the laws are listed once, make one test of each:
 //!
-//! ```ignore
+//! ```text
 //! async fn fresh() -> (std::sync::Arc<dyn stint_store::Store>, tempfile::TempDir) { … }
 //! stint_store::store_conformance!(fresh);
 //! ```

@@ -247,9 +247,10 @@ fn start_node(
     wings.node.spawn("node", OnExit::StopServer, |stop| embedded::run(parts, stop));
     let (engine, guests) = (running.engine.clone(), wings.engine.guests("link", 1_024));
     let to_node = orders.clone();
+    // It ends with the node, whose own end is the one that counts.
     wings
         .engine
-        .spawn("link", OnExit::StopServer, |stop| engine.run_node(reports, to_node, guests, stop));
+        .spawn("link", OnExit::Ignore, |stop| engine.run_node(reports, to_node, guests, stop));
     orders
 }
 

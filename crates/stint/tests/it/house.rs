@@ -153,6 +153,7 @@ impl House {
         self.signal(rustix::process::Signal::TERM);
         let status = self.ended();
         assert!(status.success(), "{status}: {}", self.log());
+        assert!(!self.log().contains("ERROR"), "a polite stop is no error: {}", self.log());
         std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
 

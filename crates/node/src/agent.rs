@@ -190,7 +190,7 @@ impl NodeAgent {
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let instances = supervisor.guests("instance", config.bounds.instances_max);
         let connections = supervisor.guests("server-connection", CONNECTIONS_MAX);
-        let pools = Pools::new(config.capacity, config.bounds);
+        let pools = Pools::new(config.promised(), config.bounds);
         let capacity = config.capacity;
         let shared = NodeShared {
             clock: supervisor.clock().clone(),

@@ -19,6 +19,10 @@ pub struct NodeConfig {
     pub volumes_dir: PathBuf,
     /// What it offers.
     pub capacity: Resources,
+    /// How much vCPU instances may be promised together, in hundredths of what it offers. The
+    /// scheduler must plan with the same, or the node refuses what was planned. Memory is never
+    /// promised twice.
+    pub cpu_overcommit_percent: u32,
     /// Host directories that `nasConfig` may mount, with everything below them.
     pub host_dirs_allowed: Vec<PathBuf>,
     /// Whether functions with internet access get the host's network. Without it, and always for
@@ -28,6 +32,15 @@ pub struct NodeConfig {
     pub account_ids_from: u32,
     /// Bounds.
     pub bounds: NodeBounds,
+}
+
+impl NodeConfig {
+    /// What instances may be promised together.
+    pub(crate) fn promised(&self) -> Resources {
+        let cpu = u64::from(self.capacity.cpu_milli) * u64::from(self.cpu_overcommit_percent) / 100;
+        let cpu_milli = u32::try_from(cpu).unwrap_or(u32::MAX);
+        Resources { cpu_milli, memory_mb: self.capacity.memory_mb }
+    }
 }
 
 /// Bounds of a node.

@@ -154,6 +154,7 @@ impl Rig {
             capacity: Resources { cpu_milli: 16_000, memory_mb: 4_096 },
             host_dirs_allowed: Vec::new(),
             host_network: false,
+            cpu_overcommit_percent: 100,
             account_ids_from: 100_000,
             bounds: NodeBounds::DEFAULT,
         };

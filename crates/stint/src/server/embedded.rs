@@ -127,6 +127,7 @@ fn node_config(config: &Config) -> NodeConfig {
         capacity: config.node.capacity,
         host_dirs_allowed: config.node.nas_allow.clone(),
         host_network: config.node.host_network,
+        cpu_overcommit_percent: config.node.cpu_overcommit_percent,
         account_ids_from: ACCOUNT_IDS_FROM,
         bounds: NodeBounds {
             idle_timeout: config.node.idle_timeout,

@@ -34,7 +34,7 @@ def server(place):
     gates = home / "gates"
     gates.mkdir(parents=True)
     gates.chmod(0o777)
-    server = Server(home, node__nas_allow=f'["{gates}"]')
+    server = Server(home, node__nas_allow=str(gates))
     server.gates = gates
     yield server.start()
     server.end()

@@ -23,7 +23,7 @@ from connect import call, deploy, fc, submit, wait  # noqa: E402
 
 RENDITIONS = {"360p": 360, "240p": 240}
 HANDLERS = ("put", "get", "generate", "cut", "encode", "merge", "verify")
-PIECE = 1 << 22
+PIECE = 1 << 20
 
 
 def function(handler: str) -> str:

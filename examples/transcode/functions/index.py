@@ -10,7 +10,7 @@ import os
 import subprocess
 
 MEDIA = "/mnt/media"
-STEP = 1 << 22
+STEP = 1 << 20
 
 
 def path(*parts):

@@ -183,6 +183,19 @@ class Cloud:
                     raise
         raise AssertionError("not reached")
 
+    def announce(self, path: str, length: int, headers: dict | None = None) -> Reply:
+        """Says that a body of this length comes, and reads what the server thinks of it."""
+        sent = acs3.signed("POST", self.server.address, path, "", b"", self.key_id, self.secret, headers=headers)
+        connection = http.client.HTTPConnection(self.server.address, timeout=30)
+        connection.putrequest("POST", path, skip_host=True, skip_accept_encoding=True)
+        for name, value in (sent | {"content-length": str(length)}).items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        reply = Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        connection.close()
+        return reply
+
     def v1(self, method: str, path: str, body=None, *, timeout: float = 70, **query):
         """A `/v1` request; gives its JSON, `None` for an empty answer, or raises `Refused`."""
         text = b"" if body is None else json.dumps(body).encode()

@@ -95,7 +95,7 @@ def test_backlogs_accounts_keys_functions(server, echo):
     name = unique("acct")
     server.cli("account", "create", name)
     assert name in server.cli("account", "list").stdout
-    assert "secret" in server.cli("key", "create", "--role", "viewer").stdout.lower()
+    assert "secret" in server.cli("key", "create", "viewer").stdout.lower()
     assert server.key[0] in server.cli("key", "list").stdout
 
 

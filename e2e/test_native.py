@@ -83,8 +83,8 @@ def test_dependencies(cloud, quiet):
     other = unique("after")
     cloud.create(other, "def handler(event, context):\n    raise ValueError('no')\n", task_mode=True, retries=0)
     cloud.batch(quiet, [{"taskId": "a"}])
+    cloud.batch(other, [{"taskId": "b", "dependsOn": [{"task": f"{quiet}/a"}]}])
     cloud.batch(other, [
-        {"taskId": "b", "dependsOn": [{"task": f"{quiet}/a"}]},
         {"taskId": "c", "dependsOn": [{"task": f"{other}/b"}]},
         {"taskId": "d", "dependsOn": [{"task": f"{other}/b", "when": "ended"}]},
     ])
@@ -193,7 +193,9 @@ def test_a_schema_for_payloads(cloud):
 
 
 def test_a_deadline(cloud, quiet):
-    cloud.batch(quiet, [{"taskId": "soon", "deadline": millis() + 300}])
+    cloud.batch(quiet, [{"taskId": "soon", "deadline": millis() + 200}])
+    until(lambda: cloud.why(quiet, "soon")["cause"] == "expired", "its time is over")
+    resume(cloud, quiet)
     assert cloud.ended(quiet, "soon").status == "Expired"
 
 

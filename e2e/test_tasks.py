@@ -162,15 +162,23 @@ def test_a_running_task_is_stopped_and_preStop_runs(cloud, server):
     assert (server.gates / name).exists()
 
 
-def test_tasks_expire(cloud):
+def test_tasks_expire(cloud, server, gate):
     name = unique("expire")
-    cloud.create(name, "def handler(event, context):\n    return 1\n")
+    cloud.create(name, """
+        import os, time
+        def handler(event, context):
+            while event and not os.path.exists("/mnt/gates/" + event.decode()):
+                time.sleep(0.01)
+        """, nas_config=gates_mount(server))
     cloud.configure(name, async_task=True, max_async_event_age_in_seconds=1)
-    cloud.v1("POST", f"/backlogs/{name}:pause")
-    task_id = cloud.submit(name)
-    done = cloud.ended(name, task_id)
+    cloud.sdk.put_concurrency_config(name, fc.PutConcurrencyConfigRequest(
+        body=fc.PutConcurrencyInput(reserved_concurrency=1)))
+    before = cloud.submit(name, gate.name)
+    cloud.in_state(name, before, "Running")
+    done = cloud.ended(name, cloud.submit(name))
     assert done.status == "Expired" and "Running" not in statuses(done)
-    cloud.v1("POST", f"/backlogs/{name}:resume")
+    gate.open()
+    assert cloud.ended(name, before).status == "Succeeded", "what runs is not touched"
 
 
 def test_tasks_of_a_deleted_function_are_invalid(cloud):
@@ -262,8 +270,8 @@ def test_large_payloads_and_results(cloud, echo):
     assert reply.body.decode() == payload
     assert cloud.request("GET", f"/v1/functions/{echo}/tasks/{task_id}/payload").body.decode() == payload
     # By hand: the SDK would take minutes to read that much from a stream.
-    reply = cloud.request("POST", f"/2023-03-30/functions/{echo}/invocations", b"x" * ((32 << 20) + 1),
-                          headers={"x-fc-invocation-type": "Async"})
+    reply = cloud.announce(f"/2023-03-30/functions/{echo}/invocations", (32 << 20) + 1,
+                           {"x-fc-invocation-type": "Async"})
     assert (reply.status, reply.json["Code"]) == (400, "EntityTooLarge")
 
 

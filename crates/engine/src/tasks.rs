@@ -158,7 +158,7 @@ impl Engine {
         self.ask_shard(task.shard(), |reply| Input::Retry { task, reply }).await
     }
 
-    /// Stops every task that meets the filter and has not ended.
+    /// Stops every task that meets the filter and has not ended; the history keeps the reason.
     ///
     /// # Errors
     /// As `task_list`.
@@ -167,13 +167,15 @@ impl Engine {
         caller: &Caller,
         filter: &TaskFilter,
         dry_run: bool,
+        reason: &str,
     ) -> Result<Bulk, EngineError> {
+        let reason = if reason.is_empty() { "stopped by query" } else { reason };
         let query = self.query(caller, Operation::TasksStopByQuery, filter)?;
         self.bulk(
             query,
             dry_run,
             |state| !state.is_terminal(),
-            |task, reply| Input::Stop { task, reason: "stopped by query".to_owned(), reply },
+            |task, reply| Input::Stop { task, reason: reason.to_owned(), reply },
         )
         .await
     }

@@ -195,7 +195,8 @@ fn bulk(done: stint_engine::Bulk) -> Result<Answer, Problem> {
 pub(crate) async fn stop_all(call: Call) -> Result<Answer, Problem> {
     let request: BulkRequest = call.json()?;
     let filter = filter(request.filter)?;
-    bulk(call.engine().tasks_stop(&call.caller, &filter, request.dry_run).await?)
+    let (dry_run, reason) = (request.dry_run, request.reason.as_str());
+    bulk(call.engine().tasks_stop(&call.caller, &filter, dry_run, reason).await?)
 }
 
 pub(crate) async fn retry_all(call: Call) -> Result<Answer, Problem> {

@@ -373,11 +373,11 @@ async fn tasks_are_stopped_and_retried_by_query() {
         tags: vec![("batch".into(), "even".into())],
         ..TaskFilter::default()
     };
-    let dry = house.engine.tasks_stop(&caller(), &filter, true).await.expect("counts");
+    let dry = house.engine.tasks_stop(&caller(), &filter, true, "enough").await.expect("counts");
     assert_eq!((dry.matched, dry.changed, dry.sample.len()), (15, 0, 15));
-    let wet = house.engine.tasks_stop(&caller(), &filter, false).await.expect("stops");
+    let wet = house.engine.tasks_stop(&caller(), &filter, false, "enough").await.expect("stops");
     assert_eq!((wet.matched, wet.changed), (15, 15));
-    let again = house.engine.tasks_stop(&caller(), &filter, false).await.expect("stops");
+    let again = house.engine.tasks_stop(&caller(), &filter, false, "enough").await.expect("stops");
     assert_eq!(again.matched, 0);
     let retried = house.engine.tasks_retry(&caller(), &filter, false).await.expect("retries");
     assert_eq!((retried.matched, retried.changed), (15, 15));

@@ -214,8 +214,7 @@ def test_concurrency_configs(cloud):
 def test_invocation_can_be_switched_off(cloud):
     name = unique("switch")
     cloud.create(name, HELLO)
-    cloud.sdk.disable_function_invocation(name, fc.DisableFunctionInvocationRequest(
-        body=fc.DisableFunctionInvocationInput(reason="upkeep")))
+    cloud.sdk.disable_function_invocation(name, fc.DisableFunctionInvocationRequest(reason="upkeep"))
     assert refusal(lambda: cloud.invoke(name)).code == "InvocationDisabled"
     shown = cloud.sdk.get_function(name, fc.GetFunctionRequest()).body.invocation_restriction
     assert (shown.disable, shown.reason) == (True, "upkeep")

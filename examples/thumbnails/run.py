@@ -18,7 +18,7 @@ import connect  # noqa: E402
 from connect import deploy, fc, submit, wait  # noqa: E402
 
 FUNCTION, LAYER = "thumbnails", "pillow"
-ENDINGS = {".png", ".jpg", ".jpeg", ".gif", ".tif"}
+ENDINGS = {".png", ".jpg", ".jpeg"}
 
 
 def package_dir(name: str) -> Path:
@@ -29,6 +29,15 @@ def package_dir(name: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
+def published(client) -> list[fc.Layer]:
+    try:
+        return client.list_layer_versions(LAYER, fc.ListLayerVersionsRequest(limit=100)).body.layers or []
+    except connect.AlibabaCloudException as error:
+        if error.status_code == 404:
+            return []
+        raise
+
+
 def pillow_layer(client) -> str:
     """The ARN of a layer with Pillow under /opt/python; published only when it is new."""
     pil = package_dir("PIL")
@@ -37,8 +46,7 @@ def pillow_layer(client) -> str:
         sources.append((pil.parent / "pillow.libs", "python/pillow.libs"))
     package = connect.pack(*sources)
     mark = hashlib.sha256(package).hexdigest()
-    known = client.list_layer_versions(LAYER, fc.ListLayerVersionsRequest(limit=100)).body.layers or []
-    for version in known:
+    for version in published(client):
         if version.description == mark:
             return version.layer_version_arn
     made = client.create_layer_version(LAYER, fc.CreateLayerVersionRequest(

@@ -86,7 +86,9 @@ pub(crate) async fn disable(call: Call) -> Result<Answer, Problem> {
             ..stint_wire::native::TaskFilter::default()
         };
         let filter = crate::v1::filter(open)?;
-        call.engine().tasks_stop(&call.caller, &filter, false, "invocation was switched off").await?;
+        call.engine()
+            .tasks_stop(&call.caller, &filter, false, "invocation was switched off")
+            .await?;
     }
     ok(&InvocationSwitched { success: true })
 }

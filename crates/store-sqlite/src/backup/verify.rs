@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use stint_model::id::TaskUid;
+use stint_store::batch::is_open;
 use stint_store::record::check::{record_blobs, task_blobs};
 use stint_store::{Kind, StoreError};
 
@@ -163,7 +164,7 @@ fn tasks(
         let open: Option<i64> = row.get(3).map_err(failed)?;
         match task_of(row, 1) {
             Ok(task) if task.uid() != uid => found.problem(format!("{uid} holds another task")),
-            Ok(task) if task.state().is_terminal() == open.is_some() => {
+            Ok(task) if is_open(&task) != open.is_some() => {
                 found
                     .problem(format!("{uid} is {} and its open mark says otherwise", task.state()));
             }

@@ -84,7 +84,7 @@ pub(crate) fn batch(batch: Batch) -> Encoded {
             Put::Task(row) => {
                 let life = write_life_always(&row.task);
                 count(&life);
-                let is_open = !row.state().is_terminal();
+                let is_open = row.is_open();
                 Op::Update { mark: Mark::of(&row), life, is_open }
             }
             Put::Forget { task } => Op::Forget { mark: Mark::unknown(task.number()) },
@@ -115,7 +115,7 @@ impl Insert {
             chosen: row.chosen_id().map(str::to_owned),
             order: write_order(row.task.order()),
             life: write_life(&row.task),
-            is_open: !row.state().is_terminal(),
+            is_open: row.is_open(),
         }
     }
 }

@@ -122,14 +122,14 @@ def test_tasks_that_crash_or_take_too_long(cloud, body, message):
 
 
 def test_a_delay_and_a_moment(cloud, echo):
-    begun = time.time()
+    begun = millis()
     for headers in ({"x-fc-async-delay": "1"}, {"run_at": str(millis() + 1000)}):
         task_id = cloud.submit(echo, b"late", **headers)
         assert cloud.task(echo, task_id).status == "Enqueued"
         assert cloud.why(echo, task_id)["cause"] == "delayed"
     done = cloud.ended(echo, task_id)
     running = next(event for event in done.events if event.status == "Running")
-    assert running.timestamp / 1000 - begun >= 1.0
+    assert running.timestamp - begun >= 1000
     far = cloud.submit(echo, b"", **{"x-fc-async-delay": str(90 * 86400)})
     assert cloud.task(echo, far).status == "Enqueued", "also beyond upstream's hour"
     cloud.sdk.stop_async_task(echo, far, fc.StopAsyncTaskRequest())

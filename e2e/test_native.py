@@ -17,7 +17,13 @@ ECHO = "def handler(event, context):\n    return event\n"
 def quiet(cloud):
     """A function whose backlog is paused; `go()` lets it run."""
     name = unique("quiet")
-    cloud.create(name, ECHO, task_mode=True, retries=0)
+    # Start times are reported in milliseconds: a task that lasts some keeps them apart.
+    cloud.create(name, """
+        import time
+        def handler(event, context):
+            time.sleep(0.02)
+            return event
+        """, task_mode=True, retries=0)
     cloud.v1("POST", f"/backlogs/{name}:pause")
     yield name
     try:

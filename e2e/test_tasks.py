@@ -1,7 +1,6 @@
 """Durable tasks through the SDK: their whole life, as functions.md §3 tells it."""
 
 import json
-import time
 
 import pytest
 

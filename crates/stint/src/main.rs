@@ -23,6 +23,10 @@ use crate::screen::Screen;
 /// The first argument of the spawner, which is this binary again. No user types it.
 pub(crate) const SPAWNER: &str = "__spawner";
 
+/// The C library's allocator gives pages back and faults them in again on every turn.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // First of all: the spawner stays small and single-threaded.
     if std::env::args_os().nth(1).is_some_and(|argument| argument == SPAWNER) {

@@ -21,8 +21,10 @@ pub struct SqliteConfig {
     pub mmap_bytes: u64,
     /// The log is folded into the file after about this many written bytes.
     pub checkpoint_bytes: u64,
-    /// The log is cut back when it has grown to this many bytes.
+    /// The log starts over when it has grown to this many bytes.
     pub log_bytes_max: u64,
+    /// The log's file is made with this many bytes, so that commits do not wait for it to grow.
+    pub log_bytes_ready: u64,
     /// Rows that may wait for the search index before it is brought up to date even under load.
     pub search_lag_rows: usize,
 }
@@ -38,8 +40,9 @@ impl SqliteConfig {
             writer_cache_kib: 32 << 10,
             reader_cache_kib: 4 << 10,
             mmap_bytes: 256 << 20,
-            checkpoint_bytes: 32 << 20,
-            log_bytes_max: 256 << 20,
+            checkpoint_bytes: 8 << 20,
+            log_bytes_max: 24 << 20,
+            log_bytes_ready: 32 << 20,
             search_lag_rows: 32_768,
         }
     }

@@ -2,7 +2,7 @@
 //! them to the writer, and reads through the pool.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -24,7 +24,7 @@ use crate::lock::DirLock;
 use crate::read::{Readers, rows};
 use crate::schema;
 use crate::search::{Pending, Search};
-use crate::writer::{Request, Writer, checkpoint, encode};
+use crate::writer::{Request, Writer, checkpoint, encode, log};
 
 /// Why a file did not open.
 #[derive(Debug, Error)]
@@ -170,9 +170,14 @@ impl SqliteStore {
         let lock = Arc::new(DirLock::take(&config.dir)?);
         let path = config.dir.join("book.db");
         let failed = |source| OpenError::Prepare { path: path.clone(), source };
-        let mut conn = Connection::open(&path).map_err(failed)?;
-        schema::tune_writer(&conn, config).map_err(failed)?;
-        schema::BOOK.prepare(&mut conn, &path)?;
+        if !log::path_of(&path).exists() {
+            drop(open_writer(&path, config)?);
+            // Without room for it the log grows as it always did.
+            if let Err(error) = log::make_ready(&path, config.log_bytes_ready) {
+                tracing::warn!(%error, "the log's file could not be made beforehand");
+            }
+        }
+        let conn = open_writer(&path, config)?;
         let readers = Readers::open(&path, config, supervisor).map_err(failed)?;
         let pending = Arc::new(Pending::load(&conn).map_err(failed)?);
         let search = Search::open(config, (&pending, Arc::clone(&lock)), supervisor)?;
@@ -199,7 +204,7 @@ impl SqliteStore {
     /// The latest time the book in the directory has seen; zero when there is none or it cannot be
     /// read (opening it will say why). A clock starts there, so that time goes on after a restart
     /// even when the wall clock was set back meanwhile.
-    pub fn last_seen(dir: &std::path::Path) -> Timestamp {
+    pub fn last_seen(dir: &Path) -> Timestamp {
         use rusqlite::OpenFlags;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let seen = Connection::open_with_flags(dir.join("book.db"), flags).and_then(|conn| {
@@ -232,6 +237,15 @@ impl SqliteStore {
         }
         self.shared.readers.run(work).await
     }
+}
+
+/// The connection that commits, on a book of our format.
+fn open_writer(path: &Path, config: &SqliteConfig) -> Result<Connection, OpenError> {
+    let failed = |source| OpenError::Prepare { path: path.to_owned(), source };
+    let mut conn = Connection::open(path).map_err(failed)?;
+    schema::tune_writer(&conn, config).map_err(failed)?;
+    schema::BOOK.prepare(&mut conn, path)?;
+    Ok(conn)
 }
 
 #[async_trait]

@@ -22,6 +22,7 @@ use crate::store::Mail;
 pub(crate) mod apply;
 pub(crate) mod checkpoint;
 pub(crate) mod encode;
+pub(crate) mod log;
 
 use apply::Statements;
 use encode::Encoded;

@@ -10,8 +10,6 @@ mod submit;
 mod tasks;
 mod why;
 
-pub(crate) use tasks::filter;
-
 use std::future::ready;
 
 use crate::answer::Handling;

@@ -25,7 +25,7 @@ const RESULT_BYTES_MAX: u64 = 1 << 20;
 const PAGE_MAX: usize = 1_000;
 
 /// A filter in the engine's terms.
-pub(crate) fn filter(wire: WireFilter) -> Result<TaskFilter, Problem> {
+fn filter(wire: WireFilter) -> Result<TaskFilter, Problem> {
     Ok(TaskFilter {
         functions: wire.function.into_iter().collect(),
         qualifier: wire.qualifier,

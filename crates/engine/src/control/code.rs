@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
 use stint_model::function::CodePackage;
-use stint_model::id::AccountId;
+use stint_model::id::{AccountId, FunctionId};
 use stint_model::time::Timestamp;
 use stint_store::CommitError;
 use thiserror::Error;
@@ -20,6 +20,7 @@ use super::functions::CANARY_NEVER;
 use crate::access::Operation;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::secret::LinkKey;
 
 /// The largest zip inside a request.
 pub const ZIP_BYTES_MAX: usize = 100 << 20;
@@ -108,8 +109,8 @@ impl CodeBuckets for NoBuckets {
 /// Whose code it is, which decides its blob's name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CodePlace {
-    /// A function's.
-    Function(AccountId),
+    /// A function's, in place of what its head has.
+    Function(AccountId, FunctionId),
     /// A layer's.
     Layer(AccountId),
 }
@@ -117,8 +118,16 @@ pub(crate) enum CodePlace {
 impl CodePlace {
     fn blob(self, random: u128) -> String {
         match self {
-            Self::Function(account) => format!("code/{account}/{random:032x}.zip"),
+            Self::Function(account, _) => format!("code/{account}/{random:032x}.zip"),
             Self::Layer(account) => format!("layer/{account}/{random:032x}.zip"),
+        }
+    }
+
+    /// Whose it is, and which function's head it replaces.
+    const fn owner(self) -> (AccountId, Option<FunctionId>) {
+        match self {
+            Self::Function(account, function) => (account, Some(function)),
+            Self::Layer(account) => (account, None),
         }
     }
 }
@@ -182,6 +191,8 @@ impl Engine {
     ) -> Result<CodePackage, EngineError> {
         let bytes = self.code_bytes(input).await?;
         check_zip(&bytes)?;
+        let (account, replaced) = place.owner();
+        self.storage_code_fits(account, bytes.len() as u64, replaced)?;
         let (crc64, sha256) = sums(&bytes).await;
         check_sum(input.checksum.as_deref(), crc64)?;
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -249,6 +260,11 @@ impl Engine {
         target.revision.code.clone().ok_or_else(|| {
             EngineError::refused(Code::InvalidArgument, "the function has no code package")
         })
+    }
+
+    /// What signs short-lived links to packages; the first one signs, all of them open.
+    pub fn link_keys(&self) -> Vec<LinkKey> {
+        self.keyring().link_keys()
     }
 
     /// The bytes of a package, for the short-lived link. The link's signature is the permission.

@@ -26,6 +26,24 @@ pub struct Account {
     pub disabled_at: Option<Time>,
     /// What it may take.
     pub limits: AccountLimits,
+    /// What it has taken; not in listings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<AccountUsage>,
+}
+
+/// What an account has taken of what is limited.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountUsage {
+    /// Bytes of code, layers, and payloads and results in the blob store: what `storageBytesMax`
+    /// bounds.
+    pub storage_bytes: u64,
+    /// Of these, code packages and layers.
+    pub code_bytes: u64,
+    /// Of these, payloads and results.
+    pub task_bytes: u64,
+    /// Functions.
+    pub functions: u64,
 }
 
 /// What an account may take. In a PATCH, absent fields stay as they are.
@@ -47,7 +65,7 @@ pub struct AccountLimits {
     /// Most tasks waiting; 0 in a PATCH: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_queued_max: Option<u64>,
-    /// Most bytes of code, layers and large payloads; 0 in a PATCH: no bound.
+    /// Most bytes of code, layers, and payloads and results in the blob store; 0 in a PATCH: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_bytes_max: Option<u64>,
     /// Most functions.

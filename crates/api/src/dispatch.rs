@@ -154,6 +154,8 @@ async fn control(
     if let Some(rest) = path.strip_prefix(fc::code::LINK_ROOT) {
         return fc::code::download(door, method, rest, query).await;
     }
+    // A probe may ask for heads only; the connection leaves the body out.
+    let method = if method == Method::HEAD && is_open(path) { &Method::GET } else { method };
     match route::find(method, path)? {
         Route::Native(operation, _) if operation.need == "open" => Ok(open(door, operation.id)),
         Route::Fc(operation, params) => {
@@ -223,6 +225,10 @@ fn origin(door: &Door, parts: &Parts, secure: bool) -> String {
     let host = host.unwrap_or("localhost").trim_start_matches("http://");
     let scheme = if secure { "https" } else { "http" };
     format!("{scheme}://{}", host.trim_start_matches("https://"))
+}
+
+fn is_open(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics" | "/openapi.json")
 }
 
 /// Health, metrics and the API's description: nobody is asked who they are.

@@ -224,8 +224,7 @@ impl Connection {
             .timer(TokioTimer::new())
             .header_read_timeout(config.head_timeout.to_std())
             .max_headers(HEADERS_MAX)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .pipeline_flush(true);
+            .max_buf_size(HEAD_BYTES_MAX);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -161,8 +161,9 @@ pub fn is_task_id(text: &str) -> bool {
     is_name(text) || text.parse::<TaskUid>().is_ok() || is_request_id(text)
 }
 
-/// A task goes by its request id when the client gave one and no task id (§2.2).
-fn is_request_id(text: &str) -> bool {
+/// Whether a client may call a request so. A task goes by its request id when the client gave one and
+/// no task id (§2.2).
+pub fn is_request_id(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }

@@ -62,6 +62,15 @@ pub(crate) async fn get(call: Call) -> Result<Answer, Problem> {
     ok(&FunctionCode { url, checksum: package.crc64.to_string() })
 }
 
+/// Whoever follows a link signed nothing: they are told about the link.
+fn refused(error: SignError) -> Problem {
+    let message = match error {
+        SignError::Expired => "the link has expired; ask for a new one",
+        _ => "the link is not one of this server, or was changed; ask for a new one",
+    };
+    Problem::new(Code::AccessDenied, message)
+}
+
 /// Follows a link.
 pub(crate) async fn download(
     door: &Arc<Door>,
@@ -82,7 +91,7 @@ pub(crate) async fn download(
             break;
         }
     }
-    opened?;
+    opened.map_err(refused)?;
     let missing = || Problem::new(Code::ResourceNotFound, "the link leads to nothing");
     let blob = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| missing())?;
     let blob = String::from_utf8(blob).map_err(|_| missing())?;

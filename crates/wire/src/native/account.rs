@@ -169,7 +169,7 @@ pub struct KeyTemporary {
     /// Narrows it to these function names and `prefix*` patterns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<String>,
-    /// How long it is good: 15 minutes to 36 hours; one hour if absent.
+    /// How long it is good: one minute to 36 hours; one hour if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<Seconds>,
     /// For people.
@@ -208,6 +208,16 @@ impl std::fmt::Debug for KeyCreated {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyCreated").field("key", &self.key).finish_non_exhaustive()
     }
+}
+
+/// A master key was replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MasterKeyRotated {
+    /// The number of the new one.
+    pub master_key: u32,
+    /// Secrets that were sealed again.
+    pub sealed: u64,
 }
 
 /// Who the request is from, as the server sees it.

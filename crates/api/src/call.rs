@@ -113,20 +113,28 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| bad_body(&place_of::<T>(body), &error))
 }
 
+/// The longest name of a field that is told.
+const PATH_MAX: usize = 200;
+
 /// Reads a body that is not valid once more, to say where.
 fn place_of<T: DeserializeOwned>(body: &[u8]) -> String {
     let mut json = serde_json::Deserializer::from_slice(body);
     match serde_path_to_error::deserialize::<_, T>(&mut json) {
-        Err(error) if error.path().iter().next().is_some() => {
-            format!(": field '{}'", error.path())
-        }
-        Ok(_) | Err(_) => String::new(),
+        Err(error) => match error.path().to_string() {
+            path if path == "." || path.contains('?') => String::new(),
+            path => format!(": field '{}'", path.chars().take(PATH_MAX).collect::<String>()),
+        },
+        Ok(_) => String::new(),
     }
 }
 
 /// Types of ours are nothing to a caller.
 fn bad_body(at: &str, error: &serde_json::Error) -> Problem {
-    let text = error.to_string();
+    let mut text = error.to_string();
+    for whole in ["u8", "u16", "u32", "u64", "i64", "usize"] {
+        text = text.replace(&format!("expected {whole} "), "expected a whole number in its range ");
+    }
+    text = text.replace("expected f64 ", "expected a number ");
     let said = match text.split_once("expected struct ") {
         Some((before, after)) => {
             let rest = after.split_once(' ').map_or("", |(_, rest)| rest);
@@ -179,6 +187,8 @@ mod tests {
             says(r#"{"code":{"memorySize":"x"}}"#)
                 .contains("valid: field 'code.memorySize': invalid")
         );
+        let text = says(r#"{"code":{"memorySize":-1}}"#);
+        assert!(text.contains("expected a whole number in its range at line"), "{text}");
         let text = says(r#"{"code":5}"#);
         assert!(text.contains("field 'code'") && text.contains("expected an object"), "{text}");
         assert!(!text.contains("Inner"), "{text}");
@@ -186,6 +196,6 @@ mod tests {
             assert_eq!(says(bad), "the request body must be a JSON object");
         }
         assert!(says(r#"{"code":{"memorySize":5}} x"#).contains("trailing characters"));
-        assert!(says("{").contains("EOF"));
+        assert!(says("{").starts_with("the request body is not valid: EOF"));
     }
 }

@@ -64,11 +64,14 @@ pub(crate) async fn get(call: Call) -> Result<Answer, Problem> {
 
 /// Whoever follows a link signed nothing: they are told about the link.
 fn refused(error: SignError) -> Problem {
-    let message = match error {
-        SignError::Expired => "the link has expired; ask for a new one",
-        _ => "the link is not one of this server, or was changed; ask for a new one",
+    let (code, message) = match error {
+        SignError::Expired => (Code::AccessDenied, "the link has expired; ask for a new one"),
+        _ => (
+            Code::SignatureNotMatch,
+            "the link is not one of this server, or was changed; ask for a new one",
+        ),
     };
-    Problem::new(Code::AccessDenied, message)
+    Problem::new(code, message)
 }
 
 /// Follows a link.

@@ -117,7 +117,10 @@ impl Config {
             shards: read.count("shards")?,
             grace: read.duration("grace")?,
             listen: listen(&read)?,
-            log: Log { level: read.parse("log.level", level)?, json: read.word("log.format")? == "json" },
+            log: Log {
+                level: read.parse("log.level", level)?,
+                json: read.word("log.format")? == "json",
+            },
             node: node(&read)?,
             history: History {
                 tasks: read.duration("history.tasks")?,

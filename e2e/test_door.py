@@ -330,6 +330,7 @@ def certificate(place, name):
     (place / "cert.pem").write_bytes(built.public_bytes(pem))
 
 
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 def test_tls_with_a_certificate_that_changes(own):
     server = own()
     certificate(server.home, "one")

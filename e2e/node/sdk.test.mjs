@@ -117,6 +117,13 @@ test('a delayed task is stopped; options travel in headers', async () => {
   assert.equal((await ended('later', 'slow')).status, 'Stopped');
 });
 
+test('a body that is too large says so', async () => {
+  await create('large');
+  const description = 'x'.repeat(8 << 20);
+  await refused(() => client.publishFunctionVersion('large', new fc.PublishFunctionVersionRequest({ body: new fc.PublishVersionInput({ description }) })), 400, 'EntityTooLarge');
+  await refused(() => invoke('large', 'x'.repeat(33 << 20)), 400, 'EntityTooLarge');
+});
+
 test('what is not built says so by name', async () => {
   await refused(() => client.listCustomDomains(new fc.ListCustomDomainsRequest({})), 501, 'NotImplemented');
 });

@@ -104,10 +104,45 @@ impl Call {
     }
 }
 
-/// JSON with errors that say where.
+/// A JSON object, with errors that say which field.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::invalid(format!("the request body is not valid: {error}")))
+    // A list would fill the fields in the order in which they are declared.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::invalid("the request body must be a JSON object"));
+    }
+    serde_json::from_slice(body).map_err(|error| bad_body(&place_of::<T>(body), &error))
+}
+
+/// The longest name of a field that is told.
+const PATH_MAX: usize = 200;
+
+/// Reads a body that is not valid once more, to say where.
+fn place_of<T: DeserializeOwned>(body: &[u8]) -> String {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    match serde_path_to_error::deserialize::<_, T>(&mut json) {
+        Err(error) => match error.path().to_string() {
+            path if path == "." || path.contains('?') => String::new(),
+            path => format!(": field '{}'", path.chars().take(PATH_MAX).collect::<String>()),
+        },
+        Ok(_) => String::new(),
+    }
+}
+
+/// Types of ours are nothing to a caller.
+fn bad_body(at: &str, error: &serde_json::Error) -> Problem {
+    let mut text = error.to_string();
+    for whole in ["u8", "u16", "u32", "u64", "i64", "usize"] {
+        text = text.replace(&format!("expected {whole} "), "expected a whole number in its range ");
+    }
+    text = text.replace("expected f64 ", "expected a number ");
+    let said = match text.split_once("expected struct ") {
+        Some((before, after)) => {
+            let rest = after.split_once(' ').map_or("", |(_, rest)| rest);
+            format!("{before}expected an object {rest}")
+        }
+        None => text,
+    };
+    Problem::invalid(format!("the request body is not valid{at}: {said}"))
 }
 
 /// Bytes as they are shown inside JSON: text, or base64 when they are none (§3.9 \[choice\]).
@@ -122,4 +157,45 @@ pub(crate) fn show(bytes: &[u8]) -> String {
 /// A time as Function Compute's resources write it, in whole seconds.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
     stint_sign::format_utc(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize, Debug, PartialEq)]
+    #[serde(rename_all = "camelCase")]
+    struct Inner {
+        memory_size: u32,
+    }
+
+    #[derive(Deserialize, Debug, PartialEq)]
+    struct Outer {
+        code: Inner,
+    }
+
+    #[test]
+    fn a_body_that_is_not_valid_says_which_field() {
+        let says = |body: &str| parse::<Outer>(body.as_bytes()).unwrap_err().message;
+        assert_eq!(
+            parse(br#" {"code":{"memorySize":5}}"#),
+            Ok(Outer { code: Inner { memory_size: 5 } })
+        );
+        assert!(
+            says(r#"{"code":{"memorySize":"x"}}"#)
+                .contains("valid: field 'code.memorySize': invalid")
+        );
+        let text = says(r#"{"code":{"memorySize":-1}}"#);
+        assert!(text.contains("expected a whole number in its range at line"), "{text}");
+        let text = says(r#"{"code":5}"#);
+        assert!(text.contains("field 'code'") && text.contains("expected an object"), "{text}");
+        assert!(!text.contains("Inner"), "{text}");
+        for bad in ["", "[{}]", "null", "5"] {
+            assert_eq!(says(bad), "the request body must be a JSON object");
+        }
+        assert!(says(r#"{"code":{"memorySize":5}} x"#).contains("trailing characters"));
+        assert!(says("{").starts_with("the request body is not valid: EOF"));
+    }
 }

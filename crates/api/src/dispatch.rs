@@ -12,7 +12,6 @@ use stint_model::code::Code;
 use stint_model::id::RequestId;
 use stint_model::task::request_text;
 use stint_model::time::Timestamp;
-use stint_sign::SecretKey;
 use stint_supervise::Stop;
 use stint_watch::Logs;
 use stint_wire::fc::operation::State;
@@ -20,7 +19,7 @@ use stint_wire::native::{Health, Setting};
 
 use crate::answer::{self, Answer, REQUEST_ID};
 use crate::auth::Doorman;
-use crate::body::Room;
+use crate::body::{Arriving, Drains, Room};
 use crate::call::Call;
 use crate::config::ApiConfig;
 use crate::error::Problem;
@@ -51,8 +50,6 @@ pub(crate) struct Door {
     pub(crate) settings: Vec<Setting>,
     pub(crate) version: String,
     pub(crate) started_at: Timestamp,
-    /// Signs code links; made anew at each start.
-    pub(crate) link_key: SecretKey,
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
     ready: Arc<dyn Fn() -> bool + Send + Sync>,
     openapi: String,
@@ -68,12 +65,10 @@ impl Door {
     pub(crate) fn new(parts: ApiParts) -> Self {
         let clock = parts.engine.clock().clone();
         let config = parts.config;
-        let secret: [u8; 32] = rand::random();
         Self {
             doorman: Doorman::new(parts.engine.clone(), config.replay_entries_max),
             room: Room::new(config.bodies_bytes_max, config.body_timeout, clock.clone()),
             started_at: clock.now(),
-            link_key: SecretKey::new(&secret),
             openapi: stint_wire::openapi::document_text(&parts.version),
             engine: parts.engine,
             logs: parts.logs,
@@ -90,10 +85,19 @@ impl Door {
     }
 }
 
+/// Where a request came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Entrance {
+    pub(crate) face: Face,
+    /// Through TLS.
+    pub(crate) secure: bool,
+    pub(crate) drains: Arc<Drains>,
+}
+
 /// A request's head, its listener and how to know that the server stops.
 pub(crate) struct Arrived {
     pub(crate) parts: Parts,
-    pub(crate) body: Incoming,
+    pub(crate) body: Arriving,
     pub(crate) secure: bool,
     pub(crate) stop: Stop,
 }
@@ -101,12 +105,13 @@ pub(crate) struct Arrived {
 /// Answers one request. Every answer carries a request id.
 pub(crate) async fn serve(
     door: &Arc<Door>,
-    face: Face,
-    secure: bool,
+    entrance: Entrance,
     request: Request<Incoming>,
     stop: Stop,
 ) -> Answer {
     let (parts, body) = request.into_parts();
+    let Entrance { face, secure, drains } = entrance;
+    let body = Arriving::new(&parts, body, drains);
     let arrived = Arrived { parts, body, secure, stop };
     if face == Face::Control
         && let Some(function) = route::invocation(&arrived.parts.method, arrived.parts.uri.path())
@@ -149,6 +154,8 @@ async fn control(
     if let Some(rest) = path.strip_prefix(fc::code::LINK_ROOT) {
         return fc::code::download(door, method, rest, query).await;
     }
+    // A probe may ask for heads only; the connection leaves the body out.
+    let method = if method == Method::HEAD && is_open(path) { &Method::GET } else { method };
     match route::find(method, path)? {
         Route::Native(operation, _) if operation.need == "open" => Ok(open(door, operation.id)),
         Route::Fc(operation, params) => {
@@ -192,10 +199,12 @@ async fn admit(door: &Arc<Door>, arrived: Arrived, wanted: Wanted<'_>) -> Result
     let query = Query::parse(parts.uri.query().unwrap_or(""))?;
     let read = door.room.read(body, wanted.limit).await?;
     door.doorman.check_body(&admitted, &read.bytes, wanted.once)?;
+    let mut caller = admitted.caller;
+    caller.request_id = Some(Arc::clone(wanted.request_id));
     Ok(Call {
         origin: origin(door, &parts, secure),
         door: Arc::clone(door),
-        caller: admitted.caller,
+        caller,
         params: wanted.params,
         query,
         body: read.bytes,
@@ -216,6 +225,10 @@ fn origin(door: &Door, parts: &Parts, secure: bool) -> String {
     let host = host.unwrap_or("localhost").trim_start_matches("http://");
     let scheme = if secure { "https" } else { "http" };
     format!("{scheme}://{}", host.trim_start_matches("https://"))
+}
+
+fn is_open(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics" | "/openapi.json")
 }
 
 /// Health, metrics and the API's description: nobody is asked who they are.

@@ -126,6 +126,10 @@ impl From<EngineError> for Problem {
             Code::ConcurrentUpdateError => {
                 Self::new(code, "somebody else changed it at the same time; read it and try again")
             }
+            Code::InvalidArgument => {
+                let message = "the page token is not one of this listing; begin without one";
+                Self::new(code, message)
+            }
             Code::ServiceUnavailable => {
                 Self::new(code, "the server is stopping; try again, or on another server")
             }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use bytes::Bytes;
 use http::HeaderMap;
+use stint_engine::submit::is_request_id;
 use stint_engine::{Submit, TaskOptions, TaskRef};
 use stint_model::limit::Priority;
 use stint_model::task::When;
@@ -77,13 +78,19 @@ pub(crate) fn from_headers(headers: &HeaderMap) -> Result<TaskOptions, Problem> 
     Ok(options)
 }
 
-/// What the client wants its request to be called.
+/// What the client wants its request to be called. A trace id that cannot be a request id is one all
+/// the same, and names nothing.
 pub(crate) fn request_id(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let given = match header(headers, "x-fc-request-id")? {
-        Some(id) => Some(id),
-        None => header(headers, "x-fc-trace-id")?,
-    };
-    Ok(given.map(str::to_owned))
+    match header(headers, "x-fc-request-id")? {
+        Some(id) if is_request_id(id) => Ok(Some(id.to_owned())),
+        Some(_) => Err(Problem::invalid(
+            "header x-fc-request-id has 1 to 128 letters, digits, hyphens and underscores",
+        )),
+        None => {
+            let trace = header(headers, "x-fc-trace-id")?.filter(|id| is_request_id(id));
+            Ok(trace.map(str::to_owned))
+        }
+    }
 }
 
 fn span(headers: &HeaderMap, name: &str) -> Result<Option<Span>, Problem> {

@@ -4,6 +4,7 @@
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
+use stint_model::task::TaskState;
 use stint_sign::decode_component;
 
 use crate::error::Problem;
@@ -90,6 +91,15 @@ impl Query {
             }
         }
     }
+}
+
+/// A task's state by its word.
+pub(crate) fn state_of(word: &str) -> Result<TaskState, Problem> {
+    TaskState::from_word(word).ok_or_else(|| {
+        let words: Vec<&str> = TaskState::ALL.into_iter().map(TaskState::word).collect();
+        let words = words.join(", ");
+        Problem::invalid(format!("{word:?} is none of a task's states, which are {words}"))
+    })
 }
 
 fn text_of(component: &str) -> Result<String, Problem> {

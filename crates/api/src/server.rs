@@ -22,14 +22,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::answer::ApiBody;
+use crate::body::Drains;
 use crate::config::ApiConfig;
-use crate::dispatch::{self, Door, Face};
+use crate::dispatch::{self, Door, Entrance, Face};
 use crate::tls;
 
 /// A TLS handshake has this long.
 const HANDSHAKE_TIMEOUT: Span = Span::from_secs(10);
 /// After a failed accept (no file descriptors, say) the listener breathes this long.
 const ACCEPT_PAUSE: Span = Span::from_millis(50);
+/// Refused bodies that are read to their end at once.
+const DRAINS_MAX: usize = 256;
 /// The most header lines of a request.
 const HEADERS_MAX: usize = 128;
 /// The read buffer of a connection; a request head must fit into it.
@@ -126,13 +129,16 @@ impl Api {
                 Arc::clone(&certificates).watch(clock.clone(), stop)
             });
         }
+        let drained = supervisor.guests("refused bodies", DRAINS_MAX);
+        let drains = Drains::new(drained, supervisor.clock().clone());
         for (name, guests, listener, face) in [
             ("api/control", "control connections", self.control, Face::Control),
             ("api/triggers", "trigger connections", self.triggers, Face::Triggers),
         ] {
+            let drains = Arc::clone(&drains);
             let listener = Listener {
                 listener,
-                face,
+                entrance: Entrance { face, secure: acceptor.is_some(), drains },
                 acceptor: acceptor.clone(),
                 guests: supervisor.guests(guests, self.door.config.connections_max),
                 streams: supervisor.guests(guests, self.door.config.connections_max * 4),
@@ -150,7 +156,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, OpenError> {
 
 struct Listener {
     listener: TcpListener,
-    face: Face,
+    entrance: Entrance,
     acceptor: Option<TlsAcceptor>,
     guests: Guests,
     streams: Guests,
@@ -169,7 +175,7 @@ impl Listener {
                 None => return,
                 Some((guest, Ok((socket, _)))) => {
                     let connection = Connection {
-                        face: self.face,
+                        entrance: self.entrance.clone(),
                         acceptor: self.acceptor.clone(),
                         streams: self.streams.clone(),
                         door: Arc::clone(&self.door),
@@ -187,7 +193,7 @@ impl Listener {
 }
 
 struct Connection {
-    face: Face,
+    entrance: Entrance,
     acceptor: Option<TlsAcceptor>,
     streams: Guests,
     door: Arc<Door>,
@@ -218,8 +224,7 @@ impl Connection {
             .timer(TokioTimer::new())
             .header_read_timeout(config.head_timeout.to_std())
             .max_headers(HEADERS_MAX)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .pipeline_flush(true);
+            .max_buf_size(HEAD_BYTES_MAX);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -227,9 +232,8 @@ impl Connection {
             .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
             .keep_alive_interval(config.head_timeout.to_std())
             .keep_alive_timeout(config.head_timeout.to_std());
-        let (face, secure) = (self.face, self.acceptor.is_some());
         let service = service_fn(|request: Request<Incoming>| {
-            answer(Arc::clone(&self.door), face, secure, request, stop.clone())
+            answer(Arc::clone(&self.door), self.entrance.clone(), request, stop.clone())
         });
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
         let ended = tokio::select! {
@@ -251,12 +255,11 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<ApiBody>, Infallibl
 /// Boxed: the compiler cannot show that so deep a future may move between threads, unless told here.
 fn answer(
     door: Arc<Door>,
-    face: Face,
-    secure: bool,
+    entrance: Entrance,
     request: Request<Incoming>,
     stop: Stop,
 ) -> Answering {
-    Box::pin(async move { Ok(dispatch::serve(&door, face, secure, request, stop).await) })
+    Box::pin(async move { Ok(dispatch::serve(&door, entrance, request, stop).await) })
 }
 
 /// Runs the streams of HTTP/2 connections as guests.

@@ -10,8 +10,6 @@ mod submit;
 mod tasks;
 mod why;
 
-pub(crate) use tasks::filter;
-
 use std::future::ready;
 
 use crate::answer::Handling;
@@ -82,6 +80,7 @@ fn serve_control(operation: &str, call: Call) -> Handling {
         "updateKey" => Box::pin(keys::update(call)),
         "deleteKey" => Box::pin(keys::delete(call)),
         "rotateKey" => Box::pin(keys::rotate(call)),
+        "rotateMasterKey" => Box::pin(keys::rotate_master(call)),
         other => Box::pin(ready(Err(Problem::later(other)))),
     }
 }

@@ -278,7 +278,7 @@ impl Engine {
             role: caller.role.word().to_owned(),
             action: deed.operation.action().to_owned(),
             resource: deed.resource,
-            request_id: None,
+            request_id: caller.request_id.as_deref().map(str::to_owned),
             detail: deed.detail,
         };
         let distinct = format!("{:016x}", self.random_u128() >> 64);

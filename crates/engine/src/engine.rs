@@ -29,6 +29,7 @@ use crate::link::Link;
 use crate::schema::Schemas;
 use crate::secret::Keyring;
 use crate::shard::{Ask, Input};
+use crate::storage::Storage;
 
 /// Resolved settings.
 #[derive(Clone, Debug)]
@@ -126,6 +127,7 @@ pub(crate) struct Inner {
     pub(crate) link: Arc<Link>,
     pub(crate) schemas: Schemas,
     pub(crate) issued: Issued,
+    pub(crate) storage: Storage,
     admitting: AtomicBool,
 }
 
@@ -150,6 +152,7 @@ impl Engine {
             link: parts.link,
             schemas: Schemas::new(),
             issued: Issued::default(),
+            storage: Storage::default(),
             admitting: AtomicBool::new(true),
         };
         Self { inner: Arc::new(inner) }
@@ -216,6 +219,10 @@ impl Engine {
     /// What seals secrets.
     pub(crate) fn keyring(&self) -> &Keyring {
         &self.inner.ports.keyring
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.inner.storage
     }
 
     pub(crate) fn issued(&self) -> &Issued {

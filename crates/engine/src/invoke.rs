@@ -8,7 +8,7 @@ use bytes::Bytes;
 use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
 use stint_model::id::{InstanceId, RequestId};
-use stint_model::link::{AnswerHead, Outcome};
+use stint_model::link::{AnswerHead, Outcome, StopReason};
 use stint_model::task::{Measured, request_text};
 use stint_model::time::Span;
 use tokio::sync::Notify;
@@ -162,6 +162,21 @@ impl CallSlot {
 
     pub(crate) fn end(&self, ended: Ended) {
         self.parts().ended = Some(ended);
+        self.changed.notify_one();
+    }
+
+    /// The call is ended from outside: a caller that has nothing yet is told why, one that reads a
+    /// stream sees it break.
+    pub(crate) fn cut(&self, refusal: Refusal) {
+        let mut parts = self.parts();
+        parts.refused = Some(refusal);
+        parts.ended = Some(Ended {
+            outcome: Outcome::Stopped(StopReason::Stopped),
+            body: Bytes::new(),
+            measured: Measured::default(),
+            log_tail: Bytes::new(),
+        });
+        drop(parts);
         self.changed.notify_one();
     }
 

@@ -16,6 +16,7 @@ pub mod entropy;
 pub mod error;
 pub mod schema;
 pub mod start;
+pub mod storage;
 
 pub mod access;
 pub mod catalog;
@@ -31,5 +32,6 @@ pub use link::{Link, NodeView};
 pub use shard::{BacklogReport, ShardReport, Why};
 pub use start::{Running, start};
 pub use stint_sched::{BacklogView, Cause};
+pub use storage::StorageUse;
 pub use submit::{Accepted, BatchMode, FunctionRef, Submit, TaskOptions, TaskRef};
 pub use tasks::{Bulk, Overview, TaskFilter};

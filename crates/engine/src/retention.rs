@@ -1,7 +1,6 @@
 //! Retention: ended tasks past their time go, in bounded steps, and what they alone named; blobs that
 //! nothing names are swept after a grace. An idempotent pass over the book, on a period.
 
-use stint_model::id::TaskUid;
 use stint_model::shard::Shard;
 use stint_model::time::Span;
 use stint_supervise::Stop;
@@ -9,6 +8,7 @@ use stint_supervise::Stop;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::shard::Input;
+use crate::storage::{TASK_AREAS, task_of};
 
 /// How often the pass runs.
 const PERIOD: Span = Span::from_secs(600);
@@ -39,9 +39,10 @@ async fn pass(engine: &Engine, stop: &Stop) -> Result<(), EngineError> {
     for number in 0..engine.shards() {
         forget_tasks(engine, Shard::new(number), stop).await?;
     }
-    for area in ["payload/", "result/"] {
+    for area in TASK_AREAS {
         sweep_blobs(engine, area, stop).await?;
     }
+    engine.storage_measure(stop).await?;
     sweep_control(engine).await
 }
 
@@ -72,11 +73,6 @@ async fn forget_tasks(engine: &Engine, shard: Shard, stop: &Stop) -> Result<(), 
         engine.clock().sleep(STEP_PAUSE).await;
     }
     Ok(())
-}
-
-/// Payloads are `payload/{account}/{task}`, results `result/{task}/{attempt}`.
-fn task_of(name: &str) -> Option<TaskUid> {
-    name.split('/').find_map(|part| part.parse().ok())
 }
 
 async fn sweep_blobs(engine: &Engine, area: &str, stop: &Stop) -> Result<(), EngineError> {

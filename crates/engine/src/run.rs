@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use stint_model::id::{AccountId, FunctionId, Mint};
 use stint_model::link::{Outcome, ToNode};
-use stint_model::payload::Payload;
 use stint_model::shard::Shard as ShardNumber;
 use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
@@ -21,7 +20,7 @@ use crate::destination;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::invoke::Ended;
-use crate::shard::{Act, Input, NodeEvent, Parts, Reads, Shard, Wants};
+use crate::shard::{Act, GoneBlob, Input, NodeEvent, Parts, Reads, Returned, Shard, Wants};
 
 /// Recovery and sweeps read this many tasks at a time.
 const PAGE: usize = 2_000;
@@ -228,8 +227,7 @@ impl Runner {
                     inputs.push(Input::Node(NodeEvent::Finished {
                         lease,
                         outcome,
-                        result: Payload::empty(),
-                        measured: Measured::default(),
+                        returned: Returned::default(),
                     }));
                 }
                 Act::Broadcast(message) => self.engine.link().broadcast(&message),
@@ -243,15 +241,9 @@ impl Runner {
                 Act::Deliver(task) => {
                     self.outside(destination::deliver(self.engine.clone(), *task))
                 }
-                Act::DeleteBlobs(names) => {
+                Act::DeleteBlobs(blobs) => {
                     let engine = self.engine.clone();
-                    self.outside(async move {
-                        for name in names {
-                            if let Err(error) = engine.blobs().delete(&name).await {
-                                tracing::warn!(%error, name, "a blob stays; the sweep will find it");
-                            }
-                        }
-                    });
+                    self.outside(async move { delete_blobs(&engine, blobs).await });
                 }
             }
         }
@@ -262,6 +254,16 @@ impl Runner {
         match self.guests.try_admit() {
             Some(guest) => guest.spawn(move |_stop| work),
             None => tracing::warn!("too much is being done outside the loop; left for later"),
+        }
+    }
+}
+
+/// Deletes blobs of tasks; one that stays is found by the sweep.
+pub(crate) async fn delete_blobs(engine: &Engine, blobs: Vec<GoneBlob>) {
+    for GoneBlob { account, name, len } in blobs {
+        match engine.blobs().delete(&name).await {
+            Ok(()) => engine.storage().give_back(account, len),
+            Err(error) => tracing::warn!(%error, name, "a blob stays; the sweep will find it"),
         }
     }
 }

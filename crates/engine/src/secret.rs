@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac as _};
 use sha2::{Digest, Sha256};
 use stint_model::account::{SealedSecret, TokenHash};
 use thiserror::Error;
@@ -102,10 +103,17 @@ pub enum SecretError {
 /// A master key's bytes.
 type Master = Zeroizing<[u8; 32]>;
 
+/// What signs links of our own (see [`Keyring::link_keys`]).
+pub type LinkKey = Zeroizing<[u8; 32]>;
+
+/// Link keys of master keys that were forgotten while this server ran.
+const RETIRED_MAX: usize = 4;
+
 /// The master keys.
 #[derive(Clone)]
 pub struct Keyring {
     masters: Arc<RwLock<BTreeMap<u32, Master>>>,
+    retired: Arc<RwLock<Vec<LinkKey>>>,
     keeper: Arc<dyn MasterKeeper>,
 }
 
@@ -130,7 +138,7 @@ impl Keyring {
         if masters.is_empty() {
             return Err(SecretError::Empty);
         }
-        Ok(Self { masters: Arc::new(RwLock::new(masters)), keeper })
+        Ok(Self { masters: Arc::new(RwLock::new(masters)), retired: Arc::default(), keeper })
     }
 
     /// A text with one new master key, for a first start: keep it, then read it with
@@ -142,6 +150,15 @@ impl Keyring {
     /// The numbers of the master keys; the last one seals.
     pub fn numbers(&self) -> Vec<u32> {
         self.read().keys().copied().collect()
+    }
+
+    /// What signs links: derived from the master keys, so that a link outlives a restart. The first
+    /// one signs, the rest are of links made before the master key was replaced.
+    pub fn link_keys(&self) -> Vec<LinkKey> {
+        let mut keys: Vec<LinkKey> = self.read().values().rev().map(link_key).collect();
+        let retired = self.retired.read().unwrap_or_else(PoisonError::into_inner);
+        keys.extend(retired.iter().rev().cloned());
+        keys
     }
 
     /// Seals a secret for its owner (a key's id).
@@ -186,8 +203,13 @@ impl Keyring {
     /// Forgets master keys below `number`; what they sealed must have been sealed again.
     pub(crate) async fn forget_below(&self, number: u32) -> Result<(), SecretError> {
         let mut masters = self.read().clone();
-        masters.retain(|one, _| *one >= number);
-        self.replace(masters).await
+        let kept = masters.split_off(&number);
+        self.replace(kept).await?;
+        let mut retired = self.retired.write().unwrap_or_else(PoisonError::into_inner);
+        retired.extend(masters.values().map(link_key));
+        let over = retired.len().saturating_sub(RETIRED_MAX);
+        retired.drain(..over);
+        Ok(())
     }
 
     async fn replace(&self, masters: BTreeMap<u32, Master>) -> Result<(), SecretError> {
@@ -199,6 +221,14 @@ impl Keyring {
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<u32, Master>> {
         self.masters.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// One key for one purpose; it says nothing about the master key.
+fn link_key(master: &Master) -> LinkKey {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(master.as_slice()).expect("HMAC takes keys of any length");
+    mac.update(b"stint links 1");
+    Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
 fn cipher(master: &Master) -> XChaCha20Poly1305 {
@@ -290,6 +320,26 @@ mod tests {
         ring.forget_below(2).await.unwrap();
         assert!(matches!(ring.open(&old, "k"), Err(SecretError::NoMaster(1))));
         assert_eq!(ring.numbers(), [2]);
+    }
+
+    #[tokio::test]
+    async fn link_keys_follow_the_master_key() {
+        let text = Keyring::generate_text();
+        let read = || Keyring::from_text(&text, Arc::new(KeepNothing)).unwrap();
+        let ring = read();
+        let first = ring.link_keys();
+        assert_eq!(first, read().link_keys(), "the same after a restart");
+        assert_ne!(first, Keyring::in_memory().link_keys());
+        assert!(!text.contains(&hex::encode(*first[0])), "derived, not the key itself");
+        ring.add_master().await.unwrap();
+        assert_eq!(ring.link_keys()[1], first[0]);
+        ring.forget_below(2).await.unwrap();
+        assert_eq!((ring.link_keys().len(), &ring.link_keys()[1]), (2, &first[0]));
+        for _ in 0..10 {
+            let newest = ring.add_master().await.unwrap();
+            ring.forget_below(newest).await.unwrap();
+        }
+        assert_eq!(ring.link_keys().len(), 1 + RETIRED_MAX);
     }
 
     #[test]

@@ -64,6 +64,9 @@ pub(crate) enum Input {
     Call(Box<Call>),
     /// A sync call is to be ended.
     EndCall { work: u64, reason: StopReason },
+    /// Everything of a function that runs is to be ended: tasks are stopped for this reason, those
+    /// who wait for a sync call are told so.
+    EndAll { function: FunctionId, refusal: Refusal, reply: Reply<()> },
     /// Control records.
     Edit { edit: Edit, reply: Reply<()> },
     /// A person stops a task.
@@ -117,7 +120,17 @@ pub(crate) enum NodeEvent {
     /// User code says how far it is.
     Progress { lease: Lease, progress: Progress },
     /// An attempt or call ended.
-    Finished { lease: Lease, outcome: Outcome, result: Payload, measured: Measured },
+    Finished { lease: Lease, outcome: Outcome, returned: Returned },
+}
+
+/// What came back from an attempt or call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Returned {
+    /// The result or the error's body.
+    pub(crate) result: Payload,
+    pub(crate) measured: Measured,
+    /// What is to be told about the result beside the outcome.
+    pub(crate) note: Option<String>,
 }
 
 /// What the inputs of a turn need from the book.
@@ -159,7 +172,15 @@ pub(crate) enum Act {
     /// Prepare the delivery of an outcome.
     Deliver(Box<Task>),
     /// These blobs are named by nothing any more.
-    DeleteBlobs(Vec<String>),
+    DeleteBlobs(Vec<GoneBlob>),
+}
+
+/// A task's blob that is to be deleted.
+#[derive(Clone, Debug)]
+pub(crate) struct GoneBlob {
+    pub(crate) account: AccountId,
+    pub(crate) name: String,
+    pub(crate) len: u64,
 }
 
 /// What follows a commit, in the order it was decided.
@@ -282,6 +303,7 @@ impl Shard {
                 Input::Ask(ask) => self.wants_of_ask(ask, &mut wants),
                 Input::Call(_)
                 | Input::EndCall { .. }
+                | Input::EndAll { .. }
                 | Input::Node(_)
                 | Input::Credentialed { .. }
                 | Input::Drain => {}
@@ -322,6 +344,9 @@ impl Shard {
             Input::Submit { orders, reply } => self.accept(orders, reply, reads),
             Input::Call(call) => self.call(*call, now),
             Input::EndCall { work, reason } => self.end_call(work, reason),
+            Input::EndAll { function, refusal, reply } => {
+                self.end_all(function, &refusal, reply, now);
+            }
             Input::Edit { edit, reply } => self.edit(edit, reply, reads),
             Input::Stop { task, reason, reply } => self.stop(task, &reason, reply, reads),
             Input::Retry { task, reply } => self.retry(task, reply, reads),

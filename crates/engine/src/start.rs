@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use stint_model::id::Mint;
 use stint_model::link::{FromNode, Lease, Outcome, ToNode};
 use stint_model::payload::Payload;
@@ -19,7 +20,7 @@ use crate::invoke::Ended;
 use crate::link::{Link, NodeView};
 use crate::retention;
 use crate::run::{Runner, carry_letters};
-use crate::shard::{Ask, Input, NodeEvent, Parts};
+use crate::shard::{Ask, Input, NodeEvent, Parts, Returned};
 
 /// Deliveries, blob deletions and large results at once.
 const OUTSIDE_MAX: usize = 1_024;
@@ -216,14 +217,14 @@ impl Engine {
             if let Some(slot) = self.link().close_call(lease.work) {
                 slot.end(ended);
             }
-            let result = Payload::empty();
-            let event = NodeEvent::Finished { lease, outcome, result, measured };
+            let returned = Returned { measured, ..Returned::default() };
+            let event = NodeEvent::Finished { lease, outcome, returned };
             return self.tell_shard(lease.shard, Input::Node(event)).await;
         }
         if ended.body.len() <= self.config().result_inline_max {
             let Ended { outcome, body, measured, .. } = ended;
-            let result = Payload::Inline(body);
-            let event = NodeEvent::Finished { lease, outcome, result, measured };
+            let returned = Returned { result: Payload::Inline(body), measured, note: None };
+            let event = NodeEvent::Finished { lease, outcome, returned };
             return self.tell_shard(lease.shard, Input::Node(event)).await;
         }
         let engine = self.clone();
@@ -234,20 +235,40 @@ impl Engine {
         Ok(())
     }
 
+    /// A result that does not fit into the account's limit is not kept, which is told; the task is
+    /// settled as it ended.
     async fn keep_result(self, lease: Lease, ended: Ended) {
-        let uid = stint_model::id::TaskUid::from_number(lease.work);
-        let name = format!("result/{uid}/{}-{}", lease.epoch.0, lease.attempt);
-        let len = ended.body.len() as u64;
-        let (outcome, result) = match self.blobs().put(&name, ended.body).await {
-            Ok(()) => (ended.outcome, Payload::Blob { name, len }),
-            Err(error) => {
-                let reason = format!("the result could not be kept: {error}");
-                (Outcome::SystemError { reason }, Payload::empty())
+        let mut returned = Returned { measured: ended.measured, ..Returned::default() };
+        let mut outcome = ended.outcome;
+        match self.result_blob(lease, ended.body).await {
+            Ok(result) => returned.result = result,
+            Err(EngineError::Refused(refusal)) => {
+                returned.note = Some(format!("the result was not kept: {}", refusal.message));
             }
-        };
-        let event = NodeEvent::Finished { lease, outcome, result, measured: ended.measured };
+            Err(error) => {
+                let error = stint_supervise::chain(&error);
+                outcome = Outcome::SystemError { reason: format!("keep the result: {error}") };
+            }
+        }
+        let event = NodeEvent::Finished { lease, outcome, returned };
         // A closed inbox means that the server is stopping; the lease is lost and found again.
         drop(self.tell_shard(lease.shard, Input::Node(event)).await);
+    }
+
+    async fn result_blob(&self, lease: Lease, body: Bytes) -> Result<Payload, EngineError> {
+        let uid = stint_model::id::TaskUid::from_number(lease.work);
+        let Some(task) = self.store().task_get(&[uid]).await?.into_iter().flatten().next() else {
+            // Forgotten meanwhile: the report is stale, whatever it says.
+            return Ok(Payload::empty());
+        };
+        let (account, len) = (task.order().account, body.len() as u64);
+        self.storage_take(account, len)?;
+        let name = format!("result/{account}/{uid}/{}-{}", lease.epoch.0, lease.attempt);
+        if let Err(error) = self.blobs().put(&name, body).await {
+            self.storage().give_back(account, len);
+            return Err(error.into());
+        }
+        Ok(Payload::Blob { name, len })
     }
 
     /// Starts nothing new and waits until everything that runs has ended, or for the grace.

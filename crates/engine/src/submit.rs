@@ -20,7 +20,8 @@ use crate::access::Operation;
 use crate::catalog::FunctionEntry;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::shard::Input;
+use crate::run::delete_blobs;
+use crate::shard::{GoneBlob, Input};
 
 /// The most tasks of one batch call.
 pub const BATCH_MAX: usize = 10_000;
@@ -160,8 +161,9 @@ pub fn is_task_id(text: &str) -> bool {
     is_name(text) || text.parse::<TaskUid>().is_ok() || is_request_id(text)
 }
 
-/// A task goes by its request id when the client gave one and no task id (§2.2).
-fn is_request_id(text: &str) -> bool {
+/// Whether a client may call a request so. A task goes by its request id when the client gave one and
+/// no task id (§2.2).
+pub fn is_request_id(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
@@ -179,9 +181,11 @@ impl Engine {
     ) -> Result<Accepted, EngineError> {
         let door = self.door(caller, Operation::Submit, function)?;
         let order = self.order(&door, submit).await?;
+        let spilled = [spilled(&order)];
         let orders = Orders { items: vec![Ok(order)], mode: BatchMode::PerItem };
         let mut accepted =
             self.ask_shard(door.shard, |reply| Input::Submit { orders, reply }).await?;
+        self.forget_refused(&spilled, &accepted).await;
         accepted.pop().expect("one result for one order").map_err(EngineError::Refused)
     }
 
@@ -210,15 +214,25 @@ impl Engine {
                 Err(EngineError::Refused(refusal)) if mode == BatchMode::PerItem => {
                     orders.push(Err(refusal));
                 }
-                Err(EngineError::Refused(refusal)) => {
-                    let message = format!("item {index}: {}", refusal.message);
-                    return Err(Refusal::new(refusal.code, message).into());
+                Err(error) => {
+                    let spilled = orders.iter().filter_map(spilled_of).collect();
+                    delete_blobs(self, spilled).await;
+                    return Err(of_item(index, error));
                 }
-                Err(other) => return Err(other),
             }
         }
+        let spilled: Vec<_> = orders.iter().map(spilled_of).collect();
         let orders = Orders { items: orders, mode };
-        self.ask_shard(door.shard, |reply| Input::Submit { orders, reply }).await
+        let answered = self.ask_shard(door.shard, |reply| Input::Submit { orders, reply }).await;
+        match &answered {
+            Ok(accepted) => self.forget_refused(&spilled, accepted).await,
+            Err(EngineError::Refused(_)) => {
+                delete_blobs(self, spilled.into_iter().flatten().collect()).await;
+            }
+            // Nobody knows whether it was written: the sweep will.
+            Err(_) => {}
+        }
+        answered
     }
 
     /// The checks that come before the size of the payload (§2.4): who, what, in which state.
@@ -233,11 +247,7 @@ impl Engine {
         let entry = self.function_entry(caller, &function.name)?;
         let target = entry.resolve(&function.qualifier, 0)?;
         if let Some(disabled) = &entry.function.disabled {
-            let message = format!(
-                "invocation of function '{}' is disabled: {}",
-                function.name, disabled.reason
-            );
-            return Err(EngineError::refused(Code::InvocationDisabled, message));
+            return Err(disabled.refusal(&function.name).into());
         }
         let shard = Shard::of_function(caller.account, &function.name, self.shards());
         let config = entry.async_config(&function.qualifier);
@@ -428,7 +438,43 @@ fn check_options(options: &TaskOptions) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A payload that lies in the blob store, by the order that names it.
+fn spilled(order: &Order) -> Option<GoneBlob> {
+    match &order.payload {
+        Payload::Inline(_) => None,
+        Payload::Blob { name, len } => {
+            Some(GoneBlob { account: order.account, name: name.clone(), len: *len })
+        }
+    }
+}
+
+fn spilled_of(item: &Result<Order, Refusal>) -> Option<GoneBlob> {
+    item.as_ref().ok().and_then(spilled)
+}
+
+/// Says which item of a batch was refused.
+fn of_item(index: usize, error: EngineError) -> EngineError {
+    match error {
+        EngineError::Refused(refusal) => {
+            let message = format!("item {index}: {}", refusal.message);
+            EngineError::Refused(Refusal::new(refusal.code, message))
+        }
+        other => other,
+    }
+}
+
 impl Engine {
+    /// Deletes the payloads of orders that were refused.
+    async fn forget_refused(
+        &self,
+        spilled: &[Option<GoneBlob>],
+        answers: &[Result<Accepted, Refusal>],
+    ) {
+        let refused = spilled.iter().zip(answers).filter(|(_, answer)| answer.is_err());
+        let blobs: Vec<GoneBlob> = refused.filter_map(|(blob, _)| blob.clone()).collect();
+        delete_blobs(self, blobs).await;
+    }
+
     async fn keep_payload(
         &self,
         account: stint_model::id::AccountId,
@@ -440,7 +486,11 @@ impl Engine {
         }
         let name = format!("payload/{account}/{uid}");
         let len = bytes.len() as u64;
-        self.blobs().put(&name, bytes).await?;
+        self.storage_take(account, len)?;
+        if let Err(error) = self.blobs().put(&name, bytes).await {
+            self.storage().give_back(account, len);
+            return Err(error.into());
+        }
         Ok(Payload::Blob { name, len })
     }
 }

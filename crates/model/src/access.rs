@@ -87,6 +87,8 @@ pub struct Caller {
     pub scope: Scope,
     /// The access key id, for the audit trail.
     pub key_id: Arc<str>,
+    /// The request it calls with, for the audit trail; `None` for the platform itself.
+    pub request_id: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -116,6 +118,7 @@ mod tests {
             role,
             scope: Scope { functions: functions.into() },
             key_id: "k".into(),
+            request_id: None,
         }
     }
 

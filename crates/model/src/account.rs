@@ -43,7 +43,7 @@ pub struct AccountLimits {
     pub weight: u32,
     /// Most tasks waiting.
     pub tasks_queued_max: Option<u64>,
-    /// Most bytes of code, layers and large payloads.
+    /// Most bytes of code, layers, and payloads and results in the blob store.
     pub storage_bytes_max: Option<u64>,
     /// Most functions.
     pub functions_max: u32,
@@ -182,6 +182,7 @@ impl AccessKey {
             role: self.role,
             scope: self.scope.clone(),
             key_id: Arc::clone(&self.id),
+            request_id: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::code::{Code, Refusal};
 use crate::id::{AccountId, FunctionId, RevisionId};
 use crate::limit::{Rate, Resources};
 use crate::time::{Span, Timestamp};
@@ -53,6 +54,17 @@ pub struct Disabled {
     pub reason: String,
     /// Since when.
     pub at: Timestamp,
+}
+
+impl Disabled {
+    /// What callers of the function are told.
+    pub fn refusal(&self, function: &str) -> Refusal {
+        let colon = if self.reason.is_empty() { "" } else { ": " };
+        let reason = &self.reason;
+        let message =
+            alloc::format!("invocation of function '{function}' is disabled{colon}{reason}");
+        Refusal::new(Code::InvocationDisabled, message)
+    }
 }
 
 /// Native limits of a function; all optional.

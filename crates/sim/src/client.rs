@@ -49,6 +49,7 @@ pub fn caller() -> Caller {
         role: Role::Admin,
         scope: Scope::default(),
         key_id: "sim".into(),
+        request_id: None,
     }
 }
 

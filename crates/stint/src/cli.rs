@@ -43,6 +43,10 @@ pub(crate) struct Global {
     /// Its secret; better in $STINT_ACCESS_KEY_SECRET, which others cannot list.
     #[arg(long, global = true, value_name = "SECRET", help_heading = "Connection", hide = true)]
     pub(crate) key_secret: Option<String>,
+    /// Certificates to trust beside the system's, PEM: for a server with a certificate of one's own.
+    /// Else $STINT_CA.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection")]
+    pub(crate) ca: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: Settings,
 }

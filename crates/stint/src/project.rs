@@ -70,6 +70,10 @@ pub(crate) fn read(
     let base = path.parent().unwrap_or(Path::new("."));
     let wrong = |reason: String| Failure::usage(format!("{}: {reason}", path.display()));
     let value: Value = serde_saphyr::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    if !value.is_object() {
+        let reason = "it holds no `functions:` (or `resources:`, as an s.yaml does)";
+        return Err(wrong(reason.to_owned()).next("stint init python3.10 shows how one looks"));
+    }
     if value.get("resources").is_some() {
         let value = interpolate::resolve(value, base, variable).map_err(wrong)?;
         devs::project(&value, base).map_err(wrong)

@@ -39,6 +39,8 @@ pub(crate) const ADDRESS: &str = "address";
 pub(crate) struct Profile {
     pub(crate) endpoint: String,
     pub(crate) credentials: Credentials,
+    /// Trusted beside the system's certificates.
+    pub(crate) ca_pem: Option<Vec<u8>>,
 }
 
 impl Profile {
@@ -66,7 +68,12 @@ impl Profile {
                     .next("set $STINT_ACCESS_KEY_ID and $STINT_ACCESS_KEY_SECRET"));
             }
         };
-        Ok(Self { endpoint, credentials })
+        let ca = global.ca.clone().or_else(|| own(environment::CA).map(Into::into));
+        let ca_pem = ca.map(|path| {
+            std::fs::read(&path)
+                .map_err(|error| Failure::cannot(format_args!("read {}", path.display()), &error))
+        });
+        Ok(Self { endpoint, credentials, ca_pem: ca_pem.transpose()? })
     }
 
     /// A client; nothing is sent yet.
@@ -76,7 +83,7 @@ impl Profile {
             endpoint: self.endpoint,
             credentials: self.credentials,
             timeout: TIMEOUT,
-            ca_pem: None,
+            ca_pem: self.ca_pem,
             now: std::sync::Arc::new(move || clock.wall_now()),
         };
         Ok(Client::new(config)?)
@@ -112,8 +119,14 @@ impl From<ClientError> for Failure {
             ClientError::Transport { ref source, .. } if source.is_timeout() => {
                 Self::new(Exit::TimedOut, chain(&error))
             }
-            ClientError::Transport { .. } => Self::new(Exit::Unreachable, chain(&error))
-                .next("is the server running? `stint up` starts one here"),
+            ClientError::Transport { .. } => {
+                let text = chain(&error);
+                let next = match text.contains("certificate") {
+                    true => "trust the server's certificate with --ca FILE or $STINT_CA",
+                    false => "is the server running? `stint up` starts one here",
+                };
+                Self::new(Exit::Unreachable, text).next(next)
+            }
             ClientError::Config(_) => Self::usage(error.to_string()),
             ClientError::BadAnswer { .. } => Self::local(error.to_string())
                 .next("is this a Stint server, and not older than this program?"),

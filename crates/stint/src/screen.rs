@@ -61,6 +61,16 @@ impl Screen {
         write_out(text.as_bytes())
     }
 
+    /// A JSON document: as it is, or as YAML when that is asked for.
+    pub(crate) fn document(&self, text: &str) -> Result<(), Failure> {
+        if self.format != Format::Yaml {
+            return self.raw(text.as_bytes());
+        }
+        let value: serde_json::Value = serde_json::from_str(text)
+            .map_err(|error| Failure::local(format!("the document is not JSON: {error}")))?;
+        write_out(yaml(&value)?.as_bytes())
+    }
+
     /// Bytes as they are (a payload, a log line).
     pub(crate) fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
         write_out(bytes)

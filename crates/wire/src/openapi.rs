@@ -9,8 +9,9 @@ use crate::native::operation::{OPERATIONS, Operation, QUERY};
 use crate::native::{
     Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
     BulkRequest, BulkResult, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate,
-    KeyCreated, KeyPatch, KeyTemporary, LogLine, Overview, Page, ProgressReport, RetryPolicy,
-    Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskSubmit, WhoAmI, Why,
+    KeyCreated, KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport,
+    RetryPolicy, Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskSubmit, WhoAmI,
+    Why,
 };
 use crate::problem::Envelope;
 
@@ -18,7 +19,7 @@ use crate::problem::Envelope;
 #[openapi(components(schemas(
     Account, AccountCreate, AccountPatch, BatchResult, BatchSubmit, BulkRequest, BulkResult,
     Backlog, Envelope, FunctionLimits, FunctionSummary, Health, Key, KeyCreate, KeyCreated,
-    KeyPatch, KeyTemporary, Overview, ProgressReport, RetryPolicy, StopRequest, Task,
+    KeyPatch, KeyTemporary, MasterKeyRotated, Overview, ProgressReport, RetryPolicy, StopRequest, Task,
     TaskAccepted, TaskCount, TaskSubmit, WhoAmI, Why, Page<Account>, Page<AuditEntry>,
     Page<Backlog>, Page<FunctionSummary>, Page<Instance>, Page<Key>, Page<LogLine>,
     Page<Runtime>, Page<Setting>, Page<Task>

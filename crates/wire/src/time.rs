@@ -219,7 +219,9 @@ impl<'de> Deserialize<'de> for Seconds {
                 Ok(Seconds(Span::from_secs(seconds)))
             }
             fn visit_i64<E: serde::de::Error>(self, seconds: i64) -> Result<Seconds, E> {
-                u64::try_from(seconds).map(|s| Seconds(Span::from_secs(s))).map_err(E::custom)
+                let seconds =
+                    u64::try_from(seconds).map_err(|_| E::custom("seconds out of range"))?;
+                Ok(Seconds(Span::from_secs(seconds)))
             }
             fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Seconds, E> {
                 Seconds::from_f64(seconds).ok_or_else(|| E::custom("seconds out of range"))

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use stint_engine::control::code::{CodeInput, CodeSource};
 use stint_model::code::Code;
-use stint_sign::link;
+use stint_sign::{SecretKey, SignError, link};
 use stint_wire::fc::{CodeLocation, FunctionCode};
 
 use crate::answer::{Answer, bytes, ok};
@@ -45,8 +45,14 @@ pub(crate) fn said(location: Option<CodeLocation>) -> Result<Option<CodeInput>, 
 pub(crate) fn link_to(call: &Call, blob: &str) -> String {
     let path = format!("{LINK_ROOT}{}", URL_SAFE_NO_PAD.encode(blob));
     let until = call.engine().clock().wall_now() + call.door.config.link_lifetime;
-    let query = link::make(&call.door.link_key, link::Purpose::Code, &path, until);
+    let keys = keys(&call.door);
+    let query = link::make(&keys[0], link::Purpose::Code, &path, until);
     format!("{}{path}?{query}", call.origin)
+}
+
+/// What links are signed with; the first one signs. Never empty.
+fn keys(door: &Door) -> Vec<SecretKey> {
+    door.engine.link_keys().iter().map(|key| SecretKey::new(key.as_slice())).collect()
 }
 
 pub(crate) async fn get(call: Call) -> Result<Answer, Problem> {
@@ -54,6 +60,18 @@ pub(crate) async fn get(call: Call) -> Result<Answer, Problem> {
     let package = call.engine().code_get(&call.caller, call.param(0), qualifier).await?;
     let url = link_to(&call, &package.blob);
     ok(&FunctionCode { url, checksum: package.crc64.to_string() })
+}
+
+/// Whoever follows a link signed nothing: they are told about the link.
+fn refused(error: SignError) -> Problem {
+    let (code, message) = match error {
+        SignError::Expired => (Code::AccessDenied, "the link has expired; ask for a new one"),
+        _ => (
+            Code::SignatureNotMatch,
+            "the link is not one of this server, or was changed; ask for a new one",
+        ),
+    };
+    Problem::new(code, message)
 }
 
 /// Follows a link.
@@ -68,7 +86,15 @@ pub(crate) async fn download(
         return Err(Problem::no_path(method, &path));
     }
     let now = door.engine.clock().wall_now();
-    link::check(&door.link_key, link::Purpose::Code, &path, query, now)?;
+    let check = |key: &SecretKey| link::check(key, link::Purpose::Code, &path, query, now);
+    let mut opened = Err(SignError::Mismatch);
+    for key in keys(door) {
+        opened = check(&key);
+        if opened != Err(SignError::Mismatch) {
+            break;
+        }
+    }
+    opened.map_err(refused)?;
     let missing = || Problem::new(Code::ResourceNotFound, "the link leads to nothing");
     let blob = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| missing())?;
     let blob = String::from_utf8(blob).map_err(|_| missing())?;

@@ -78,17 +78,11 @@ pub(crate) async fn delete(call: Call) -> Result<Answer, Problem> {
 pub(crate) async fn disable(call: Call) -> Result<Answer, Problem> {
     let input: DisableInvocationInput = call.json_or_default()?;
     let reason = input.reason.unwrap_or_default();
-    call.engine().invocation_disable(&call.caller, call.param(0), &reason).await?;
+    let (engine, name) = (call.engine(), call.param(0));
     if input.abort_ongoing_request == Some(true) {
-        let open = stint_wire::native::TaskFilter {
-            function: Some(call.param(0).to_owned()),
-            state: vec!["Dequeued,Running".to_owned()],
-            ..stint_wire::native::TaskFilter::default()
-        };
-        let filter = crate::v1::filter(open)?;
-        call.engine()
-            .tasks_stop(&call.caller, &filter, false, "invocation was switched off")
-            .await?;
+        engine.invocation_disable_now(&call.caller, name, &reason).await?;
+    } else {
+        engine.invocation_disable(&call.caller, name, &reason).await?;
     }
     ok(&InvocationSwitched { success: true })
 }

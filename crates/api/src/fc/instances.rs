@@ -11,22 +11,21 @@ use crate::error::Problem;
 pub(crate) fn list(call: &Call) -> Result<Answer, Problem> {
     let query = &call.query;
     let reports = call.engine().instances(&call.caller, Some(call.param(0)))?;
-    let status = query.get("instanceStatus");
+    let status = query.get("instanceStatus").map(status_of).transpose()?;
     let ids = query.texts("instanceIds")?;
     let from = query.read::<i64>("startTimeMs")?.map(Timestamp::from_millis);
     let until = query.read::<i64>("endTimeMs")?.map(Timestamp::from_millis);
     let start = query.get("startKey").unwrap_or("");
     let limit = query.limit("limit", 20, 100)?;
-    // Without a filter only what lives is shown, as `withAllActive` says explicitly.
+    // Without a filter only what lives is shown, as this says explicitly.
+    query.maybe_flag("withAllActive")?;
     let all = status.is_some() || !ids.is_empty() || from.is_some() || until.is_some();
     let version = version_of(call)?;
     let instances = reports
         .iter()
         .filter(|report| all || report.state != InstanceState::Destroyed)
         .filter(|report| version.as_ref().is_none_or(|version| **version == *report.version))
-        .filter(|report| {
-            status.is_none_or(|status| word(report.state).eq_ignore_ascii_case(status))
-        })
+        .filter(|report| status.is_none_or(|status| word(report.state) == status))
         .filter(|report| ids.is_empty() || ids.contains(&report.instance.to_string()))
         .filter(|report| from.is_none_or(|from| report.created_at >= from))
         .filter(|report| until.is_none_or(|until| report.created_at <= until))
@@ -44,6 +43,14 @@ fn version_of(call: &Call) -> Result<Option<String>, Problem> {
     let Some(entry) = entry else { return Ok(None) };
     let target = entry.resolve(qualifier, 1_000_000)?;
     Ok(Some(target.version_label.to_string()))
+}
+
+fn status_of(text: &str) -> Result<&'static str, Problem> {
+    let words = ["Running", "Terminating", "Destroyed"];
+    words.into_iter().find(|word| word.eq_ignore_ascii_case(text)).ok_or_else(|| {
+        let message = format!("instanceStatus is Running, Terminating or Destroyed, not {text:?}");
+        Problem::invalid(message)
+    })
 }
 
 fn word(state: InstanceState) -> &'static str {

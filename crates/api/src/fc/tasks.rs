@@ -2,7 +2,7 @@
 
 use stint_engine::{TaskFilter, TaskRef};
 use stint_model::code::Code;
-use stint_model::task::{Task, TaskState};
+use stint_model::task::Task;
 use stint_model::time::Timestamp;
 use stint_wire::fc::{AsyncTask, AsyncTaskList};
 
@@ -10,6 +10,7 @@ use crate::answer::{Answer, no_content, ok};
 use crate::arn;
 use crate::call::{Call, show};
 use crate::error::Problem;
+use crate::query::state_of;
 
 /// The largest result shown inside a task.
 const RETURN_BYTES_MAX: u64 = 1 << 20;
@@ -59,9 +60,7 @@ pub(crate) async fn list(call: Call) -> Result<Answer, Problem> {
     };
     let states = match query.get("status") {
         None => Vec::new(),
-        Some(word) => vec![TaskState::from_word(word).ok_or_else(|| {
-            Problem::invalid(format!("status {word:?} is none of a task's states"))
-        })?],
+        Some(word) => vec![state_of(word)?],
     };
     let ascending = match query.get("sortOrderByTime") {
         None => false,

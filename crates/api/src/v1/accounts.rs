@@ -6,8 +6,8 @@ use stint_model::code::Code;
 use stint_model::id::AccountId;
 use stint_model::limit::Rate;
 use stint_wire::native::{
-    Account, AccountCreate as WireCreate, AccountLimits, AccountPatch as WirePatch, Page,
-    RateLimit, WhoAmI,
+    Account, AccountCreate as WireCreate, AccountLimits, AccountPatch as WirePatch, AccountUsage,
+    Page, RateLimit, WhoAmI,
 };
 use stint_wire::time::Time;
 
@@ -33,7 +33,21 @@ fn view(account: &Tenant) -> Account {
             storage_bytes_max: limits.storage_bytes_max,
             functions_max: Some(limits.functions_max),
         },
+        usage: None,
     }
+}
+
+/// With what it has taken.
+fn whole(call: &Call, account: &Tenant) -> Account {
+    let engine = call.engine();
+    let storage = engine.storage_use(account.id);
+    let usage = AccountUsage {
+        storage_bytes: storage.total(),
+        code_bytes: storage.code,
+        task_bytes: storage.tasks,
+        functions: engine.catalog().functions_count(account.id) as u64,
+    };
+    Account { usage: Some(usage), ..view(account) }
 }
 
 /// Limits with what is said; zero takes a bound away where there may be none.
@@ -91,7 +105,7 @@ pub(crate) async fn create(call: Call) -> Result<Answer, Problem> {
         display: input.display,
         limits: patched(&call.engine().config().account_limits, &input.limits)?,
     };
-    ok(&view(&*call.engine().account_create(&call.caller, &create).await?))
+    ok(&whole(&call, &*call.engine().account_create(&call.caller, &create).await?))
 }
 
 pub(crate) async fn get(call: Call) -> Result<Answer, Problem> {
@@ -106,7 +120,7 @@ pub(crate) async fn get(call: Call) -> Result<Answer, Problem> {
         }
     };
     let other = (asked != own).then_some(asked);
-    ok(&view(&*call.engine().account_get(&call.caller, other).await?))
+    ok(&whole(&call, &*call.engine().account_get(&call.caller, other).await?))
 }
 
 fn others(call: &Call) -> Result<AccountId, Problem> {
@@ -121,7 +135,7 @@ pub(crate) async fn update(call: Call) -> Result<Answer, Problem> {
     let before = call.engine().account_get(&call.caller, Some(account)).await?;
     let limits = patch.limits.map(|said| patched(&before.limits, &said)).transpose()?;
     let patch = AccountPatch { display: patch.display, disabled: patch.disabled, limits };
-    ok(&view(&*call.engine().account_update(&call.caller, account, &patch).await?))
+    ok(&whole(&call, &*call.engine().account_update(&call.caller, account, &patch).await?))
 }
 
 #[cfg(test)]

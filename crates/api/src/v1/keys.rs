@@ -8,7 +8,9 @@ use stint_model::access::{Role, Scope};
 use stint_model::account::{AccessKey, KeyKind};
 use stint_model::code::Code;
 use stint_model::time::Span;
-use stint_wire::native::{Key, KeyCreate as WireCreate, KeyCreated, KeyPatch, KeyTemporary, Page};
+use stint_wire::native::{
+    Key, KeyCreate as WireCreate, KeyCreated, KeyPatch, KeyTemporary, MasterKeyRotated, Page,
+};
 use stint_wire::time::Time;
 
 use super::accounts::named;
@@ -134,4 +136,9 @@ pub(crate) async fn delete(call: Call) -> Result<Answer, Problem> {
 
 pub(crate) async fn rotate(call: Call) -> Result<Answer, Problem> {
     ok(&created(&call.engine().key_rotate(&call.caller, call.param(0)).await?))
+}
+
+pub(crate) async fn rotate_master(call: Call) -> Result<Answer, Problem> {
+    let (master_key, sealed) = call.engine().master_rotate(&call.caller).await?;
+    ok(&MasterKeyRotated { master_key, sealed: sealed as u64 })
 }

@@ -15,7 +15,7 @@ use stint_wire::time::{Seconds, Time};
 use crate::answer::{Answer, bytes, no_content, ok};
 use crate::call::{Call, show};
 use crate::error::Problem;
-use crate::query::Query;
+use crate::query::{Query, state_of};
 
 /// How long a wait is held if nothing is said.
 const WAIT_DEFAULT: Seconds = Seconds(Span::from_secs(30));
@@ -25,7 +25,7 @@ const RESULT_BYTES_MAX: u64 = 1 << 20;
 const PAGE_MAX: usize = 1_000;
 
 /// A filter in the engine's terms.
-pub(crate) fn filter(wire: WireFilter) -> Result<TaskFilter, Problem> {
+fn filter(wire: WireFilter) -> Result<TaskFilter, Problem> {
     Ok(TaskFilter {
         functions: wire.function.into_iter().collect(),
         qualifier: wire.qualifier,
@@ -50,9 +50,7 @@ fn states(words: &[String]) -> Result<Vec<TaskState>, Problem> {
             "open" => states.extend(TaskState::ALL.into_iter().filter(|s| !s.is_terminal())),
             "ended" => states.extend(TaskState::ALL.into_iter().filter(|s| s.is_terminal())),
             word => {
-                states.push(TaskState::from_word(word).ok_or_else(|| {
-                    Problem::invalid(format!("{word:?} is none of a task's states"))
-                })?)
+                states.push(state_of(word)?);
             }
         }
     }

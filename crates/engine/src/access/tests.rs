@@ -10,7 +10,7 @@ use super::*;
 fn caller(role: Role, account: AccountId, scope: &[&str]) -> Caller {
     let functions: Vec<String> = scope.iter().map(|one| (*one).to_owned()).collect();
     let functions: Arc<[String]> = functions.into();
-    Caller { account, role, scope: Scope { functions }, key_id: "k".into() }
+    Caller { account, role, scope: Scope { functions }, key_id: "k".into(), request_id: None }
 }
 
 /// Who may do what, written out: `i`nvoker, `v`iewer, `d`eveloper, `a`dmin, `r`oot's admin.

@@ -82,7 +82,13 @@ fn decide_update(
 
 /// The platform acting for itself: at the first start, and when it issues keys to functions.
 pub(crate) fn system(account: AccountId) -> Caller {
-    Caller { account, role: Role::Admin, scope: Scope::default(), key_id: "system".into() }
+    Caller {
+        account,
+        role: Role::Admin,
+        scope: Scope::default(),
+        key_id: "system".into(),
+        request_id: None,
+    }
 }
 
 fn account_missing(id: AccountId) -> EngineError {

@@ -2,7 +2,7 @@
 //! their own before any record names them.
 
 use std::collections::BTreeSet;
-use std::io::Cursor;
+use std::io::{Cursor, Read as _};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
 use stint_model::function::CodePackage;
-use stint_model::id::AccountId;
+use stint_model::id::{AccountId, FunctionId};
 use stint_model::time::Timestamp;
 use stint_store::CommitError;
 use thiserror::Error;
@@ -20,6 +20,7 @@ use super::functions::CANARY_NEVER;
 use crate::access::Operation;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::secret::LinkKey;
 
 /// The largest zip inside a request.
 pub const ZIP_BYTES_MAX: usize = 100 << 20;
@@ -27,6 +28,12 @@ pub const ZIP_BYTES_MAX: usize = 100 << 20;
 pub const OBJECT_BYTES_MAX: u64 = 500 << 20;
 /// The most a zip may unpack to.
 pub const UNPACKED_BYTES_MAX: u64 = 10 << 30;
+/// More than this many times its size is taken for a bomb, as the nodes do …
+const RATIO_MAX: u64 = 200;
+/// … unless it is no more than this.
+const RATIO_FROM_BYTES: u64 = 64 << 20;
+/// The longest target of a link in a zip.
+const LINK_BYTES_MAX: u64 = 4_096;
 /// The most files in a zip.
 const FILES_MAX: usize = 200_000;
 /// Hashed between two looks at what else waits.
@@ -108,8 +115,8 @@ impl CodeBuckets for NoBuckets {
 /// Whose code it is, which decides its blob's name.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CodePlace {
-    /// A function's.
-    Function(AccountId),
+    /// A function's, in place of what its head has.
+    Function(AccountId, FunctionId),
     /// A layer's.
     Layer(AccountId),
 }
@@ -117,8 +124,16 @@ pub(crate) enum CodePlace {
 impl CodePlace {
     fn blob(self, random: u128) -> String {
         match self {
-            Self::Function(account) => format!("code/{account}/{random:032x}.zip"),
+            Self::Function(account, _) => format!("code/{account}/{random:032x}.zip"),
             Self::Layer(account) => format!("layer/{account}/{random:032x}.zip"),
+        }
+    }
+
+    /// Whose it is, and which function's head it replaces.
+    const fn owner(self) -> (AccountId, Option<FunctionId>) {
+        match self {
+            Self::Function(account, function) => (account, Some(function)),
+            Self::Layer(account) => (account, None),
         }
     }
 }
@@ -135,6 +150,7 @@ pub(crate) fn check_zip(bytes: &Bytes) -> Result<(), Refusal> {
         return Err(bad(format!("it has more than {FILES_MAX} files")));
     }
     let mut unpacked: u64 = 0;
+    let mut links = Vec::new();
     for index in 0..archive.len() {
         let file = archive.by_index_raw(index).map_err(|error| bad(error.to_string()))?;
         let name = file.name().map_err(|error| bad(error.to_string()))?;
@@ -145,12 +161,41 @@ pub(crate) fn check_zip(bytes: &Bytes) -> Result<(), Refusal> {
         if !inside {
             return Err(bad(format!("entry '{name}' leaves the archive")));
         }
+        if file.unix_mode().is_some_and(|mode| mode & 0o170_000 == 0o120_000) {
+            links.push((index, name.into_owned()));
+        }
         unpacked = unpacked.saturating_add(file.size());
     }
     if unpacked > UNPACKED_BYTES_MAX {
         return Err(bad(format!("it unpacks to more than {UNPACKED_BYTES_MAX} bytes")));
     }
+    if unpacked > RATIO_FROM_BYTES.max(RATIO_MAX.saturating_mul(bytes.len() as u64)) {
+        return Err(bad(format!("it unpacks to more than {RATIO_MAX} times its size")));
+    }
+    for (index, name) in links {
+        let file = archive.by_index(index).map_err(|error| bad(error.to_string()))?;
+        let mut target = String::new();
+        let read = file.take(LINK_BYTES_MAX).read_to_string(&mut target);
+        read.map_err(|error| bad(format!("link '{name}': {error}")))?;
+        if leaves(&name, &target) {
+            return Err(bad(format!("link '{name}' to '{target}' leaves the archive")));
+        }
+    }
     Ok(())
+}
+
+/// Whether a link leads out of the archive.
+fn leaves(name: &str, target: &str) -> bool {
+    let mut depth = name.split('/').filter(|part| !part.is_empty()).count().saturating_sub(1);
+    for part in target.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if depth == 0 => return true,
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    target.starts_with('/')
 }
 
 /// The CRC-64 and SHA-256 of a package, letting others run in between.
@@ -182,6 +227,8 @@ impl Engine {
     ) -> Result<CodePackage, EngineError> {
         let bytes = self.code_bytes(input).await?;
         check_zip(&bytes)?;
+        let (account, replaced) = place.owner();
+        self.storage_code_fits(account, bytes.len() as u64, replaced)?;
         let (crc64, sha256) = sums(&bytes).await;
         check_sum(input.checksum.as_deref(), crc64)?;
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -249,6 +296,11 @@ impl Engine {
         target.revision.code.clone().ok_or_else(|| {
             EngineError::refused(Code::InvalidArgument, "the function has no code package")
         })
+    }
+
+    /// What signs short-lived links to packages; the first one signs, all of them open.
+    pub fn link_keys(&self) -> Vec<LinkKey> {
+        self.keyring().link_keys()
     }
 
     /// The bytes of a package, for the short-lived link. The link's signature is the permission.
@@ -326,6 +378,36 @@ mod tests {
         }
         let refusal = check_zip(&zip_of(&["../../etc/passwd"])).unwrap_err();
         assert!(refusal.message.contains("leaves the archive"), "{refusal}");
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        for (name, target) in
+            [("a", "b"), ("x/a", "../b"), ("x/y/a", "../../b/./c"), ("a", "x/../b")]
+        {
+            assert!(!leaves(name, target), "{name} {target}");
+        }
+        for (name, target) in
+            [("a", "/etc/passwd"), ("a", ".."), ("x/a", "../../b"), ("a", "x/../../b")]
+        {
+            assert!(leaves(name, target), "{name} {target}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_refused_when_it_is_brought() {
+        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let deflated = zip::write::SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Deflated);
+        writer.start_file("zeros", deflated).unwrap();
+        writer.write_all(&vec![0_u8; 65 << 20]).unwrap();
+        let bytes: Bytes = writer.finish().unwrap().into_inner().into();
+        let refusal = check_zip(&bytes).unwrap_err();
+        assert!(refusal.message.contains("200 times"), "{refusal}");
+        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        writer.add_symlink("ln", "/etc/passwd", zip::write::SimpleFileOptions::default()).unwrap();
+        let bytes: Bytes = writer.finish().unwrap().into_inner().into();
+        assert!(check_zip(&bytes).unwrap_err().message.contains("link 'ln'"));
     }
 
     #[tokio::test]

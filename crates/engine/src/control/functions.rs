@@ -14,7 +14,6 @@ use stint_model::function::{
     IsolationMode, LogConfig, NasConfig, Revision, check,
 };
 use stint_model::id::AccountId;
-use stint_model::task::TaskState;
 use stint_model::time::Span;
 use stint_store::record::function as stored;
 use stint_store::{Kind, Page};
@@ -25,8 +24,7 @@ use crate::access::Operation;
 use crate::catalog::{CatalogChange, FunctionEntry, version_number};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::submit::TaskRef;
-use crate::tasks::TaskFilter;
+use crate::shard::Input;
 
 pub(crate) use decide::{Made, decide_create, decide_update};
 
@@ -196,7 +194,8 @@ impl Engine {
         let draft = decide_create(&input, &made, has_code)?;
         self.layers_fit(account, &draft.head.config)?;
         if let Some(code) = &input.code {
-            made.code = Some(self.code_keep(CodePlace::Function(account), code).await?);
+            let place = CodePlace::Function(account, made.function);
+            made.code = Some(self.code_keep(place, code).await?);
         }
         let function = Arc::new(decide_create(&input, &made, has_code)?);
         let mut change = Change::new(shard);
@@ -254,7 +253,8 @@ impl Engine {
         self.layers_fit(account, &draft.head.config)?;
         if let Some(code) = &input.code {
             self.storage_allows()?;
-            made.code = Some(self.code_keep(CodePlace::Function(account), code).await?);
+            let place = CodePlace::Function(account, made.function);
+            made.code = Some(self.code_keep(place, code).await?);
         }
         let changed = self
             .function_change(
@@ -362,7 +362,7 @@ impl Engine {
         .await
     }
 
-    /// Refuses invocations from now on and stops the tasks that run; what waits stays.
+    /// Refuses invocations from now on and ends what runs, tasks and sync calls; what waits stays.
     pub async fn invocation_disable_now(
         &self,
         caller: &Caller,
@@ -370,28 +370,11 @@ impl Engine {
         reason: &str,
     ) -> Result<Arc<Function>, EngineError> {
         let function = self.invocation_disable(caller, name, reason).await?;
-        // Rows may be behind what runs; the listing is made fresh, so waiting states are asked too.
-        let open = TaskFilter {
-            functions: vec![name.to_owned()],
-            states: TaskState::ALL.into_iter().filter(|state| !state.is_terminal()).collect(),
-            ..TaskFilter::default()
-        };
-        let mut cursor = None;
-        loop {
-            let page = self.task_list(caller, &open, STOP_PAGE, cursor).await?;
-            for task in page.items.iter().filter(|task| is_running(task.state())) {
-                match self.task_stop(caller, &TaskRef::Uid(task.uid()), reason).await {
-                    Err(error) if error.code() != Code::AsyncTaskAlreadyFinished => {
-                        return Err(error);
-                    }
-                    Ok(()) | Err(_) => {}
-                }
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(function);
-            }
-        }
+        let Some(disabled) = &function.disabled else { return Ok(function) };
+        let (id, refusal) = (function.id, disabled.refusal(name));
+        let home = self.home_of(caller.account, name);
+        self.ask_shard(home, |reply| Input::EndAll { function: id, refusal, reply }).await?;
+        Ok(function)
     }
 
     /// Accepts invocations again.
@@ -426,13 +409,6 @@ impl Engine {
         let layers = revision.config.layers.iter().map(size_of).collect();
         FunctionView { function, revision, qualifier: qualifier.to_owned(), layers }
     }
-}
-
-/// Tasks looked at in one step when what runs is stopped.
-const STOP_PAGE: usize = 1_000;
-
-const fn is_running(state: TaskState) -> bool {
-    matches!(state, TaskState::Dequeued | TaskState::Running)
 }
 
 /// A draw that no canary takes: reading through an alias shows its main version.

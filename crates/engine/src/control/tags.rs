@@ -240,6 +240,7 @@ mod tests {
             role: Role::Admin,
             scope: Scope::default(),
             key_id: "k".into(),
+            request_id: None,
         };
         let arn = format!("acs:fc:local:{}:functions/f", AccountId::ROOT);
         assert_eq!(name_of(&caller, &arn).unwrap(), "f");

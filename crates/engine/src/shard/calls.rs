@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stint_model::code::{Code, Refusal};
 use stint_model::function::Revision;
-use stint_model::id::NodeId;
+use stint_model::id::{FunctionId, NodeId};
 use stint_model::limit::{Class, Priority};
 use stint_model::link::{Event, Lease, Outcome, Start, StopReason, ToNode};
 use stint_model::task::Measured;
@@ -38,6 +38,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Running {
     node: NodeId,
+    function: FunctionId,
     slot: Arc<crate::invoke::CallSlot>,
 }
 
@@ -68,6 +69,10 @@ impl Shard {
             let refusal = Refusal::new(Code::FunctionNotFound, "the function was just deleted");
             return self.refuse_call(&call, refusal);
         };
+        // It was let in at the door before the switch was turned.
+        if let Some(disabled) = &function.function.disabled {
+            return self.refuse_call(&call, disabled.refusal(&function.function.name));
+        }
         let key = LaneKey {
             function: call.function,
             qualifier: Arc::clone(&call.version),
@@ -118,7 +123,8 @@ impl Shard {
             log_tail: call.log_tail,
             warm: at.start == stint_sched::Start::Warm,
         };
-        self.calls.running.insert(work, Running { node: at.node, slot: call.slot });
+        let running = Running { node: at.node, function: call.function, slot: call.slot };
+        self.calls.running.insert(work, running);
         self.acts.push(Act::Send(at.node, ToNode::Start(Box::new(start))));
     }
 
@@ -170,6 +176,26 @@ impl Shard {
         let lease = self.call_lease(work);
         let grace = self.config.stop_grace;
         self.acts.push(Act::Send(running.node, ToNode::Stop { lease, reason, grace }));
+    }
+
+    /// Ends every call of a function. Callers are told at once; nodes end what runs within the grace.
+    pub(super) fn end_calls(&mut self, function: FunctionId, refusal: &Refusal) {
+        let waiting = self.calls.waiting.iter();
+        let waiting = waiting.filter(|(_, waiting)| waiting.call.function == function);
+        let mut waiting: Vec<u64> = waiting.map(|(work, _)| *work).collect();
+        waiting.sort_unstable();
+        for work in waiting {
+            self.drop_call(work, refusal.clone());
+        }
+        let running = self.calls.running.iter();
+        let running = running.filter(|(_, running)| running.function == function);
+        let mut running: Vec<u64> = running.map(|(work, _)| *work).collect();
+        running.sort_unstable();
+        for work in running {
+            self.link.close_call(work);
+            self.calls.running[&work].slot.cut(refusal.clone());
+            self.end_call(work, StopReason::Stopped);
+        }
     }
 
     /// A node went away with its calls.

@@ -3,7 +3,6 @@
 
 use stint_model::id::{NodeId, TaskUid};
 use stint_model::link::{Lease, Outcome, StopReason, ToNode};
-use stint_model::payload::Payload;
 use stint_model::task::{
     AttemptOutcome, Delivery, Measured, Next, Progress, Task, TaskError, TaskState,
 };
@@ -11,7 +10,7 @@ use stint_model::time::Timestamp;
 use stint_sched::{Change, Pool, Used, Work};
 
 use super::dispatch::lease_of;
-use super::{Act, Effect, Input, NodeEvent, Reads, Reply, Shard, TaskLease, Wants, tell};
+use super::{Act, Effect, Input, NodeEvent, Reads, Reply, Returned, Shard, TaskLease, Wants, tell};
 use crate::error::EngineError;
 
 impl Shard {
@@ -41,8 +40,8 @@ impl Shard {
                     }
                 }
             }
-            NodeEvent::Finished { lease, outcome, result, measured } => {
-                self.finished(lease, outcome, (result, measured), reads);
+            NodeEvent::Finished { lease, outcome, returned } => {
+                self.finished(lease, outcome, returned, reads);
             }
         }
     }
@@ -57,15 +56,9 @@ impl Shard {
         fits.then_some(held)
     }
 
-    fn finished(
-        &mut self,
-        lease: Lease,
-        outcome: Outcome,
-        (result, measured): (Payload, Measured),
-        reads: &mut Reads,
-    ) {
+    fn finished(&mut self, lease: Lease, outcome: Outcome, returned: Returned, reads: &mut Reads) {
         if self.calls.ended(lease.work).is_some() {
-            let used = Used { cpu_micros: measured.cpu_micros, memory_mb_micros: 0 };
+            let used = Used { cpu_micros: returned.measured.cpu_micros, memory_mb_micros: 0 };
             return self.sched.observe(Change::Ended {
                 work: Work(lease.work),
                 used,
@@ -76,17 +69,12 @@ impl Shard {
             return;
         }
         let held = self.leases.remove(&lease.work).expect("just seen");
-        self.settle(held, outcome, (result, measured), reads);
+        self.settle(held, outcome, returned, reads);
     }
 
-    fn settle(
-        &mut self,
-        held: TaskLease,
-        outcome: Outcome,
-        (result, measured): (Payload, Measured),
-        reads: &mut Reads,
-    ) {
+    fn settle(&mut self, held: TaskLease, outcome: Outcome, returned: Returned, reads: &mut Reads) {
         let TaskLease { mut task, fence, size, leased_at, .. } = held;
+        let Returned { result, measured, note } = returned;
         let work = Self::work(task.uid());
         // Fair share counts what the others could not have: the instance's size for as long as
         // the lease held it.
@@ -104,6 +92,9 @@ impl Shard {
             }
             None => task.take_back(fence, &measured, reads.now),
         };
+        if let Some(note) = note {
+            task.note(&note);
+        }
         match next {
             Next::Ended(_) => {
                 self.put(&task, false);
@@ -182,7 +173,8 @@ impl Shard {
         self.acts.push(Act::Send(held.node, stop));
         let outcome = Outcome::SystemError { reason: why.to_owned() };
         let measured = last_measured(&held.task, now);
-        self.settle(held, outcome, (Payload::empty(), measured), &mut Reads::at(now));
+        let returned = Returned { measured, ..Returned::default() };
+        self.settle(held, outcome, returned, &mut Reads::at(now));
     }
 
     /// Progress told through the API.

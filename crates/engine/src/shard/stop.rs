@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use stint_model::code::Code;
-use stint_model::id::TaskUid;
+use stint_model::code::{Code, Refusal};
+use stint_model::id::{FunctionId, TaskUid};
 use stint_model::link::{StopReason, ToNode};
 use stint_model::payload::Payload;
 use stint_model::task::{Delivery, Stop, Task};
@@ -12,7 +12,7 @@ use stint_sched::Change;
 use stint_store::Put;
 
 use super::dispatch::lease_of;
-use super::{Act, Effect, Reads, Reply, Shard, tell};
+use super::{Act, Effect, GoneBlob, Reads, Reply, Shard, tell};
 use crate::error::EngineError;
 
 /// A node that was told to stop an attempt has this long beyond the grace to say it is done.
@@ -47,10 +47,38 @@ impl Shard {
     }
 
     fn stop_running(&mut self, uid: TaskUid, reason: &str, reply: Reply<()>, now: Timestamp) {
+        match self.stop_leased(uid, reason, now) {
+            Ok(()) => self.after_commit(Effect::Done(reply)),
+            Err(refusal) => tell(reply, Err(refusal.into())),
+        }
+    }
+
+    /// Ends what runs of a function, tasks and calls; what waits stays.
+    pub(super) fn end_all(
+        &mut self,
+        function: FunctionId,
+        refusal: &Refusal,
+        reply: Reply<()>,
+        now: Timestamp,
+    ) {
+        let of_it = |lease: &&super::TaskLease| lease.task.order().function == function;
+        let mut running: Vec<TaskUid> =
+            self.leases.values().filter(of_it).map(|lease| lease.task.uid()).collect();
+        running.sort_unstable();
+        for uid in running {
+            if let Err(refusal) = self.stop_leased(uid, &refusal.message, now) {
+                tracing::debug!(%uid, %refusal, "a running task is not stopped");
+            }
+        }
+        self.end_calls(function, refusal);
+        self.after_commit(Effect::Done(reply));
+    }
+
+    fn stop_leased(&mut self, uid: TaskUid, reason: &str, now: Timestamp) -> Result<(), Refusal> {
         let (fence, grace) = (self.fence, self.config.stop_grace);
         let lease = self.leases.get_mut(&uid.number()).expect("just seen");
-        match lease.task.stop(reason, now) {
-            Ok(Stop::TellNode(attempt)) => {
+        match lease.task.stop(reason, now)? {
+            Stop::TellNode(attempt) => {
                 lease.ending = true;
                 lease.written = true;
                 lease.lost_at = lease.lost_at.min(now + grace + STOP_SILENCE_MAX);
@@ -63,11 +91,10 @@ impl Shard {
                 };
                 self.put(&task, false);
                 self.after_commit(Effect::Act(Act::Send(node, message)));
-                self.after_commit(Effect::Done(reply));
             }
-            Ok(Stop::Ended | Stop::Already) => self.after_commit(Effect::Done(reply)),
-            Err(refusal) => tell(reply, Err(refusal.into())),
+            Stop::Ended | Stop::Already => {}
         }
+        Ok(())
     }
 
     pub(super) fn retry(&mut self, uid: TaskUid, reply: Reply<()>, reads: &mut Reads) {
@@ -121,8 +148,9 @@ impl Shard {
                 continue;
             }
             for payload in [&task.order().payload, task.result()] {
-                if let Payload::Blob { name, .. } = payload {
-                    blobs.push(name.clone());
+                if let Payload::Blob { name, len } = payload {
+                    let account = task.order().account;
+                    blobs.push(GoneBlob { account, name: name.clone(), len: *len });
                 }
             }
             self.batch.puts.push(Put::Forget { task: *uid });

@@ -15,7 +15,8 @@ use stint_engine::control::functions::{
 };
 use stint_engine::control::tags::{TagQuery, TagsGone};
 use stint_engine::control::versions::Direction;
-use stint_engine::{Catalog, Engine, EngineError, FunctionRef, Submit, TaskOptions};
+use stint_engine::{Catalog, Engine, EngineError, FunctionRef, Invoke, Submit, TaskOptions};
+use stint_model::access::Caller;
 use stint_model::code::Code;
 use stint_model::function::FunctionLimits;
 use stint_model::task::TaskState;
@@ -392,6 +393,32 @@ async fn disabling_at_once_stops_what_runs_and_leaves_what_waits() {
     house.engine.invocation_disable_now(&caller(), "f", "stop").await.expect("disabled");
     assert_eq!(house.ended(&running).await.state(), TaskState::Stopped);
     assert!(house.get(&waiting).await.state().is_waiting());
+}
+
+#[tokio::test]
+async fn disabling_at_once_tells_those_who_wait_for_a_call() {
+    let house = House::build(Plan::new(|_| Answer::Hang)).await;
+    let me = caller();
+    let (function, invoke) = (FunctionRef::latest("f"), Invoke::default());
+    let call = house.engine.invoke(&me, &function, invoke);
+    let disable = async {
+        house.until("it runs", async |house| house.started().len() == 1).await;
+        house.engine.invocation_disable_now(&me, "f", "broken").await.expect("disabled")
+    };
+    let (called, _) = tokio::join!(call, disable);
+    let EngineError::Refused(refusal) = called.expect_err("ended") else { panic!("refused") };
+    assert_eq!(refusal.code, Code::InvocationDisabled);
+    assert_eq!(refusal.message, "invocation of function 'f' is disabled: broken");
+    house.engine.invocation_enable(&me, "f").await.expect("enabled");
+}
+
+#[tokio::test]
+async fn an_entry_says_which_request_it_was() {
+    let house = house().await;
+    let me = Caller { request_id: Some("1-2-3".into()), ..caller() };
+    house.engine.function_update(&me, "f", describe("d")).await.expect("updated");
+    let page = house.engine.audit_list(&me, &AuditQuery::default()).await.expect("listed");
+    assert_eq!(page.items[0].request_id.as_deref(), Some("1-2-3"));
 }
 
 /// Every verb's future can be held by a server's task.

@@ -49,7 +49,13 @@ pub(crate) struct House {
 }
 
 pub(crate) fn caller() -> Caller {
-    Caller { account: ROOT, role: Role::Admin, scope: Scope::default(), key_id: "test".into() }
+    Caller {
+        account: ROOT,
+        role: Role::Admin,
+        scope: Scope::default(),
+        key_id: "test".into(),
+        request_id: None,
+    }
 }
 
 fn config() -> FunctionConfig {

@@ -364,6 +364,16 @@ impl Task {
         true
     }
 
+    /// Something worth telling about the last event, beside what it says.
+    pub fn note(&mut self, text: &str) {
+        let Some(event) = self.events.last_mut() else { return };
+        let note = alloc::format!("\"Note\":{}}}", json_text(text));
+        event.detail = match event.detail.strip_suffix('}') {
+            Some(said) => alloc::format!("{said},{note}"),
+            None => alloc::format!("{{{note}"),
+        };
+    }
+
     /// The destination was reached or given up.
     pub fn delivered(&mut self, delivery: Delivery) {
         self.delivery = delivery;

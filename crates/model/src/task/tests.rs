@@ -135,6 +135,20 @@ fn user_errors_back_off_and_end() {
 }
 
 #[test]
+fn a_note_is_told_beside_what_an_event_says() {
+    let (mut task, fence) = leased();
+    task.note("first");
+    assert_eq!(task.events().last().expect("events").detail, r#"{"Note":"first"}"#);
+    settle(&mut task, fence, error("E"), 10);
+    task.note("a \"b\"");
+    let detail = &task.events().last().expect("events").detail;
+    assert!(
+        detail.starts_with("{\"Error\":") && detail.ends_with(r#","Note":"a \"b\""}"#),
+        "{detail}"
+    );
+}
+
+#[test]
 fn half_of_a_wait_is_drawn_and_the_cap_holds() {
     let (base, cap) = (Span::from_secs(1), Span::from_secs(60));
     let least = Backoff { draw_millionths: 0 };

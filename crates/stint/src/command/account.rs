@@ -5,6 +5,7 @@ use stint_wire::client::Client;
 use stint_wire::native::{Account, AccountCreate, AccountLimits, AccountPatch, RateLimit};
 
 use super::{Context, every, when};
+use crate::config::unit::size;
 use crate::failure::Failure;
 use crate::screen::Rows;
 
@@ -70,6 +71,9 @@ pub(crate) struct Limits {
     /// Most tasks waiting; 0: no bound.
     #[arg(long)]
     queued: Option<u64>,
+    /// Most bytes of code, layers, and large payloads and results, as in 10GiB; 0: no bound.
+    #[arg(long, value_parser = size)]
+    storage: Option<u64>,
     /// Most functions.
     #[arg(long)]
     functions: Option<u32>,
@@ -83,7 +87,7 @@ impl Limits {
             rate: self.rate.map(|per_second| RateLimit { per_second, burst: self.burst }),
             weight: self.weight,
             tasks_queued_max: self.queued,
-            storage_bytes_max: None,
+            storage_bytes_max: self.storage,
             functions_max: self.functions,
         }
     }
@@ -164,8 +168,13 @@ fn show(account: &Account) -> Rows {
     let rate = limits.rate.map_or_else(|| "no bound".to_owned(), |r| format!("{}/s", r.per_second));
     rows.line("rate", rate);
     rows.line("weight", text(limits.weight));
-    let queued = limits.tasks_queued_max;
-    rows.line("queued", queued.map_or_else(|| "no bound".to_owned(), |n| n.to_string()));
-    rows.line("functions", text(limits.functions_max));
+    let long = |n: Option<u64>| n.map_or_else(|| "no bound".to_owned(), |n| n.to_string());
+    rows.line("queued", long(limits.tasks_queued_max));
+    let usage = account.usage.clone().unwrap_or_default();
+    let of = |used: u64, most: String| format!("{used} of {most}");
+    rows.line("functions", of(usage.functions, text(limits.functions_max)));
+    rows.line("storage", of(usage.storage_bytes, long(limits.storage_bytes_max)) + " bytes");
+    rows.line("  of code", usage.code_bytes.to_string());
+    rows.line("  of tasks", usage.task_bytes.to_string());
     rows
 }

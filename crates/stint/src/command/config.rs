@@ -83,7 +83,7 @@ pub(crate) fn completion(args: &Completion, context: &Context) -> Result<(), Fai
 
 pub(crate) async fn openapi(context: &Context) -> Result<(), Failure> {
     let document = get(context, "/openapi.json").await?;
-    context.screen.raw(document.as_bytes())
+    context.screen.document(&document)
 }
 
 #[derive(Serialize)]
@@ -113,10 +113,16 @@ pub(crate) async fn version(context: &Context) -> Result<(), Failure> {
 
 /// A page that asks nobody who they are.
 async fn get(context: &Context, path: &str) -> Result<String, Failure> {
-    let client = Profile::find(context)?.client()?;
+    let profile = Profile::find(context)?;
+    let ca = profile.ca_pem.clone();
+    let client = profile.client()?;
     let url = format!("{}{path}", client.endpoint());
     let fetch = async {
-        let http = reqwest::Client::builder().no_proxy().build()?;
+        let mut http = reqwest::Client::builder().no_proxy();
+        if let Some(pem) = &ca {
+            http = http.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem)?);
+        }
+        let http = http.build()?;
         http.get(&url).send().await?.error_for_status()?.text().await
     };
     fetch.await.map_err(|error: reqwest::Error| {

@@ -170,11 +170,15 @@ async fn one(plan: &FunctionPlan, publish: bool, client: &Client) -> Result<Depl
         }
         Code::None => {}
     }
-    let action = if there.is_some() {
+    let action = if let Some(before) = there {
         // Tags are set at creation; upstream changes them through its tag operations.
         input.tags = None;
-        client.function_update(&plan.name, &input).await?;
-        "updated"
+        let after = client.function_update(&plan.name, &input).await?;
+        let beside = plan.async_config.is_some()
+            || plan.retry.is_some()
+            || plan.reserved_concurrency.is_some()
+            || plan.limits.is_some();
+        if before == after && !beside { "unchanged" } else { "updated" }
     } else {
         input.function_name = Some(plan.name.clone());
         client.function_create(&input).await?;

@@ -47,7 +47,7 @@ pub(crate) enum Command {
         /// Only for these functions. May be repeated.
         #[arg(long = "function", value_name = "NAME")]
         functions: Vec<String>,
-        /// Good for this long: 15m to 36h.
+        /// Good for this long: 1m to 36h (1h).
         #[arg(long, value_parser = unit::duration)]
         expires: Option<Span>,
     },
@@ -56,6 +56,8 @@ pub(crate) enum Command {
         /// The access key id.
         key: String,
     },
+    /// Replace the master key and seal every secret again (an admin of the root account).
+    RotateMaster,
     /// Switch a key off.
     Disable {
         /// The access key id.
@@ -79,6 +81,15 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
         Command::List { account } => {
             let page = client.key_list(account.as_deref()).await?;
             return context.screen.show(&page, || table(&page.items));
+        }
+        Command::RotateMaster => {
+            let done = client.master_key_rotate().await?;
+            return context.screen.show(&done, || {
+                let mut rows = Rows::of_one();
+                rows.line("master key", done.master_key.to_string());
+                rows.line("secrets sealed again", done.sealed.to_string());
+                rows
+            });
         }
         Command::Disable { key } => {
             let key = client.key_update(&key, &KeyPatch { disabled: Some(true) }).await?;

@@ -15,6 +15,8 @@ pub(crate) const SECURITY_TOKEN: &str = "STINT_SECURITY_TOKEN";
 pub(crate) const TOKEN: &str = "STINT_TOKEN";
 /// Which server client commands talk to.
 pub(crate) const ENDPOINT: &str = "STINT_ENDPOINT";
+/// Certificates that client commands trust beside the system's.
+pub(crate) const CA: &str = "STINT_CA";
 /// See <https://no-color.org>.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 

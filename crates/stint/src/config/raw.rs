@@ -174,6 +174,7 @@ impl Raw {
             environment::SECURITY_TOKEN,
             environment::TOKEN,
             environment::ENDPOINT,
+            environment::CA,
         ];
         for (name, _) in environment.ours() {
             if !others.contains(&name) && !SETTINGS.iter().any(|s| s.variable == name) {

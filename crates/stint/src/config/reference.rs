@@ -46,6 +46,7 @@ fn others() -> String {
         (environment::ACCESS_KEY_SECRET, "Its secret."),
         (environment::SECURITY_TOKEN, "Session token of a temporary key."),
         (environment::TOKEN, "A bearer token in place of a key."),
+        (environment::CA, "A file of certificates that client commands trust beside the system's."),
         (environment::NO_COLOR, "No colours, whatever the terminal."),
     ];
     let rows: String =

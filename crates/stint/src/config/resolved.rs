@@ -117,7 +117,10 @@ impl Config {
             shards: read.count("shards")?,
             grace: read.duration("grace")?,
             listen: listen(&read)?,
-            log: Log { level: read.text("log.level"), json: read.word("log.format")? == "json" },
+            log: Log {
+                level: read.parse("log.level", level)?,
+                json: read.word("log.format")? == "json",
+            },
             node: node(&read)?,
             history: History {
                 tasks: read.duration("history.tasks")?,
@@ -240,6 +243,17 @@ fn blobs(read: &Reader<'_>) -> Result<BlobsBackend, ConfigError> {
         "local" => Ok(BlobsBackend::Local),
         _ => read.parse("blobs", |text| url(text, &["s3"])).map(BlobsBackend::Store),
     }
+}
+
+/// A filter takes any word for the name of a part, and a misspelt level would silence the rest.
+fn level(text: &str) -> Result<String, String> {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = levels.iter().any(|level| text.eq_ignore_ascii_case(level));
+    let is_filter = text.contains(['=', ',']) || text.starts_with("stint");
+    if is_level || is_filter {
+        return Ok(text.to_owned());
+    }
+    Err("write off, error, warn, info, debug or trace, or a filter".to_owned())
 }
 
 fn url(text: &str, schemes: &[&str]) -> Result<Url, String> {

@@ -131,6 +131,7 @@ fn wrong_values_say_who_said_what_and_what_to_write() {
     assert!(text.contains("--set") && text.contains("`soon`") && text.contains("30s"), "{text}");
     assert!(refused(&[("node.isolation", "lax")]).contains("personal or strict"));
     assert!(refused(&[("listen.control", "7780")]).contains("127.0.0.1:7780"));
+    assert!(refused(&[("log.level", "loud")]).contains("error, warn, info"));
     assert!(refused(&[("shards", "0")]).contains("1 to 1024"));
     assert!(refused(&[("shards", "many")]).contains("whole number"));
     assert!(refused(&[("blobs", "ftp://x")]).contains("s3://"));

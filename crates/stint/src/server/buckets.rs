@@ -31,7 +31,7 @@ pub(crate) fn blobs(
         }
         BlobsBackend::Store(url) => {
             let (store, prefix) = open(url, environment)?;
-            Ok(Arc::new(ObjectBlobs::new(store, prefix.as_ref())))
+            Ok(Arc::new(ObjectBlobs::new(store, prefix.as_ref()).in_order()))
         }
     }
 }

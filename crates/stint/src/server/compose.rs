@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use stint_api::{Api, ApiConfig, ApiParts};
+use stint_api::{Api, ApiConfig, ApiParts, OpenError};
 use stint_engine::{Engine, EngineConfig, Entropy, Ports, Running};
 use stint_model::account::AccountLimits;
 use stint_model::time::Span;
@@ -157,8 +157,11 @@ async fn start(
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let api = Api::open(parts).await.map_err(|error| {
-        Failure::cannot("open the doors", &error)
-            .next("choose another address with --listen, or port 0")
+        let next = match &error {
+            OpenError::Listen { .. } => "choose another address with --listen, or port 0",
+            OpenError::Tls(_) => "tls.cert and tls.key name a PEM certificate chain and its key",
+        };
+        Failure::cannot("open the doors", &error).next(next)
     })?;
     let (address, trigger_address) = write_addresses(&config, &api)?;
     api.serve(&wings.doors);

@@ -45,6 +45,7 @@ impl std::fmt::Debug for S3Config {
 pub struct ObjectBlobs {
     store: Arc<dyn ObjectStore>,
     prefix: String,
+    in_order: bool,
 }
 
 impl ObjectBlobs {
@@ -52,7 +53,13 @@ impl ObjectBlobs {
     pub fn new(store: Arc<dyn ObjectStore>, prefix: &str) -> Self {
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Self { store, prefix }
+        Self { store, prefix, in_order: false }
+    }
+
+    /// The store lists by name, as S3 promises: a page is read and no more.
+    #[must_use]
+    pub fn in_order(self) -> Self {
+        Self { in_order: true, ..self }
     }
 
     /// In a bucket of an S3-compatible server.
@@ -69,7 +76,7 @@ impl ObjectBlobs {
             .with_virtual_hosted_style_request(config.virtual_hosted)
             .with_allow_http(config.endpoint.starts_with("http://"))
             .build()?;
-        Ok(Self::new(Arc::new(store), &config.prefix))
+        Ok(Self::new(Arc::new(store), &config.prefix).in_order())
     }
 
     fn path(&self, name: &str) -> Result<Path, BlobError> {
@@ -131,10 +138,14 @@ impl Blobs for ObjectBlobs {
         let matching = listed.try_filter_map(|meta| async move {
             Ok(self.entry(&meta).filter(|entry| entry.name.starts_with(prefix)))
         });
-        // Servers list in order; the trait does not promise it, so the page is cut after sorting
-        // what can come before its end.
-        let mut found: Vec<BlobEntry> =
-            matching.try_collect().await.map_err(|e| failed("list", prefix, e))?;
+        let mut matching = std::pin::pin!(matching);
+        let mut found: Vec<BlobEntry> = Vec::new();
+        // Where order is not promised, everything is read before the page is cut.
+        while !(self.in_order && found.len() >= limit)
+            && let Some(entry) = matching.try_next().await.map_err(|e| failed("list", prefix, e))?
+        {
+            found.push(entry);
+        }
         found.sort_unstable_by(|one, two| one.name.cmp(&two.name));
         found.truncate(limit);
         Ok(found)

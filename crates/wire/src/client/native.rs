@@ -11,9 +11,9 @@ use super::{Client, ClientError, LogFollow};
 use crate::native::{
     Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
     BulkRequest, BulkResult, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate,
-    KeyCreated, KeyPatch, KeyTemporary, LogFilter, LogLine, Overview, Page, ProgressReport,
-    RetryPolicy, Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskFilter,
-    TaskSubmit, WhoAmI, Why,
+    KeyCreated, KeyPatch, KeyTemporary, LogFilter, LogLine, MasterKeyRotated, Overview, Page,
+    ProgressReport, RetryPolicy, Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount,
+    TaskFilter, TaskSubmit, WhoAmI, Why,
 };
 use crate::time::Seconds;
 
@@ -394,6 +394,12 @@ impl Client {
     pub async fn key_rotate(&self, key: &str) -> Result<KeyCreated, ClientError> {
         let path = format!("/v1/keys/{}/rotate", segment(key));
         self.answer(Call::new(Method::POST, path, "rotateKey")).await
+    }
+
+    /// Replaces the key that secrets are sealed under.
+    pub async fn master_key_rotate(&self) -> Result<MasterKeyRotated, ClientError> {
+        let path = "/v1/master-key:rotate".to_owned();
+        self.answer(Call::new(Method::POST, path, "rotateMasterKey")).await
     }
 
     /// What goes on now.

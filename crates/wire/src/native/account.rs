@@ -26,6 +26,24 @@ pub struct Account {
     pub disabled_at: Option<Time>,
     /// What it may take.
     pub limits: AccountLimits,
+    /// What it has taken; not in listings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<AccountUsage>,
+}
+
+/// What an account has taken of what is limited.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountUsage {
+    /// Bytes of code, layers, and payloads and results in the blob store: what `storageBytesMax`
+    /// bounds.
+    pub storage_bytes: u64,
+    /// Of these, code packages and layers.
+    pub code_bytes: u64,
+    /// Of these, payloads and results.
+    pub task_bytes: u64,
+    /// Functions.
+    pub functions: u64,
 }
 
 /// What an account may take. In a PATCH, absent fields stay as they are.
@@ -47,7 +65,7 @@ pub struct AccountLimits {
     /// Most tasks waiting; 0 in a PATCH: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tasks_queued_max: Option<u64>,
-    /// Most bytes of code, layers and large payloads; 0 in a PATCH: no bound.
+    /// Most bytes of code, layers, and payloads and results in the blob store; 0 in a PATCH: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_bytes_max: Option<u64>,
     /// Most functions.
@@ -151,7 +169,7 @@ pub struct KeyTemporary {
     /// Narrows it to these function names and `prefix*` patterns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<String>,
-    /// How long it is good: 15 minutes to 36 hours; one hour if absent.
+    /// How long it is good: one minute to 36 hours; one hour if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<Seconds>,
     /// For people.
@@ -190,6 +208,16 @@ impl std::fmt::Debug for KeyCreated {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyCreated").field("key", &self.key).finish_non_exhaustive()
     }
+}
+
+/// A master key was replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MasterKeyRotated {
+    /// The number of the new one.
+    pub master_key: u32,
+    /// Secrets that were sealed again.
+    pub sealed: u64,
 }
 
 /// Who the request is from, as the server sees it.

@@ -192,6 +192,8 @@ operations! {
             "Removes a key.";
         rotateKey POST "/v1/keys/{key}/rotate" administer [] "" => 200 "KeyCreated",
             "Replaces a key's secret; it is shown once.";
+        rotateMasterKey POST "/v1/master-key:rotate" operate [] "" => 200 "MasterKeyRotated",
+            "Replaces the key that secrets are sealed under, and seals every secret again.";
     }
     "Observation" {
         overview GET "/v1/overview" read [] "" => 200 "Overview",

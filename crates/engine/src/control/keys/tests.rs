@@ -3,7 +3,13 @@
 use super::*;
 
 fn caller(role: Role) -> Caller {
-    Caller { account: AccountId::ROOT, role, scope: Scope::default(), key_id: "k".into() }
+    Caller {
+        account: AccountId::ROOT,
+        role,
+        scope: Scope::default(),
+        key_id: "k".into(),
+        request_id: None,
+    }
 }
 
 fn draft() -> Draft {

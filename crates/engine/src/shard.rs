@@ -395,7 +395,7 @@ impl Shard {
         for effect in effects {
             match effect {
                 Effect::Accepted(results, reply) => tell(reply, Ok(results)),
-                Effect::Enqueue(entry) => self.enqueue(&entry),
+                Effect::Enqueue(entry) => self.enqueue_committed(entry),
                 Effect::Done(reply) => tell(reply, Ok(())),
                 Effect::Counted(count, reply) => tell(reply, Ok(count)),
                 Effect::Edited(changes, reply) => {

@@ -2,6 +2,7 @@
 //! and the order that the function's home shard then accepts.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -22,8 +23,8 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::shard::Input;
 
-/// The most tasks of one batch call.
-pub const BATCH_MAX: usize = 10_000;
+mod batch;
+
 /// The most tasks one task may depend on.
 const DEPENDENCIES_MAX: usize = 1_000;
 /// The most tags of a task.
@@ -50,7 +51,7 @@ impl FunctionRef {
 }
 
 /// Which task: by its own id, or by its function and the id it goes by there.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum TaskRef {
     /// `tsk_…`
     Uid(TaskUid),
@@ -61,6 +62,15 @@ pub enum TaskRef {
         /// The id within it.
         task_id: String,
     },
+}
+
+impl fmt::Display for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uid(uid) => uid.fmt(f),
+            Self::Named { function, task_id } => write!(f, "{function}/{task_id}"),
+        }
+    }
 }
 
 impl FromStr for TaskRef {
@@ -151,7 +161,10 @@ pub enum BatchMode {
 /// What the door gives the shard: orders that passed every check it can make alone.
 #[derive(Debug)]
 pub(crate) struct Orders {
+    /// What depends on another of them comes after it.
     pub(crate) items: Vec<Result<Order, Refusal>>,
+    /// Where each stood in what the caller sent; empty: where it stands.
+    pub(crate) places: Vec<usize>,
     pub(crate) mode: BatchMode,
 }
 
@@ -178,47 +191,14 @@ impl Engine {
         submit: Submit,
     ) -> Result<Accepted, EngineError> {
         let door = self.door(caller, Operation::Submit, function)?;
-        let order = self.order(&door, submit).await?;
-        let orders = Orders { items: vec![Ok(order)], mode: BatchMode::PerItem };
+        let after = self.dependencies(&door, &submit.options.depends_on).await?;
+        let uid = self.mint_task(door.shard);
+        let order = self.order(&door, (uid, after), submit).await?;
+        let orders =
+            Orders { items: vec![Ok(order)], places: Vec::new(), mode: BatchMode::PerItem };
         let mut accepted =
             self.ask_shard(door.shard, |reply| Input::Submit { orders, reply }).await?;
         accepted.pop().expect("one result for one order").map_err(EngineError::Refused)
-    }
-
-    /// Accepts up to [`BATCH_MAX`] tasks of one function in one commit.
-    ///
-    /// # Errors
-    /// As [`Engine::submit`] for the whole batch in mode `AllOrNothing`; in mode `PerItem` only
-    /// what concerns the function, the items have their own results.
-    pub async fn submit_batch(
-        &self,
-        caller: &Caller,
-        function: &FunctionRef,
-        items: Vec<Submit>,
-        mode: BatchMode,
-    ) -> Result<Vec<Result<Accepted, Refusal>>, EngineError> {
-        if items.is_empty() || items.len() > BATCH_MAX {
-            let message =
-                format!("a batch has 1 to {BATCH_MAX} tasks, this one has {}", items.len());
-            return Err(Refusal::invalid(message).into());
-        }
-        let door = self.door(caller, Operation::SubmitBatch, function)?;
-        let mut orders = Vec::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
-            match self.order(&door, item).await {
-                Ok(order) => orders.push(Ok(order)),
-                Err(EngineError::Refused(refusal)) if mode == BatchMode::PerItem => {
-                    orders.push(Err(refusal));
-                }
-                Err(EngineError::Refused(refusal)) => {
-                    let message = format!("item {index}: {}", refusal.message);
-                    return Err(Refusal::new(refusal.code, message).into());
-                }
-                Err(other) => return Err(other),
-            }
-        }
-        let orders = Orders { items: orders, mode };
-        self.ask_shard(door.shard, |reply| Input::Submit { orders, reply }).await
     }
 
     /// The checks that come before the size of the payload (§2.4): who, what, in which state.
@@ -245,7 +225,12 @@ impl Engine {
     }
 
     /// One order from one submit. Large payloads are in the blob store when this returns.
-    async fn order(&self, door: &Door, submit: Submit) -> Result<Order, EngineError> {
+    async fn order(
+        &self,
+        door: &Door,
+        (uid, after): (TaskUid, Vec<Dependency>),
+        submit: Submit,
+    ) -> Result<Order, EngineError> {
         let function = &door.entry.function;
         let bytes_max = self.config().payload_bytes_max;
         if submit.payload.len() as u64 > bytes_max {
@@ -258,13 +243,11 @@ impl Engine {
         self.check_schema(function, &submit.payload)?;
         let size = size_within(&options, door)?;
         let now = self.clock().now();
-        let uid = self.mint_task(door.shard);
         let not_before = match (options.not_before, options.delay) {
             (Some(at), _) => at,
             (None, Some(delay)) => now + delay,
             (None, None) => now,
         };
-        let after = self.dependencies(door, &options.depends_on).await?;
         let payload = self.keep_payload(function.account, uid, submit.payload).await?;
         let (chosen_id, request_id) = self.ids(now, door.config.task_mode, &options);
         Ok(Order {
@@ -326,15 +309,33 @@ impl Engine {
         door: &Door,
         wanted: &[(TaskRef, When)],
     ) -> Result<Vec<Dependency>, EngineError> {
+        if wanted.len() > DEPENDENCIES_MAX {
+            let message = format!("a task depends on at most {DEPENDENCIES_MAX} tasks");
+            return Err(Refusal::invalid(message).into());
+        }
         let mut after = Vec::with_capacity(wanted.len());
         for (task, when) in wanted {
-            let account = door.entry.function.account;
-            let task = self.find_task(account, task).await?.ok_or_else(|| {
-                Refusal::new(Code::AsyncTaskNotFound, "dependsOn names a task that does not exist")
-            })?;
-            after.push(Dependency { task, when: *when });
+            after.push(Dependency { task: self.dependency(door, task).await?, when: *when });
         }
         Ok(after)
+    }
+
+    /// A task of the same account that another may wait for.
+    async fn dependency(&self, door: &Door, task: &TaskRef) -> Result<TaskUid, EngineError> {
+        let account = door.entry.function.account;
+        let found = self.find_task(account, task).await?;
+        if let (Some(uid), TaskRef::Named { .. }) = (found, task) {
+            return Ok(uid);
+        }
+        let wanted: Vec<TaskUid> = found.into_iter().collect();
+        let known = self.store().task_get(&wanted).await?.pop().flatten();
+        match known.filter(|known| known.order().account == account) {
+            Some(known) => Ok(known.uid()),
+            None => {
+                let message = format!("dependsOn names task '{task}', which does not exist");
+                Err(EngineError::refused(Code::AsyncTaskNotFound, message))
+            }
+        }
     }
 }
 
@@ -411,10 +412,6 @@ fn check_options(options: &TaskOptions) -> Result<(), Refusal> {
     }
     if options.tags.len() > TAGS_MAX {
         return Err(Refusal::invalid(format!("a task has at most {TAGS_MAX} tags")));
-    }
-    if options.depends_on.len() > DEPENDENCIES_MAX {
-        let message = format!("a task depends on at most {DEPENDENCIES_MAX} tasks");
-        return Err(Refusal::invalid(message));
     }
     if options.delay.is_some_and(|delay| delay > DELAY_MAX) {
         return Err(Refusal::invalid("a task can be put off by ten years at most"));

@@ -6,7 +6,7 @@
 //! not acted on costs nothing. Accounts, functions, pools and lanes come before what names them.
 //!
 //! Who is next (`fair.rs`) · in which order a function's work waits (`backlog.rs`) · who may start
-//! (`limits.rs`) · where (`place.rs`) · how many instances, and what makes way (`scale.rs`) · why
+//! (`limits.rs`) · who is too old (`deadlines.rs`) · where (`place.rs`) · how many instances, and what makes way (`scale.rs`) · why
 //! not (`refuse.rs`). `roster.rs` keeps everybody's standing, so that a plan meets only those who
 //! can start something.
 #![no_std]
@@ -21,6 +21,7 @@ mod change;
 mod plan;
 
 mod backlog;
+mod deadlines;
 mod fair;
 mod ladder;
 mod limits;

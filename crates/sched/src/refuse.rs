@@ -26,7 +26,7 @@ pub enum Cause {
         /// When it comes.
         at: Timestamp,
     },
-    /// Its deadline is over.
+    /// Its deadline is over: the next plans end it.
     Expired {
         /// When it was.
         at: Timestamp,
@@ -171,11 +171,11 @@ impl Scheduler {
     }
 
     fn own_cause(&self, id: FunctionId, entry: &Entry, now: Timestamp) -> Option<Cause> {
-        if entry.is_held() {
-            return Some(Cause::HeldByDependency);
-        }
         if entry.deadline <= now {
             return Some(Cause::Expired { at: entry.deadline });
+        }
+        if entry.is_held() {
+            return Some(Cause::HeldByDependency);
         }
         if entry.eligible_at > now {
             return Some(Cause::NotYetEligible { at: entry.eligible_at });

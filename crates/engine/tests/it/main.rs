@@ -9,3 +9,4 @@ mod keys;
 mod layers;
 mod life;
 mod several;
+mod waiting;

@@ -81,7 +81,8 @@ pub struct TaskSubmit {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DependsOn {
-    /// Its `uid`, or `function/taskId`.
+    /// Its `uid`, `function/taskId`, or `taskId` alone for one of the same function; in a batch also
+    /// that of another item, before or after this one.
     pub task: String,
     /// What it takes.
     #[serde(default)]

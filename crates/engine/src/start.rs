@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use stint_model::id::Mint;
-use stint_model::link::{FromNode, Lease, Outcome, ToNode};
+use stint_model::link::{FromNode, Lease, NodeLoad, Outcome, ToNode};
 use stint_model::payload::Payload;
 use stint_model::shard::Shard as ShardNumber;
 use stint_model::time::Span;
@@ -154,7 +154,8 @@ impl Engine {
     ) -> Result<(), EngineError> {
         match report {
             FromNode::Hello { node, capacity, runtimes } => {
-                self.link().join(NodeView { node, capacity, runtimes }, to.clone());
+                let load = NodeLoad::default();
+                self.link().join(NodeView { node, capacity, runtimes, load }, to.clone());
                 for shard in self.shard_numbers() {
                     let joined = NodeEvent::Joined { node, capacity };
                     self.tell_shard(shard, Input::Node(joined)).await?;
@@ -194,6 +195,10 @@ impl Engine {
             }
             FromNode::Instance(report) => {
                 self.link().instance(report);
+                Ok(())
+            }
+            FromNode::Load { node, load } => {
+                self.link().load(node, load);
                 Ok(())
             }
             FromNode::Drained { node } => {

@@ -1,5 +1,5 @@
-"""Why a task waits: each cause, brought about and named; and time-outs, expiry and fairness as a
-caller sees them."""
+"""Why a task waits: each cause, brought about and named; and time-outs, heartbeats, expiry and fairness
+as a caller sees them."""
 
 import pytest
 
@@ -64,13 +64,15 @@ def test_rates_of_a_function_and_of_a_key(cloud, gated):
     limits(cloud, name, rate={"perSecond": 0.001, "burst": 1})
     cloud.ended(name, cloud.submit(name, b""))
     held = cloud.submit(name, b"")
-    waits_for(cloud, name, held, "functionRate")
+    assert waits_for(cloud, name, held, "functionRate")["estimatedStart"]
     limits(cloud, name, keyRate={"perSecond": 0.001, "burst": 1})
     cloud.ended(name, held)
     cloud.ended(name, cloud.submit(name, b"", limit_key="k"))
     held = cloud.submit(name, b"", limit_key="k")
     waits_for(cloud, name, held, "keyRate")
     assert cloud.ended(name, cloud.submit(name, b"")).status == "Succeeded"
+    limits(cloud, name)
+    assert cloud.ended(name, held).status == "Succeeded"
 
 
 def test_instances_order_keys_and_turns(cloud, gated, gate):
@@ -179,6 +181,26 @@ def test_items_of_a_batch_wait_for_each_other(cloud, gated):
     assert ["code" in item for item in done["results"]] == [False, True, True, True]
 
 
+def test_a_silent_attempt_fails_and_one_with_a_heartbeat_does_not(cloud):
+    name = unique("beats")
+    cloud.create(name, """
+        import time
+        def handler(event, context):
+            for n in range(30):
+                time.sleep(0.1)
+                if event == b"beat":
+                    context.stint.heartbeat()
+            return "done"
+        """, task_mode=True, retries=0)
+    silent = cloud.submit(name, b"", heartbeat="1s")
+    beating = cloud.submit(name, b"beat", heartbeat="1s")
+    done = cloud.ended(name, silent)
+    assert done.status == "Failed" and cloud.native(name, silent)["error"]["kind"] == "HeartbeatTimeout"
+    assert cloud.ended(name, beating).status == "Succeeded"
+    with pytest.raises(Refused):
+        cloud.batch(name, [{"heartbeat": 0.1}])
+
+
 def test_an_attempt_may_last_longer_than_a_day(cloud, gated, gate):
     name = gated()
     task_id = running(cloud, name, gate, timeout=str(40 * 3600))
@@ -238,3 +260,47 @@ def test_pages_are_stable_while_tasks_are_added(cloud, gated):
         kept = [task_id for task_id in seen if not task_id.startswith("old-later")]
         wanted = [f"old{n:03}" for n in range(90)]
         assert kept == (wanted if order == "asc" else wanted[::-1]), "nothing is left out"
+
+
+def test_an_accounts_limit_spans_shards(own):
+    """Functions that live in different shards share what their account may run."""
+    server = own(shards="4", node__nas_allow="/tmp")
+    gates = server.home / "gates"
+    gates.mkdir()
+    gates.chmod(0o777)
+    server.gates = gates
+    server.start()
+    root = Cloud(server)
+    account = root.account("shared", concurrencyMax=3, tasksQueuedMax=60)
+    cloud = root.as_role("admin", account=account)
+    names = [f"f{n}" for n in range(6)]
+    for name in names:
+        cloud.create(name, """
+            import os, time
+            def handler(event, context):
+                me = "/mnt/gates/running-" + context.request_id
+                open(me, "w").close()
+                time.sleep(0.1)
+                most = len([n for n in os.listdir("/mnt/gates") if n.startswith("running-")])
+                os.remove(me)
+                return most
+            """, task_mode=True, retries=0, memory_size=128, cpu=0.1, nas_config=gates_mount(server))
+    ids = [(name, cloud.submit(name)) for _ in range(8) for name in names]
+    most = [int(cloud.ended(name, task_id, 90).return_payload) for name, task_id in ids]
+    assert max(most) <= 3, most
+    assert max(most) >= 2, "and they do run beside each other"
+    # One function alone may use what the others leave.
+    alone = [cloud.submit("f0") for _ in range(9)]
+    assert max(int(cloud.ended("f0", task_id, 60).return_payload) for task_id in alone) >= 2
+    # A changed limit is known in every shard.
+    root.v1("PATCH", f"/accounts/{account}", {"limits": {"concurrencyMax": 1}})
+    ids = [(name, cloud.submit(name)) for name in names]
+    assert max(int(cloud.ended(name, task_id, 60).return_payload) for name, task_id in ids) == 1
+    # So does the number of tasks that have not ended.
+    for name in names:
+        cloud.v1("POST", f"/backlogs/{name}:pause")
+    for name in names:
+        cloud.batch(name, [{}] * 10)
+    with pytest.raises(Refused) as caught:
+        cloud.batch("f3", [{}])
+    assert caught.value.code == "QuotaExceeded" and "60" in caught.value.message

@@ -56,6 +56,7 @@ pub(crate) fn from_headers(headers: &HeaderMap, function: &str) -> Result<TaskOp
     options.order_key = header(headers, "x-stint-order-key")?.map(str::to_owned);
     options.limit_key = header(headers, "x-stint-limit-key")?.map(str::to_owned);
     options.timeout = span(headers, "x-stint-timeout")?;
+    options.heartbeat = span(headers, "x-stint-heartbeat")?;
     options.cpu_milli = match read(headers, "x-stint-cpu", "a number of vCPU")? {
         Some(cpu) => Some(cpu_milli(cpu)?),
         None => None,
@@ -170,6 +171,7 @@ pub(crate) fn submit(task: TaskSubmit, function: &str) -> Result<Submit, Problem
             .map(|dependency| Ok((task_ref(&dependency.task, function)?, dependency.when.into())))
             .collect::<Result<_, Problem>>()?,
         timeout: task.timeout.map(Span::from),
+        heartbeat: task.heartbeat.map(Span::from),
         cpu_milli: task.cpu.map(cpu_milli).transpose()?,
         memory_mb: task.memory,
         retries_max: task.retries,
@@ -222,6 +224,7 @@ mod tests {
             ("x-stint-order-key", "o"),
             ("x-stint-limit-key", "l"),
             ("x-stint-timeout", "2h"),
+            ("x-stint-heartbeat", "30s"),
             ("x-stint-cpu", "0.35"),
             ("x-stint-memory", "256"),
             ("x-stint-deadline", "2026-01-02T03:04:05Z"),
@@ -233,7 +236,7 @@ mod tests {
         ]);
         let from_headers = from_headers(&given, "f").unwrap();
         let text = r#"{"taskId":"job-1","delay":1.5,"priority":9,"tags":{"a":"1","b":"x=y"},"orderKey":"o","limitKey":"l",
-            "timeout":7200,"cpu":0.35,"memory":256,"deadline":"2026-01-02T03:04:05Z","retries":5,"backoff":0.25,"backoffCap":60,
+            "timeout":7200,"heartbeat":30,"cpu":0.35,"memory":256,"deadline":"2026-01-02T03:04:05Z","retries":5,"backoff":0.25,"backoffCap":60,
             "dependsOn":[{"task":"f/a"},{"task":"f/b","when":"ended"}],"finalErrors":["ValueError","KeyError"]}"#;
         let from_json = submit(serde_json::from_str(text).unwrap(), "f").unwrap();
         assert_eq!(from_headers, from_json.options);

@@ -75,6 +75,7 @@ pub async fn start(
         catalog: Arc::clone(&catalog),
         link: Arc::clone(&link),
         mint: Arc::clone(&mints),
+        grants: Arc::default(),
         seed: ports.entropy.bits(),
     };
     let (store, clock) = (Arc::clone(&ports.store), ports.clock.clone());
@@ -90,6 +91,7 @@ pub async fn start(
             inbox,
             engine: engine.clone(),
             guests: supervisor.guests("engine/outside", OUTSIDE_MAX),
+            later: Default::default(),
             ready: ready.clone(),
         };
         let name = format!("shard/{}", number.number());

@@ -31,6 +31,8 @@ const DEPENDENCIES_MAX: usize = 1_000;
 const TAGS_MAX: usize = 20;
 /// The longest key or tag text in bytes.
 const KEY_BYTES_MAX: usize = 256;
+/// Leases are looked over once a second, so a shorter silence would not be seen.
+const HEARTBEAT_MIN: Span = Span::from_secs(1);
 /// The longest time a task may be put off.
 const DELAY_MAX: Span = Span::from_secs(10 * 365 * 86_400);
 
@@ -110,6 +112,8 @@ pub struct TaskOptions {
     pub depends_on: Vec<(TaskRef, When)>,
     /// A bound for one attempt instead of the function's; may exceed 24 h.
     pub timeout: Option<Span>,
+    /// An attempt that says nothing for so long is ended and counts as failed.
+    pub heartbeat: Option<Span>,
     /// vCPU thousandths; not above the function's.
     pub cpu_milli: Option<u32>,
     /// MB; not above the function's.
@@ -270,6 +274,7 @@ impl Engine {
             limit_key: options.limit_key,
             after,
             timeout: options.timeout,
+            heartbeat: options.heartbeat,
             size,
             retry: retry_policy(
                 &door.config,
@@ -418,6 +423,9 @@ fn check_options(options: &TaskOptions) -> Result<(), Refusal> {
     }
     if options.timeout.is_some_and(|timeout| timeout < Span::from_millis(1)) {
         return Err(Refusal::invalid("a timeout is at least one millisecond"));
+    }
+    if options.heartbeat.is_some_and(|heartbeat| heartbeat < HEARTBEAT_MIN) {
+        return Err(Refusal::invalid("a heartbeat is expected once a second at the most often"));
     }
     if options.retries_max.is_some_and(|retries| retries > 100) {
         return Err(Refusal::invalid("a task is retried at most 100 times"));

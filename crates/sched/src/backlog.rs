@@ -399,6 +399,11 @@ impl Backlog {
         Some(Head { ready_at: spot.eligible_at.max(queue.open_at), spot, queue: head.queue })
     }
 
+    /// The limit keys whose work stands in a lane's queues.
+    pub(crate) fn limit_keys(&self, lane: Lane) -> impl Iterator<Item = u64> {
+        self.lanes.get(&lane).into_iter().flat_map(|state| state.keyed.keys().copied())
+    }
+
     /// The limit key of a queue.
     pub(crate) fn limit_key(&self, queue: QueueIndex) -> Option<u64> {
         self.queues[slot(queue)].as_ref().and_then(|queue| queue.limit_key)

@@ -139,9 +139,10 @@ impl Scheduler {
             Cause::NotYetEligible { at } => Some(at),
             Cause::AccountRate { next_at }
             | Cause::FunctionRate { next_at }
-            | Cause::KeyRate { next_at } => {
-                function.pace.estimate(position.saturating_sub(1), next_at)
-            }
+            | Cause::KeyRate { next_at } => match position {
+                0 | 1 => Some(next_at).filter(|at| *at < Timestamp::MAX),
+                _ => function.pace.estimate(position - 1, next_at),
+            },
             Cause::Next => Some(now),
             Cause::AccountConcurrency { .. }
             | Cause::FunctionConcurrency { .. }
@@ -291,6 +292,6 @@ impl Scheduler {
 }
 
 /// Above every spot that is eligible at `at`.
-fn until(at: Timestamp) -> Spot {
+pub(crate) fn until(at: Timestamp) -> Spot {
     Spot { eligible_at: at, work: Work(u64::MAX) }
 }

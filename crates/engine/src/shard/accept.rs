@@ -1,10 +1,10 @@
 //! Submit → commit → enqueue: what the home shard does with the door's orders.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use stint_model::code::{Code, Refusal};
-use stint_model::id::{AccountId, FunctionId, TaskUid};
+use stint_model::id::{FunctionId, TaskUid};
 use stint_model::limit::Class;
 use stint_model::task::{Order, Task};
 use stint_sched::Change;
@@ -18,8 +18,8 @@ use crate::submit::{Accepted, BatchMode, Orders};
 struct Checked {
     /// Chosen ids they take.
     taken: HashSet<(FunctionId, String)>,
-    /// How many each account gets.
-    fresh: HashMap<AccountId, u64>,
+    /// How many were fine; they are all of one function.
+    fresh: u64,
     /// Those that were refused.
     refused: HashSet<TaskUid>,
 }
@@ -69,10 +69,10 @@ impl Shard {
     }
 
     fn check(&self, order: Order, so_far: &mut Checked, reads: &Reads) -> Result<Order, Refusal> {
-        let (uid, account) = (order.uid, order.account);
+        let uid = order.uid;
         let checked = self.check_alone(order, so_far, reads);
         match &checked {
-            Ok(_) => *so_far.fresh.entry(account).or_default() += 1,
+            Ok(_) => so_far.fresh += 1,
             Err(_) => {
                 so_far.refused.insert(uid);
             }
@@ -97,14 +97,8 @@ impl Shard {
         if let Some(limit) =
             self.catalog.account(order.account).and_then(|a| a.limits.tasks_queued_max)
         {
-            let open = self.open.get(&order.account).copied().unwrap_or(0)
-                + so_far.fresh.get(&order.account).copied().unwrap_or(0);
-            if open >= limit {
-                let message = format!(
-                    "the account has {open} tasks that have not ended; its limit is {limit}"
-                );
-                return Err(Refusal::new(Code::QuotaExceeded, message));
-            }
+            let open = self.open.get(&order.account).copied().unwrap_or(0) + so_far.fresh;
+            self.check_open(order.account, (open, limit))?;
         }
         if let Some(id) = &order.chosen_id {
             let key = (order.function, id.clone());

@@ -25,10 +25,12 @@ impl Shard {
             return self.calls_waiting(now);
         }
         for _ in 0..PLANS_MAX {
+            let lent = self.borrow_starts(now);
             let plan = self.sched.plan(now, self.config.plan_max);
             self.wake_at = plan.wake_at;
             let moved = self.act_on(plan, now);
-            let again = self.wake_at.is_some_and(|at| at <= now);
+            self.settle_loans(now);
+            let again = lent || self.wake_at.is_some_and(|at| at <= now);
             if moved == 0 || !again {
                 break;
             }

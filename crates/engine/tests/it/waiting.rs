@@ -68,6 +68,24 @@ async fn a_task_expires_on_time_wherever_it_waits() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_says_nothing_fails_and_is_retried() {
+    let house = House::build(Plan::new(|start| {
+        if start.lease.attempt == 1 { Answer::Hang } else { Answer::Ok(b"") }
+    }))
+    .await;
+    let heartbeat = Some(Span::from_secs(1));
+    let backoff_base = Some(Span::from_millis(1));
+    let options = TaskOptions { heartbeat, backoff_base, ..TaskOptions::default() };
+    let ended = house.ended(&house.submit("f", options).await).await;
+    assert_eq!((ended.state(), ended.user_retries()), (TaskState::Succeeded, 1));
+    let first = ended.attempts()[0].outcome.clone();
+    let Some(stint_model::task::AttemptOutcome::UserError(error)) = first else {
+        panic!("{first:?}")
+    };
+    assert_eq!(error.kind, "HeartbeatTimeout");
+}
+
+#[tokio::test]
 async fn what_waits_for_an_expired_task_is_told() {
     let mut plan = Plan::new(|_| Answer::Ok(b""));
     plan.functions[0].0.paused = true;

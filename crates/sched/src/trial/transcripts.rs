@@ -270,6 +270,27 @@ fn a_rate_says_when() {
 }
 
 #[test]
+fn limits_of_keys_change_for_what_waits_and_runs() {
+    one(
+        "key 5 of 1 concurrency 1
+         task 1 key 5
+         task 2 key 5
+         act 0
+         plan 1
+         keys 1
+         act 2
+         keys 1 concurrency 2
+         task 3 key 5
+         why 3 at 3",
+        "0: 1 on node 1, cold
+         0: 1 of 1 wait: KeyConcurrency { limit: 1 }
+         1: nothing
+         2: 2 on node 1, cold
+         3: KeyConcurrency { limit: 2 }, position 1, start 5",
+    );
+}
+
+#[test]
 fn a_key_at_its_limit_hides_nobody() {
     one(
         "key 7 concurrency 1

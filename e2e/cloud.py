@@ -19,6 +19,7 @@ from alibabacloud_tea_openapi.models import Config
 from darabonba.runtime import RuntimeOptions
 
 import acs3
+from document import Document
 from server import Server, until
 
 ENDED = {"Succeeded", "Failed", "Stopped", "Expired", "Invalid"}
@@ -75,6 +76,9 @@ class Refused(Exception):
 
 class Cloud:
     """One key's view of a server."""
+
+    # One binary, one document.
+    document: Document | None = None
 
     def __init__(self, server: Server, key: tuple[str, str] | None = None, *, token: str | None = None,
                  bearer: str | None = None):
@@ -163,7 +167,12 @@ class Cloud:
         else:
             headers = acs3.signed(method, host, path, query, body, self.key_id, self.secret, at=at,
                                   nonce=nonce, headers=headers, token=self.token)
-        return self.send(method, path + (f"?{query}" if query else ""), body, headers, timeout)
+        reply = self.send(method, path + (f"?{query}" if query else ""), body, headers, timeout)
+        if path.startswith("/v1/"):
+            if Cloud.document is None:
+                Cloud.document = Document(self.server.get("/openapi.json")[1])
+            Cloud.document.check(method, path, reply.status, reply.headers, reply.body)
+        return reply
 
     def send(self, method, target, body, headers, timeout=60) -> Reply:
         """These bytes and nothing else; once more on a connection that had been closed."""

@@ -7,7 +7,7 @@ import threading
 import acs3
 import pytest
 
-from cloud import Refused, fc, millis, unique
+from cloud import Cloud, Refused, fc, millis, unique
 from server import until
 
 ECHO = "def handler(event, context):\n    return event\n"
@@ -200,9 +200,29 @@ def test_a_schema_for_payloads(cloud):
 
 def test_a_deadline(cloud, quiet):
     cloud.batch(quiet, [{"taskId": "soon", "deadline": millis() + 200}])
-    until(lambda: cloud.why(quiet, "soon")["cause"] == "expired", "its time is over")
-    resume(cloud, quiet)
-    assert cloud.ended(quiet, "soon").status == "Expired"
+    assert cloud.ended(quiet, "soon").status == "Expired", "though its backlog is paused"
+    assert cloud.why(quiet, "soon")["cause"] == "ended"
+
+
+def test_history_is_kept_as_long_as_it_is_configured(own):
+    server = own(history__tasks="1s").start()
+    cloud = Cloud(server)
+    cloud.create("f", ECHO, task_mode=True)
+    old = cloud.submit("f", "x" * (2 << 20), "again")
+    cloud.ended("f", old)
+    waiting = cloud.submit("f", b"", **{"x-fc-async-delay": "3600"})
+    blobs = lambda: [p for p in server.dir.rglob("*") if p.is_file() and p.stat().st_size >= 2 << 20  # noqa: E731
+                     and p.suffix not in (".db", ".db-wal")]
+    assert len(blobs()) == 2, "payload and result lie beside the book"
+    ended_at = cloud.task("f", old).end_time
+    until(lambda: millis() > ended_at + 1_100, "it is old")
+    assert server.stop() == 0
+    server.start()  # a pass runs at the start, and every ten minutes
+    cloud = Cloud(server)
+    until(lambda: cloud.count(function="f") == 1, "what has ended is gone")
+    until(lambda: not blobs(), "and what it alone named")
+    assert cloud.task("f", waiting).status == "Enqueued", "what waits stays, however old"
+    assert cloud.ended("f", cloud.submit("f", b"", "again")).status == "Succeeded", "its id is free again"
 
 
 def test_logs_are_kept_and_found(cloud, echo):

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from cloud import ENDED, Cloud, refusal, unique
+from cloud import Cloud, refusal, unique
 from server import until
 
 ECHO = "def handler(event, context):\n    return event\n"
@@ -122,81 +122,6 @@ def test_no_process_is_left_behind(own):
     assert left()
     server.kill()
     until(lambda: not left(), "all of its children are gone", 10)
-
-
-def test_kill_nine_under_load(own):
-    """A checker that reads only the public API: nothing acknowledged is lost, each task settles once."""
-    server = own().start()
-    cloud = Cloud(server)
-    cloud.create("work", ECHO, task_mode=True, retries=0)
-    cloud.create("doomed", "def handler(event, context):\n    raise ValueError('doomed')\n", task_mode=True, retries=1)
-    cloud.v1("PUT", "/functions/doomed/retry-policy", {"backoff": 0.02})
-    accepted, doubtful, settled = {}, {}, {}
-
-    def load(stop, lane):
-        mine, n = Cloud(server), 0
-        while not stop.is_set():
-            function = "doomed" if n % 7 == 0 else "work"
-            ids = [unique(f"t{lane}") for _ in range(20 if n % 3 else 1)]
-            for task_id in ids:
-                doubtful[task_id] = function
-            try:
-                if len(ids) == 1:
-                    mine.submit(function, ids[0], ids[0])
-                else:
-                    mine.batch(function, [{"taskId": t, "payloadText": t} for t in ids])
-            except Exception:  # whatever the SDK makes of a server that is gone
-                return
-            for task_id in ids:
-                accepted[task_id] = doubtful.pop(task_id)
-            n += 1
-
-    def sample_settled():
-        for item in Cloud(server).v1("GET", "/tasks", state="ended", limit=200)["items"]:
-            settled[item["taskId"]] = (item["state"], item["endedAt"])
-
-    for round_number in range(5):
-        stop = threading.Event()
-        threads = [threading.Thread(target=load, args=(stop, lane)) for lane in range(4)]
-        before = len(accepted)
-        for thread in threads:
-            thread.start()
-        until(lambda: len(accepted) - before > 150 + 100 * round_number, "there is load")
-        sample_settled()
-        server.kill()
-        stop.set()
-        for thread in threads:
-            thread.join()
-        server.start()
-        assert server.started_in < 10
-    cloud = Cloud(server)
-    until(lambda: cloud.count(state="open") == 0, "all has settled", 90, 0.2)
-
-    found, cursor = {}, {}
-    while True:
-        page = cloud.v1("GET", "/tasks", limit=1000, **cursor)
-        for item in page["items"]:
-            assert item["taskId"] not in found, "listed twice"
-            found[item["taskId"]] = item
-        if "next" not in page:
-            break
-        cursor = {"cursor": page["next"]}
-    lost = [task_id for task_id in accepted if task_id not in found]
-    assert not lost, f"{len(lost)} acknowledged tasks are lost"
-    invented = [task_id for task_id in found if task_id not in accepted and task_id not in doubtful]
-    assert not invented
-    for task_id, function in accepted.items():
-        wanted = "Failed" if function == "doomed" else "Succeeded"
-        assert found[task_id]["state"] == wanted, found[task_id]
-    for task_id, (state, ended_at) in settled.items():
-        assert (found[task_id]["state"], found[task_id]["endedAt"]) == (state, ended_at), "settled anew"
-    for task_id in list(accepted)[::40]:
-        one = cloud.native(found[task_id]["function"], task_id)
-        ends = [event["state"] for event in one["events"] if event["state"] in ENDED]
-        assert len(ends) == 1 and one["events"][-1]["state"] == ends[0]
-        if one["function"] == "work":
-            assert one["result"] == task_id
-        assert one["retries"] <= 1
 
 
 def test_ready_again_with_a_hundred_thousand_waiting(own):

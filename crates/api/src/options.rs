@@ -38,7 +38,7 @@ const LENGTH: &str = "a number of seconds, or a text such as 90s, 5m, 2h";
 const MOMENT: &str = "a time such as 2026-01-02T03:04:05Z, or Unix milliseconds";
 
 /// The options of an async `InvokeFunction`.
-pub(crate) fn from_headers(headers: &HeaderMap) -> Result<TaskOptions, Problem> {
+pub(crate) fn from_headers(headers: &HeaderMap, function: &str) -> Result<TaskOptions, Problem> {
     let mut options = TaskOptions {
         task_id: header(headers, "x-fc-async-task-id")?.map(str::to_owned),
         request_id: request_id(headers)?,
@@ -57,6 +57,7 @@ pub(crate) fn from_headers(headers: &HeaderMap) -> Result<TaskOptions, Problem> 
     options.order_key = header(headers, "x-stint-order-key")?.map(str::to_owned);
     options.limit_key = header(headers, "x-stint-limit-key")?.map(str::to_owned);
     options.timeout = span(headers, "x-stint-timeout")?;
+    options.heartbeat = span(headers, "x-stint-heartbeat")?;
     options.cpu_milli = match read(headers, "x-stint-cpu", "a number of vCPU")? {
         Some(cpu) => Some(cpu_milli(cpu)?),
         None => None,
@@ -73,7 +74,7 @@ pub(crate) fn from_headers(headers: &HeaderMap) -> Result<TaskOptions, Problem> 
         options.tags = tags(text)?;
     }
     if let Some(text) = header(headers, "x-stint-depends-on")? {
-        options.depends_on = depends_on(text)?;
+        options.depends_on = depends_on(text, function)?;
     }
     Ok(options)
 }
@@ -117,7 +118,7 @@ fn tags(text: &str) -> Result<BTreeMap<String, String>, Problem> {
         .collect()
 }
 
-fn depends_on(text: &str) -> Result<Vec<(TaskRef, When)>, Problem> {
+fn depends_on(text: &str, function: &str) -> Result<Vec<(TaskRef, When)>, Problem> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     items
         .map(|item| {
@@ -132,14 +133,21 @@ fn depends_on(text: &str) -> Result<Vec<(TaskRef, When)>, Problem> {
                 }
                 None => (item, When::Succeeded),
             };
-            Ok((task_ref(task)?, when))
+            Ok((task_ref(task, function)?, when))
         })
         .collect()
 }
 
-fn task_ref(text: &str) -> Result<TaskRef, Problem> {
-    text.parse().map_err(|_| {
-        Problem::invalid(format!("no task is called {text:?}: write its uid, or function/taskId"))
+/// A task's uid, `function/taskId`, or only `taskId` for a task of the same function.
+fn task_ref(text: &str, function: &str) -> Result<TaskRef, Problem> {
+    if let Ok(task) = text.parse() {
+        return Ok(task);
+    }
+    format!("{function}/{text}").parse().map_err(|_| {
+        Problem::invalid(format!(
+            "no task is called {text:?}: write its uid, function/taskId, or taskId alone for a task \
+             of the same function"
+        ))
     })
 }
 
@@ -153,7 +161,7 @@ fn cpu_milli(cpu: f64) -> Result<u32, Problem> {
 }
 
 /// A native submit in the engine's terms.
-pub(crate) fn submit(task: TaskSubmit) -> Result<Submit, Problem> {
+pub(crate) fn submit(task: TaskSubmit, function: &str) -> Result<Submit, Problem> {
     let payload = payload(task.payload, task.payload_text, task.payload_base64)?;
     let options = TaskOptions {
         task_id: task.task_id,
@@ -167,9 +175,10 @@ pub(crate) fn submit(task: TaskSubmit) -> Result<Submit, Problem> {
         depends_on: task
             .depends_on
             .iter()
-            .map(|dependency| Ok((task_ref(&dependency.task)?, dependency.when.into())))
+            .map(|dependency| Ok((task_ref(&dependency.task, function)?, dependency.when.into())))
             .collect::<Result<_, Problem>>()?,
         timeout: task.timeout.map(Span::from),
+        heartbeat: task.heartbeat.map(Span::from),
         cpu_milli: task.cpu.map(cpu_milli).transpose()?,
         memory_mb: task.memory,
         retries_max: task.retries,
@@ -214,7 +223,7 @@ mod tests {
 
     #[test]
     fn headers_say_what_fields_say() {
-        let from_headers = from_headers(&headers(&[
+        let given = headers(&[
             ("x-fc-async-task-id", "\"job-1\""),
             ("x-fc-async-delay", "1.5"),
             ("x-stint-priority", "9"),
@@ -222,20 +231,21 @@ mod tests {
             ("x-stint-order-key", "o"),
             ("x-stint-limit-key", "l"),
             ("x-stint-timeout", "2h"),
+            ("x-stint-heartbeat", "30s"),
             ("x-stint-cpu", "0.35"),
             ("x-stint-memory", "256"),
             ("x-stint-deadline", "2026-01-02T03:04:05Z"),
-            ("x-stint-depends-on", "f/a, f/b:ended"),
+            ("x-stint-depends-on", "a, f/b:ended"),
             ("x-stint-retries", "5"),
             ("x-stint-backoff", "250ms"),
             ("x-stint-backoff-cap", "1m"),
             ("x-stint-final-errors", "ValueError,KeyError"),
-        ]))
-        .unwrap();
+        ]);
+        let from_headers = from_headers(&given, "f").unwrap();
         let text = r#"{"taskId":"job-1","delay":1.5,"priority":9,"tags":{"a":"1","b":"x=y"},"orderKey":"o","limitKey":"l",
-            "timeout":7200,"cpu":0.35,"memory":256,"deadline":"2026-01-02T03:04:05Z","retries":5,"backoff":0.25,"backoffCap":60,
+            "timeout":7200,"heartbeat":30,"cpu":0.35,"memory":256,"deadline":"2026-01-02T03:04:05Z","retries":5,"backoff":0.25,"backoffCap":60,
             "dependsOn":[{"task":"f/a"},{"task":"f/b","when":"ended"}],"finalErrors":["ValueError","KeyError"]}"#;
-        let from_json = submit(serde_json::from_str(text).unwrap()).unwrap();
+        let from_json = submit(serde_json::from_str(text).unwrap(), "f").unwrap();
         assert_eq!(from_headers, from_json.options);
         assert_eq!(from_json.options.cpu_milli, Some(350));
     }
@@ -246,18 +256,19 @@ mod tests {
             ("x-stint-priority", "10"),
             ("x-stint-priority", "high"),
             ("x-stint-tags", "=v"),
-            ("x-stint-depends-on", "nobody"),
+            ("x-stint-depends-on", "no/bo/dy"),
+            ("x-stint-depends-on", "a b"),
             ("x-stint-cpu", "-1"),
             ("x-stint-run-at", "soon"),
             ("x-fc-async-delay", "-5"),
         ] {
-            assert!(from_headers(&headers(&[(name, value)])).is_err(), "{name}: {value}");
+            assert!(from_headers(&headers(&[(name, value)]), "f").is_err(), "{name}: {value}");
         }
     }
 
     #[test]
     fn one_payload_at_most() {
-        let read = |text: &str| submit(serde_json::from_str(text).unwrap());
+        let read = |text: &str| submit(serde_json::from_str(text).unwrap(), "f");
         assert_eq!(read("{}").unwrap().payload, Bytes::new());
         assert_eq!(read(r#"{"payload":{"a": 1}}"#).unwrap().payload, r#"{"a": 1}"#);
         assert_eq!(read(r#"{"payloadText":"hi"}"#).unwrap().payload, "hi");
@@ -270,7 +281,7 @@ mod tests {
         #[test]
         fn no_header_panics(value in "[ -~]{0,60}") {
             for name in ["x-fc-async-delay", "x-stint-tags", "x-stint-depends-on", "x-stint-deadline", "x-stint-cpu"] {
-                drop(from_headers(&headers(&[(name, &value)])));
+                drop(from_headers(&headers(&[(name, &value)]), "f"));
             }
         }
     }

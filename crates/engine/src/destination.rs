@@ -14,6 +14,7 @@ use stint_model::limit::Priority;
 use stint_model::payload::Payload;
 use stint_model::shard::{LetterId, Shard};
 use stint_model::task::{Order, Task, TaskState, request_text};
+use stint_model::time::Span;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -55,38 +56,65 @@ impl FunctionArn {
     }
 }
 
+/// Why an outcome is not on its way.
+enum Failure {
+    /// It never will be.
+    Never(String),
+    /// The world failed; it may work later.
+    Later(EngineError),
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Never(why)
+    }
+}
+
+/// §3.9: tried again after half a second, doubling, for half an hour.
+const PAUSE_FIRST: Span = Span::from_millis(500);
+const PAUSE_MAX: Span = Span::from_secs(60);
+const TRIED_FOR: Span = Span::from_secs(30 * 60);
+
 /// Prepares one delivery and hands it to the task's shard, which commits it.
 pub(crate) async fn deliver(engine: Engine, task: Task) {
-    let order = match prepare(&engine, &task).await {
-        Ok(order) => Some(Box::new(order)),
-        Err(why) => {
-            tracing::warn!(task = %task.uid(), why, "the outcome cannot be delivered");
-            metrics::counter!("stint_destination_errors_total").increment(1);
-            None
-        }
+    let give_up_at = engine.clock().now() + TRIED_FOR;
+    let mut pause = PAUSE_FIRST;
+    let order = loop {
+        let why = match prepare(&engine, &task).await {
+            Ok(order) => break Some(Box::new(order)),
+            Err(Failure::Later(_)) if engine.clock().now() + pause < give_up_at => {
+                engine.clock().sleep(pause).await;
+                pause = (pause + pause).min(PAUSE_MAX);
+                continue;
+            }
+            Err(Failure::Later(error)) => error.to_string(),
+            Err(Failure::Never(why)) => why,
+        };
+        tracing::warn!(task = %task.uid(), why, "the outcome cannot be delivered");
+        metrics::counter!("stint_destination_errors_total").increment(1);
+        break None;
     };
     let source = task.uid();
     // A closed inbox means that the server is stopping: recovery prepares it again.
     drop(engine.tell_shard(source.shard(), Input::Deliver { source, order }).await);
 }
 
-async fn prepare(engine: &Engine, task: &Task) -> Result<Order, String> {
+async fn prepare(engine: &Engine, task: &Task) -> Result<Order, Failure> {
     let arn = task.destination();
     let target = FunctionArn::parse(arn).ok_or_else(|| format!("'{arn}' is no function"))?;
     if target.account != task.order().account {
-        return Err("a destination is a function of the same account".to_owned());
+        return Err("a destination is a function of the same account".to_owned().into());
     }
     let entry = engine
         .catalog()
         .function(target.account, &target.function)
         .ok_or_else(|| format!("function '{}' does not exist", target.function))?;
     let resolved = entry.resolve(&target.qualifier, 0).map_err(|refusal| refusal.message)?;
-    let body = payload(engine, task).await.map_err(|error| error.to_string())?;
+    let body = payload(engine, task).await.map_err(Failure::Later)?;
     if body.len() > PAYLOAD_BYTES_MAX {
-        return Err(format!(
-            "the payload has {} bytes; a function takes {PAYLOAD_BYTES_MAX}",
-            body.len()
-        ));
+        let message =
+            format!("the payload has {} bytes; a function takes {PAYLOAD_BYTES_MAX}", body.len());
+        return Err(message.into());
     }
     let config = entry.async_config(&target.qualifier);
     let shard = Shard::of_function(target.account, &target.function, engine.shards());
@@ -109,6 +137,7 @@ async fn prepare(engine: &Engine, task: &Task) -> Result<Order, String> {
         limit_key: None,
         after: Vec::new(),
         timeout: None,
+        heartbeat: None,
         size: None,
         retry: config.retry.clone(),
         on_success: config.on_success.clone(),

@@ -290,6 +290,11 @@ impl Engine {
         inbox.send(input).await.map_err(|_| EngineError::Stopping)
     }
 
+    /// Makes a shard turn, unless its inbox is full and it turns anyway.
+    pub(crate) fn nudge_shard(&self, shard: Shard) {
+        drop(self.inner.inboxes[usize::from(shard.number())].try_send(Input::Nudge));
+    }
+
     /// Puts an input into a shard's inbox and waits for its answer.
     pub(crate) async fn ask_shard<T>(
         &self,

@@ -14,6 +14,7 @@ pub mod edit;
 pub mod engine;
 pub mod entropy;
 pub mod error;
+mod grants;
 pub mod schema;
 pub mod start;
 pub mod storage;

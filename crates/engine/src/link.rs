@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stint_model::id::{FunctionId, InstanceId, NodeId, RevisionId};
 use stint_model::limit::Resources;
-use stint_model::link::{InstanceReport, InstanceState, PoolSpec, ToNode};
+use stint_model::link::{InstanceReport, InstanceState, NodeLoad, PoolSpec, ToNode};
 use stint_model::shard::Shard;
 use tokio::sync::mpsc;
 
@@ -24,6 +24,8 @@ pub struct NodeView {
     pub capacity: Resources,
     /// Runtimes it can run and what stands behind each.
     pub runtimes: BTreeMap<String, String>,
+    /// How full it last said it is.
+    pub load: NodeLoad,
 }
 
 /// See the module comment.
@@ -62,6 +64,13 @@ impl Link {
         let mut state = self.state();
         state.nodes.remove(&node);
         state.instances.retain(|_, report| report.node != node);
+    }
+
+    /// A node said how full it is.
+    pub(crate) fn load(&self, node: NodeId, load: NodeLoad) {
+        if let Some((view, _)) = self.state().nodes.get_mut(&node) {
+            view.load = load;
+        }
     }
 
     /// The nodes that are there.

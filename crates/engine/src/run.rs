@@ -2,7 +2,7 @@
 //! commit is in flight while the next batch gathers. When a commit fails, memory is dropped, a new
 //! epoch is opened and everything is read again: recovery is the same code as a quiet start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +24,10 @@ use crate::shard::{Act, GoneBlob, Input, NodeEvent, Parts, Reads, Returned, Shar
 
 /// Recovery and sweeps read this many tasks at a time.
 const PAGE: usize = 2_000;
+/// What waits for its turn outside the loop at most; the rest is left to the next recovery.
+const LATER_MAX: usize = 65_536;
+/// How often it is tried again.
+const LATER_PAUSE: Span = Span::from_millis(20);
 /// After a failed commit the shard is opened again after this long.
 const REOPEN_PAUSE: Span = Span::from_millis(200);
 
@@ -45,6 +49,8 @@ pub(crate) struct Runner {
     pub(crate) inbox: mpsc::Receiver<Input>,
     pub(crate) engine: Engine,
     pub(crate) guests: Guests,
+    /// What could not be begun outside yet.
+    pub(crate) later: VecDeque<Act>,
     /// How many shards are open and recovered.
     pub(crate) ready: watch::Sender<u16>,
 }
@@ -76,12 +82,15 @@ impl Runner {
                 Failure::Store(error) => stint_supervise::chain(&error),
                 Failure::Commit(error) => stint_supervise::chain(&error),
             };
+            // Whatever is still to be done follows from the book.
+            self.later.clear();
             tracing::error!(
                 shard = self.number.number(),
                 error = text,
                 "a turn failed: memory is dropped and read again from the book"
             );
             metrics::counter!("stint_shard_reopened_total").increment(1);
+            self.nudge(self.parts.grants.closed(shard.holder()));
             shard.fail(Vec::new(), || {
                 EngineError::Bug(format!("the book could not be written: {text}"))
             });
@@ -105,6 +114,8 @@ impl Runner {
         let mut shard = Shard::open(self.number, &opened, self.parts.clone(), now);
         let fence = ToNode::Fence { shard: self.number, epoch: opened.epoch };
         self.engine.link().broadcast(&fence);
+        // Whatever others start from now on reaches the nodes after that.
+        self.nudge(self.parts.grants.opened(shard.holder()));
         let mut after = None;
         loop {
             let tasks = self.store.task_open(self.number, after, PAGE).await?;
@@ -132,8 +143,11 @@ impl Runner {
             if closing && commit.is_none() && inputs.is_empty() && self.inbox.is_empty() {
                 return Ok(());
             }
-            let wake_at =
+            let mut wake_at =
                 if inputs.is_empty() { shard.wake_at(self.clock.now()) } else { Timestamp::ZERO };
+            if !self.later.is_empty() {
+                wake_at = wake_at.min(self.clock.now() + LATER_PAUSE);
+            }
             tokio::select! {
                 biased;
                 // The commit goes on in the store whatever happens here.
@@ -198,8 +212,10 @@ impl Runner {
     }
 
     /// Does what the shard decided. What a node does not take comes back as refused.
-    fn act(&self, shard: &mut Shard, inputs: &mut Vec<Input>) {
-        for act in shard.take_acts() {
+    fn act(&mut self, shard: &mut Shard, inputs: &mut Vec<Input>) {
+        let mut acts = std::mem::take(&mut self.later);
+        acts.extend(shard.take_acts());
+        for act in acts {
             match act {
                 Act::Send(node, message) => {
                     let lease = match &message {
@@ -230,31 +246,47 @@ impl Runner {
                         returned: Returned::default(),
                     }));
                 }
+                Act::Nudge(other) => self.nudge([other]),
                 Act::Broadcast(message) => self.engine.link().broadcast(&message),
-                Act::Issue { function, account, name } => {
-                    self.outside(issue(
-                        self.engine.clone(),
-                        self.number,
-                        (function, account, name),
-                    ));
-                }
-                Act::Deliver(task) => {
-                    self.outside(destination::deliver(self.engine.clone(), *task))
-                }
-                Act::DeleteBlobs(blobs) => {
-                    let engine = self.engine.clone();
-                    self.outside(async move { delete_blobs(&engine, blobs).await });
-                }
+                Act::Issue { .. }
+                | Act::Deliver(_)
+                | Act::TellAccounts(_)
+                | Act::DeleteBlobs(_) => self.outside(act),
             }
         }
     }
 
-    /// Runs something outside the loop. At the bound it is left to the next recovery or sweep.
-    fn outside(&self, work: impl Future<Output = ()> + Send + 'static) {
-        match self.guests.try_admit() {
-            Some(guest) => guest.spawn(move |_stop| work),
-            None => tracing::warn!("too much is being done outside the loop; left for later"),
+    /// Begins something outside the loop, or keeps it until there is a place.
+    fn outside(&mut self, act: Act) {
+        let Some(guest) = self.guests.try_admit() else {
+            if self.later.len() < LATER_MAX {
+                return self.later.push_back(act);
+            }
+            return tracing::warn!("too much waits outside the loop; left to the next recovery");
+        };
+        let engine = self.engine.clone();
+        match act {
+            Act::Issue { function, account, name } => {
+                let number = self.number;
+                guest.spawn(move |_stop| issue(engine, number, (function, account, name)));
+            }
+            Act::Deliver(task) => guest.spawn(move |_stop| destination::deliver(engine, *task)),
+            Act::TellAccounts(accounts) => {
+                let number = self.number;
+                guest.spawn(move |_stop| tell_accounts(engine, number, accounts));
+            }
+            Act::DeleteBlobs(blobs) => {
+                guest.spawn(move |_stop| async move { delete_blobs(&engine, blobs).await });
+            }
+            Act::Send(..) | Act::Broadcast(_) | Act::Nudge(_) => {
+                unreachable!("done at once, inside the loop")
+            }
         }
+    }
+
+    /// Other shards should look again. One whose inbox is full turns anyway.
+    fn nudge(&self, others: impl IntoIterator<Item = ShardNumber>) {
+        others.into_iter().for_each(|other| self.engine.nudge_shard(other));
     }
 }
 
@@ -290,6 +322,14 @@ async fn issue(
     };
     // A closed inbox means that the server is stopping.
     drop(engine.tell_shard(shard, Input::Credentialed { function, env }).await);
+}
+
+/// Tells every other shard that accounts changed.
+async fn tell_accounts(engine: Engine, from: ShardNumber, accounts: Vec<AccountId>) {
+    for other in (0..engine.shards()).map(ShardNumber::new).filter(|other| *other != from) {
+        // A closed inbox means that the server is stopping.
+        drop(engine.tell_shard(other, Input::Accounts(accounts.clone())).await);
+    }
 }
 
 /// Brings the letters that wait for a shard to its inbox.

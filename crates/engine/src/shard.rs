@@ -20,6 +20,7 @@ mod lanes;
 mod letters;
 mod recover;
 mod settle;
+mod share;
 mod stop;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -48,6 +49,7 @@ use crate::catalog::{Catalog, CatalogChange};
 use crate::edit::Edit;
 use crate::engine::EngineConfig;
 use crate::error::EngineError;
+use crate::grants::Grants;
 use crate::invoke::CallSlot;
 use crate::link::Link;
 use crate::submit::{Accepted, Orders};
@@ -89,6 +91,10 @@ pub(crate) enum Input {
     Credentialed { function: FunctionId, env: BTreeMap<String, String> },
     /// Start nothing new; what runs may end.
     Drain,
+    /// Something that was lent to another shard is free.
+    Nudge,
+    /// These accounts changed in another shard.
+    Accounts(Vec<AccountId>),
     /// A question.
     Ask(Ask),
 }
@@ -171,6 +177,10 @@ pub(crate) enum Act {
     Issue { function: FunctionId, account: AccountId, name: Arc<str> },
     /// Prepare the delivery of an outcome.
     Deliver(Box<Task>),
+    /// Another shard should look again at what it may start.
+    Nudge(stint_model::shard::Shard),
+    /// Every other shard should know that these accounts changed.
+    TellAccounts(Vec<AccountId>),
     /// These blobs are named by nothing any more.
     DeleteBlobs(Vec<GoneBlob>),
 }
@@ -257,6 +267,11 @@ pub(crate) struct Shard {
     waiters: HashMap<TaskUid, Vec<Reply<Task>>>,
     /// Tasks not ended, by account: what quotas count.
     open: HashMap<AccountId, u64>,
+    /// How many of them the other shards know of, for accounts with a limit on it.
+    published: BTreeMap<AccountId, u64>,
+    /// What was borrowed of limits that span shards.
+    loans: BTreeMap<AccountId, share::Loan>,
+    grants: Arc<Grants>,
     sweeps: Vec<(FunctionId, Option<String>)>,
     /// Tasks as the batches not yet committed leave them, and by which gathering.
     overlay: HashMap<TaskUid, (u64, Task)>,
@@ -306,7 +321,9 @@ impl Shard {
                 | Input::EndAll { .. }
                 | Input::Node(_)
                 | Input::Credentialed { .. }
-                | Input::Drain => {}
+                | Input::Drain
+                | Input::Nudge
+                | Input::Accounts(_) => {}
             }
         }
         wants
@@ -337,6 +354,7 @@ impl Shard {
         }
         self.dispatch(now);
         self.write_leases(now);
+        self.publish_open();
     }
 
     fn decide_one(&mut self, input: Input, reads: &mut Reads, now: Timestamp) {
@@ -363,6 +381,11 @@ impl Shard {
                 self.credentialed(function, env, now);
             }
             Input::Drain => self.draining = true,
+            // The turn it makes is what it is for.
+            Input::Nudge => {}
+            Input::Accounts(accounts) => {
+                accounts.into_iter().for_each(|account| self.observe_account(account));
+            }
             Input::Ask(ask) => self.answer(ask, reads, now),
         }
     }
@@ -420,7 +443,7 @@ impl Shard {
         for effect in effects {
             match effect {
                 Effect::Accepted(results, reply) => tell(reply, Ok(results)),
-                Effect::Enqueue(entry) => self.enqueue(&entry),
+                Effect::Enqueue(entry) => self.enqueue_committed(entry),
                 Effect::Done(reply) => tell(reply, Ok(())),
                 Effect::Counted(count, reply) => tell(reply, Ok(count)),
                 Effect::Edited(changes, reply) => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use stint_model::id::Mint;
-use stint_model::link::{FromNode, Lease, Outcome, ToNode};
+use stint_model::link::{FromNode, Lease, NodeLoad, Outcome, ToNode};
 use stint_model::payload::Payload;
 use stint_model::shard::Shard as ShardNumber;
 use stint_model::time::Span;
@@ -76,6 +76,7 @@ pub async fn start(
         catalog: Arc::clone(&catalog),
         link: Arc::clone(&link),
         mint: Arc::clone(&mints),
+        grants: Arc::default(),
         seed: ports.entropy.bits(),
     };
     let (store, clock) = (Arc::clone(&ports.store), ports.clock.clone());
@@ -91,6 +92,7 @@ pub async fn start(
             inbox,
             engine: engine.clone(),
             guests: supervisor.guests("engine/outside", OUTSIDE_MAX),
+            later: Default::default(),
             ready: ready.clone(),
         };
         let name = format!("shard/{}", number.number());
@@ -155,7 +157,8 @@ impl Engine {
     ) -> Result<(), EngineError> {
         match report {
             FromNode::Hello { node, capacity, runtimes } => {
-                self.link().join(NodeView { node, capacity, runtimes }, to.clone());
+                let load = NodeLoad::default();
+                self.link().join(NodeView { node, capacity, runtimes, load }, to.clone());
                 for shard in self.shard_numbers() {
                     let joined = NodeEvent::Joined { node, capacity };
                     self.tell_shard(shard, Input::Node(joined)).await?;
@@ -195,6 +198,10 @@ impl Engine {
             }
             FromNode::Instance(report) => {
                 self.link().instance(report);
+                Ok(())
+            }
+            FromNode::Load { node, load } => {
+                self.link().load(node, load);
                 Ok(())
             }
             FromNode::Drained { node } => {

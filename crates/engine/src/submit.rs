@@ -2,6 +2,7 @@
 //! and the order that the function's home shard then accepts.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -23,14 +24,16 @@ use crate::error::EngineError;
 use crate::run::delete_blobs;
 use crate::shard::{GoneBlob, Input};
 
-/// The most tasks of one batch call.
-pub const BATCH_MAX: usize = 10_000;
+mod batch;
+
 /// The most tasks one task may depend on.
 const DEPENDENCIES_MAX: usize = 1_000;
 /// The most tags of a task.
 const TAGS_MAX: usize = 20;
 /// The longest key or tag text in bytes.
 const KEY_BYTES_MAX: usize = 256;
+/// Leases are looked over once a second, so a shorter silence would not be seen.
+const HEARTBEAT_MIN: Span = Span::from_secs(1);
 /// The longest time a task may be put off.
 const DELAY_MAX: Span = Span::from_secs(10 * 365 * 86_400);
 
@@ -51,7 +54,7 @@ impl FunctionRef {
 }
 
 /// Which task: by its own id, or by its function and the id it goes by there.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum TaskRef {
     /// `tsk_…`
     Uid(TaskUid),
@@ -62,6 +65,15 @@ pub enum TaskRef {
         /// The id within it.
         task_id: String,
     },
+}
+
+impl fmt::Display for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uid(uid) => uid.fmt(f),
+            Self::Named { function, task_id } => write!(f, "{function}/{task_id}"),
+        }
+    }
 }
 
 impl FromStr for TaskRef {
@@ -101,6 +113,8 @@ pub struct TaskOptions {
     pub depends_on: Vec<(TaskRef, When)>,
     /// A bound for one attempt instead of the function's; may exceed 24 h.
     pub timeout: Option<Span>,
+    /// An attempt that says nothing for so long is ended and counts as failed.
+    pub heartbeat: Option<Span>,
     /// vCPU thousandths; not above the function's.
     pub cpu_milli: Option<u32>,
     /// MB; not above the function's.
@@ -152,7 +166,10 @@ pub enum BatchMode {
 /// What the door gives the shard: orders that passed every check it can make alone.
 #[derive(Debug)]
 pub(crate) struct Orders {
+    /// What depends on another of them comes after it.
     pub(crate) items: Vec<Result<Order, Refusal>>,
+    /// Where each stood in what the caller sent; empty: where it stands.
+    pub(crate) places: Vec<usize>,
     pub(crate) mode: BatchMode,
 }
 
@@ -180,59 +197,16 @@ impl Engine {
         submit: Submit,
     ) -> Result<Accepted, EngineError> {
         let door = self.door(caller, Operation::Submit, function)?;
-        let order = self.order(&door, submit).await?;
+        let after = self.dependencies(&door, &submit.options.depends_on).await?;
+        let uid = self.mint_task(door.shard);
+        let order = self.order(&door, (uid, after), submit).await?;
         let spilled = [spilled(&order)];
-        let orders = Orders { items: vec![Ok(order)], mode: BatchMode::PerItem };
+        let orders =
+            Orders { items: vec![Ok(order)], places: Vec::new(), mode: BatchMode::PerItem };
         let mut accepted =
             self.ask_shard(door.shard, |reply| Input::Submit { orders, reply }).await?;
         self.forget_refused(&spilled, &accepted).await;
         accepted.pop().expect("one result for one order").map_err(EngineError::Refused)
-    }
-
-    /// Accepts up to [`BATCH_MAX`] tasks of one function in one commit.
-    ///
-    /// # Errors
-    /// As [`Engine::submit`] for the whole batch in mode `AllOrNothing`; in mode `PerItem` only
-    /// what concerns the function, the items have their own results.
-    pub async fn submit_batch(
-        &self,
-        caller: &Caller,
-        function: &FunctionRef,
-        items: Vec<Submit>,
-        mode: BatchMode,
-    ) -> Result<Vec<Result<Accepted, Refusal>>, EngineError> {
-        if items.is_empty() || items.len() > BATCH_MAX {
-            let message =
-                format!("a batch has 1 to {BATCH_MAX} tasks, this one has {}", items.len());
-            return Err(Refusal::invalid(message).into());
-        }
-        let door = self.door(caller, Operation::SubmitBatch, function)?;
-        let mut orders = Vec::with_capacity(items.len());
-        for (index, item) in items.into_iter().enumerate() {
-            match self.order(&door, item).await {
-                Ok(order) => orders.push(Ok(order)),
-                Err(EngineError::Refused(refusal)) if mode == BatchMode::PerItem => {
-                    orders.push(Err(refusal));
-                }
-                Err(error) => {
-                    let spilled = orders.iter().filter_map(spilled_of).collect();
-                    delete_blobs(self, spilled).await;
-                    return Err(of_item(index, error));
-                }
-            }
-        }
-        let spilled: Vec<_> = orders.iter().map(spilled_of).collect();
-        let orders = Orders { items: orders, mode };
-        let answered = self.ask_shard(door.shard, |reply| Input::Submit { orders, reply }).await;
-        match &answered {
-            Ok(accepted) => self.forget_refused(&spilled, accepted).await,
-            Err(EngineError::Refused(_)) => {
-                delete_blobs(self, spilled.into_iter().flatten().collect()).await;
-            }
-            // Nobody knows whether it was written: the sweep will.
-            Err(_) => {}
-        }
-        answered
     }
 
     /// The checks that come before the size of the payload (§2.4): who, what, in which state.
@@ -255,7 +229,12 @@ impl Engine {
     }
 
     /// One order from one submit. Large payloads are in the blob store when this returns.
-    async fn order(&self, door: &Door, submit: Submit) -> Result<Order, EngineError> {
+    async fn order(
+        &self,
+        door: &Door,
+        (uid, after): (TaskUid, Vec<Dependency>),
+        submit: Submit,
+    ) -> Result<Order, EngineError> {
         let function = &door.entry.function;
         let bytes_max = self.config().payload_bytes_max;
         if submit.payload.len() as u64 > bytes_max {
@@ -268,13 +247,11 @@ impl Engine {
         self.check_schema(function, &submit.payload)?;
         let size = size_within(&options, door)?;
         let now = self.clock().now();
-        let uid = self.mint_task(door.shard);
         let not_before = match (options.not_before, options.delay) {
             (Some(at), _) => at,
             (None, Some(delay)) => now + delay,
             (None, None) => now,
         };
-        let after = self.dependencies(door, &options.depends_on).await?;
         let payload = self.keep_payload(function.account, uid, submit.payload).await?;
         let (chosen_id, request_id) = self.ids(now, door.config.task_mode, &options);
         Ok(Order {
@@ -297,6 +274,7 @@ impl Engine {
             limit_key: options.limit_key,
             after,
             timeout: options.timeout,
+            heartbeat: options.heartbeat,
             size,
             retry: retry_policy(
                 &door.config,
@@ -336,15 +314,33 @@ impl Engine {
         door: &Door,
         wanted: &[(TaskRef, When)],
     ) -> Result<Vec<Dependency>, EngineError> {
+        if wanted.len() > DEPENDENCIES_MAX {
+            let message = format!("a task depends on at most {DEPENDENCIES_MAX} tasks");
+            return Err(Refusal::invalid(message).into());
+        }
         let mut after = Vec::with_capacity(wanted.len());
         for (task, when) in wanted {
-            let account = door.entry.function.account;
-            let task = self.find_task(account, task).await?.ok_or_else(|| {
-                Refusal::new(Code::AsyncTaskNotFound, "dependsOn names a task that does not exist")
-            })?;
-            after.push(Dependency { task, when: *when });
+            after.push(Dependency { task: self.dependency(door, task).await?, when: *when });
         }
         Ok(after)
+    }
+
+    /// A task of the same account that another may wait for.
+    async fn dependency(&self, door: &Door, task: &TaskRef) -> Result<TaskUid, EngineError> {
+        let account = door.entry.function.account;
+        let found = self.find_task(account, task).await?;
+        if let (Some(uid), TaskRef::Named { .. }) = (found, task) {
+            return Ok(uid);
+        }
+        let wanted: Vec<TaskUid> = found.into_iter().collect();
+        let known = self.store().task_get(&wanted).await?.pop().flatten();
+        match known.filter(|known| known.order().account == account) {
+            Some(known) => Ok(known.uid()),
+            None => {
+                let message = format!("dependsOn names task '{task}', which does not exist");
+                Err(EngineError::refused(Code::AsyncTaskNotFound, message))
+            }
+        }
     }
 }
 
@@ -422,15 +418,14 @@ fn check_options(options: &TaskOptions) -> Result<(), Refusal> {
     if options.tags.len() > TAGS_MAX {
         return Err(Refusal::invalid(format!("a task has at most {TAGS_MAX} tags")));
     }
-    if options.depends_on.len() > DEPENDENCIES_MAX {
-        let message = format!("a task depends on at most {DEPENDENCIES_MAX} tasks");
-        return Err(Refusal::invalid(message));
-    }
     if options.delay.is_some_and(|delay| delay > DELAY_MAX) {
         return Err(Refusal::invalid("a task can be put off by ten years at most"));
     }
     if options.timeout.is_some_and(|timeout| timeout < Span::from_millis(1)) {
         return Err(Refusal::invalid("a timeout is at least one millisecond"));
+    }
+    if options.heartbeat.is_some_and(|heartbeat| heartbeat < HEARTBEAT_MIN) {
+        return Err(Refusal::invalid("a heartbeat is expected once a second at the most often"));
     }
     if options.retries_max.is_some_and(|retries| retries > 100) {
         return Err(Refusal::invalid("a task is retried at most 100 times"));

@@ -247,6 +247,14 @@ pub enum FromNode {
         /// Being started.
         starting: u32,
     },
+    /// How full the node is (absolute), a few times a second at most and only when it changed. For
+    /// people; nothing is decided by it.
+    Load {
+        /// Which node.
+        node: NodeId,
+        /// How full.
+        load: NodeLoad,
+    },
     /// An instance's life, for `ListInstances` and the history.
     Instance(InstanceReport),
     /// All that ran has ended.
@@ -254,6 +262,28 @@ pub enum FromNode {
         /// Which node.
         node: NodeId,
     },
+}
+
+/// What is on a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NodeLoad {
+    /// What its instances take, those being started included.
+    pub used: Resources,
+    /// Instances: ready, busy, idle or being started.
+    pub instances: u32,
+    /// Of these, being started.
+    pub starting: u32,
+    /// Attempts and calls that run.
+    pub running: u32,
+    /// Of these, calls somebody waits for (class online).
+    pub online: u32,
+}
+
+impl Lease {
+    /// Whether it is a sync call's: those numbers have the top bit.
+    pub const fn is_call(&self) -> bool {
+        self.work >> 63 == 1
+    }
 }
 
 /// Status and headers of a streamed answer.

@@ -179,6 +179,8 @@ pub struct Order {
     pub after: Vec<Dependency>,
     /// A bound for one attempt that replaces the function's.
     pub timeout: Option<Span>,
+    /// An attempt in user code that says nothing for so long is ended and counts as failed.
+    pub heartbeat: Option<Span>,
     /// An instance of another size than the function's.
     pub size: Option<Resources>,
     /// How it is retried (resolved from task, configuration and defaults at submit).

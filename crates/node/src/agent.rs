@@ -17,7 +17,7 @@ use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::Launcher;
 use stint_supervise::{Guests, OnExit, Stop, Supervisor};
-use stint_wire::node::{FromNode, Lease, Outcome, Start, StopReason, ToNode};
+use stint_wire::node::{FromNode, Lease, NodeLoad, Outcome, Start, StopReason, ToNode};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -41,6 +41,8 @@ const BATCH_MAX: usize = 256;
 const EVENTS_MAX: usize = 4_096;
 /// Connections to custom servers.
 const CONNECTIONS_MAX: usize = 16_384;
+/// How often it is told at most how full the node is.
+const LOAD_EVERY: Span = Span::from_millis(250);
 /// Orders that wait for an instance besides its invocations.
 const CONTROL_ORDERS: usize = 8;
 
@@ -154,6 +156,7 @@ pub struct NodeAgent {
     pools: Pools,
     outbox: VecDeque<FromNode>,
     status: Arc<Status>,
+    load: LoadSaid,
     drain: Option<Drain>,
     keys: u64,
 }
@@ -162,6 +165,15 @@ impl std::fmt::Debug for NodeAgent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NodeAgent").field("node", &self.shared.config.node).finish_non_exhaustive()
     }
+}
+
+/// What was last told about how full the node is.
+#[derive(Default)]
+struct LoadSaid {
+    load: NodeLoad,
+    at: Timestamp,
+    /// Something changed since, and is told at this time.
+    due: Option<Timestamp>,
 }
 
 /// Being emptied.
@@ -217,6 +229,7 @@ impl NodeAgent {
             pools,
             outbox: VecDeque::new(),
             status: Arc::clone(&status),
+            load: LoadSaid::default(),
             drain: None,
             keys: 0,
         };
@@ -290,13 +303,9 @@ impl NodeAgent {
     }
 
     fn next_wake(&self) -> Option<Timestamp> {
-        let idle = self.pools.next_idle_check();
-        match &self.drain {
-            Some(drain) if !drain.forced => {
-                Some(idle.map_or(drain.until, |at| at.min(drain.until)))
-            }
-            Some(_) | None => idle,
-        }
+        let drain = self.drain.as_ref().filter(|drain| !drain.forced).map(|drain| drain.until);
+        let times = [self.pools.next_idle_check(), drain, self.load.due];
+        times.into_iter().flatten().min()
     }
 
     /// Does all that waits. `events` that arrived meanwhile come before `orders`.
@@ -324,6 +333,29 @@ impl NodeAgent {
         set(&self.status.running, totals.running);
         set(&self.status.cpu_milli, totals.used.cpu_milli);
         set(&self.status.memory_mb, totals.used.memory_mb);
+        let load = NodeLoad {
+            used: totals.used,
+            instances: totals.live + totals.starting,
+            starting: totals.starting,
+            running: totals.running,
+            online: totals.online,
+        };
+        self.tell_load(load, now);
+    }
+
+    /// The load is told when it changed, but not with every turn: a busy node has thousands.
+    fn tell_load(&mut self, load: NodeLoad, now: Timestamp) {
+        if load == self.load.load {
+            self.load.due = None;
+            return;
+        }
+        let due = self.load.at + LOAD_EVERY;
+        if due > now {
+            self.load.due = Some(due);
+            return;
+        }
+        self.load = LoadSaid { load, at: now, due: None };
+        self.outbox.push_back(FromNode::Load { node: self.shared.config.node, load });
     }
 
     fn event(&mut self, event: AgentEvent) {

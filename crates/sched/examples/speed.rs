@@ -76,7 +76,8 @@ fn queue(sched: &mut Scheduler, work: u64, lane: u32, eligible_at: Timestamp) {
         eligible_at,
         order_key: None,
         limit_key: None,
-        deadline: None,
+        // As every task has one.
+        deadline: Some(eligible_at + Span::from_secs(86_400)),
     });
 }
 

@@ -14,6 +14,7 @@ use stint_model::limit::{Class, Priority};
 use stint_model::time::Timestamp;
 
 use crate::change::{Lane, Pool, Work};
+use crate::deadlines::Deadlines;
 use crate::fair::{CLASSES, PerClass, class_index};
 use crate::ladder::{Ladder, Rung};
 
@@ -200,6 +201,7 @@ type LineKey = (FunctionId, u64);
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     entries: Ladder<Entry>,
+    pub(crate) deadlines: Deadlines,
     keys: HashMap<Work, Keys>,
     lanes: HashMap<Lane, LaneState>,
     queues: Vec<Option<Queue>>,
@@ -268,6 +270,7 @@ impl Backlog {
             entry.marks |= BEHIND;
         }
         self.entries.insert(entry);
+        self.deadlines.add(&entry);
         self.count(&entry, 1);
         if entry.is_queued() {
             self.enqueue(&entry, keys);
@@ -289,6 +292,7 @@ impl Backlog {
         }
         self.count(&entry, -1);
         self.entries.remove(work);
+        self.deadlines.remove(&entry);
         if entry.marks & KEYED != 0 {
             self.keys.remove(&work);
         }
@@ -393,6 +397,11 @@ impl Backlog {
         let queue = self.queues[slot(head.queue)].as_ref()?;
         let spot = queue.ladders[class][priority].after(head.spot)?;
         Some(Head { ready_at: spot.eligible_at.max(queue.open_at), spot, queue: head.queue })
+    }
+
+    /// The limit keys whose work stands in a lane's queues.
+    pub(crate) fn limit_keys(&self, lane: Lane) -> impl Iterator<Item = u64> {
+        self.lanes.get(&lane).into_iter().flat_map(|state| state.keyed.keys().copied())
     }
 
     /// The limit key of a queue.
@@ -564,7 +573,10 @@ impl Backlog {
     #[cfg(test)]
     pub(crate) fn check(&self) {
         let mut lanes: HashMap<Lane, (u64, u64, u64, u64)> = HashMap::new();
+        let timed = self.entries.iter().filter(|entry| entry.deadline < Timestamp::MAX).count();
+        assert_eq!(self.deadlines.len(), u64::try_from(timed).expect("a count"));
         for entry in self.entries.iter() {
+            assert!(self.deadlines.has(entry));
             let counts = lanes.entry(entry.lane).or_default();
             counts.0 += 1;
             counts.1 += u64::from(entry.is_held());

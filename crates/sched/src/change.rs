@@ -7,6 +7,8 @@ use stint_model::id::{AccountId, FunctionId, NodeId};
 use stint_model::limit::{Class, Priority, Rate, Resources};
 use stint_model::time::Timestamp;
 
+use crate::lend::Grant;
+
 /// A unit of work: a task (its uid number) or a sync call (a number with the top bit set).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Work(pub u64);
@@ -45,6 +47,14 @@ pub enum Change {
         concurrency_max: Option<u32>,
         /// How many starts a second.
         rate: Option<Rate>,
+    },
+    /// The account's limits are shared with other schedulers: so much may be used here until this
+    /// is said again.
+    Granted {
+        /// Which.
+        account: AccountId,
+        /// What.
+        grant: Grant,
     },
     /// The account is deleted; forgotten as soon as no function names it.
     AccountGone(AccountId),
@@ -98,6 +108,15 @@ pub enum Change {
         /// The most leases at once.
         concurrency_max: Option<u32>,
         /// How many starts a second.
+        rate: Option<Rate>,
+    },
+    /// Sets the limits of every key of a function that is known, because its work waits or runs.
+    Keys {
+        /// Which function's.
+        function: FunctionId,
+        /// The most leases at once, of each.
+        concurrency_max: Option<u32>,
+        /// How many starts a second, of each.
         rate: Option<Rate>,
     },
     /// Work waits. Ignored when the lane is unknown or the work is leased; replaces what was queued

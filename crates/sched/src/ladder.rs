@@ -135,6 +135,11 @@ impl<T: Rung> Ladder<T> {
 
     /// How many elements are below `key`. Walks the chunks before it.
     pub(crate) fn count_below(&self, key: T::Key) -> u64 {
+        self.count_below_at_most(key, u64::MAX)
+    }
+
+    /// The same, and no further than to `max`.
+    pub(crate) fn count_below_at_most(&self, key: T::Key, max: u64) -> u64 {
         let mut count = 0;
         for (&bound, chunk) in self.chunks.range(..key) {
             let last = chunk.last().is_none_or(|rung| rung.key() < key);
@@ -145,6 +150,9 @@ impl<T: Rung> Ladder<T> {
                 chunk.partition_point(|other| other.key() < key)
             };
             count += widen(below);
+            if count >= max {
+                return max;
+            }
         }
         count
     }
@@ -231,6 +239,7 @@ mod tests {
                     set.range((Bound::Excluded(n), Bound::Unbounded)).next().copied()
                 );
                 prop_assert_eq!(ladder.count_below(n), widen(set.range(..n).count()));
+                prop_assert_eq!(ladder.count_below_at_most(n, 9), ladder.count_below(n).min(9));
                 prop_assert_eq!(ladder.count_from(n), widen(set.range(n..).count()));
             }
             prop_assert!(ladder.iter().eq(set.iter()));

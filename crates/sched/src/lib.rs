@@ -6,7 +6,7 @@
 //! not acted on costs nothing. Accounts, functions, pools and lanes come before what names them.
 //!
 //! Who is next (`fair.rs`) · in which order a function's work waits (`backlog.rs`) · who may start
-//! (`limits.rs`) · where (`place.rs`) · how many instances, and what makes way (`scale.rs`) · why
+//! (`limits.rs`), and what of it several shards share (`lend.rs`) · who is too old (`deadlines.rs`) · where (`place.rs`) · how many instances, and what makes way (`scale.rs`) · why
 //! not (`refuse.rs`). `roster.rs` keeps everybody's standing, so that a plan meets only those who
 //! can start something.
 #![no_std]
@@ -21,8 +21,10 @@ mod change;
 mod plan;
 
 mod backlog;
+mod deadlines;
 mod fair;
 mod ladder;
+mod lend;
 mod limits;
 mod place;
 mod refuse;
@@ -31,6 +33,7 @@ mod scale;
 
 pub use backlog::BacklogView;
 pub use change::{Change, Lane, Pool, Used, Work};
+pub use lend::{Grant, Holder, Lender};
 pub use plan::{Assignment, Eviction, Plan, Start};
 pub use refuse::{Cause, Explanation, Refusal};
 pub use scheduler::{SchedConfig, Scheduler};

@@ -5,6 +5,7 @@ use stint_model::limit::Rate;
 use stint_model::time::{Span, Timestamp};
 
 use crate::backlog::ALWAYS;
+use crate::lend::Grant;
 
 /// One start in the bucket's own unit. With it a microsecond at one thousandth of a start per
 /// second adds exactly one, so nothing is ever rounded.
@@ -12,7 +13,7 @@ const TOKEN: u64 = 1_000_000_000;
 
 /// A token bucket that is only looked at: it fills with time by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Bucket {
+pub(crate) struct Bucket {
     rate: Rate,
     level: u64,
     at: Timestamp,
@@ -34,8 +35,32 @@ impl Bucket {
     }
 
     fn take(&mut self, now: Timestamp) {
-        self.level = self.level_at(now).saturating_sub(TOKEN);
+        self.take_many(1, now);
+    }
+
+    pub(crate) fn take_many(&mut self, count: u32, now: Timestamp) {
+        self.level = self.level_at(now).saturating_sub(u64::from(count).saturating_mul(TOKEN));
         self.at = self.at.max(now);
+    }
+
+    /// What was taken a moment ago was not used.
+    pub(crate) fn put_back(&mut self, count: u32) {
+        let level = self.level.saturating_add(u64::from(count).saturating_mul(TOKEN));
+        self.level = level.min(Self::brim(self.rate));
+    }
+
+    /// Whole starts that are there.
+    pub(crate) fn tokens(&self, now: Timestamp) -> u32 {
+        u32::try_from(self.level_at(now) / TOKEN).unwrap_or(u32::MAX)
+    }
+
+    /// Sets, changes or removes a bucket; a new one is full.
+    pub(crate) fn set(bucket: &mut Option<Self>, rate: Option<Rate>, now: Timestamp) {
+        match (rate, bucket) {
+            (Some(rate), Some(bucket)) => bucket.change(rate, now),
+            (Some(rate), bucket @ None) => *bucket = Some(Self::full(rate, now)),
+            (None, bucket) => *bucket = None,
+        }
     }
 
     fn change(&mut self, rate: Rate, now: Timestamp) {
@@ -52,7 +77,7 @@ impl Bucket {
     }
 
     /// The same after `planned` more starts at `now`.
-    fn next_after(&self, planned: u32, now: Timestamp) -> Timestamp {
+    pub(crate) fn next_after(&self, planned: u32, now: Timestamp) -> Timestamp {
         if planned == 0 {
             return self.next_at();
         }
@@ -86,16 +111,23 @@ pub(crate) struct Limits {
     bucket: Option<Bucket>,
     /// Live leases. Changes only where the lease map changes; `Scheduler::check` counts again.
     pub(crate) running: u32,
+    /// What may be used of the two, when others use them too.
+    grant: Option<Grant>,
 }
 
 impl Limits {
     pub(crate) fn set(&mut self, concurrency_max: Option<u32>, rate: Option<Rate>, now: Timestamp) {
         self.concurrency_max = concurrency_max;
-        match (rate, &mut self.bucket) {
-            (Some(rate), Some(bucket)) => bucket.change(rate, now),
-            (Some(rate), None) => self.bucket = Some(Bucket::full(rate, now)),
-            (None, _) => self.bucket = None,
-        }
+        Bucket::set(&mut self.bucket, rate, now);
+    }
+
+    pub(crate) fn grant(&mut self, grant: Grant) {
+        self.grant = Some(grant);
+    }
+
+    /// What may be used, when others use the limits too.
+    pub(crate) fn granted(&self) -> Option<Grant> {
+        self.grant
     }
 
     /// Whether nothing is limited and nothing counts.
@@ -105,7 +137,9 @@ impl Limits {
 
     pub(crate) fn leased(&mut self, at: Timestamp) {
         self.running += 1;
-        if let Some(bucket) = &mut self.bucket {
+        if let Some(grant) = &mut self.grant {
+            grant.starts = grant.starts.saturating_sub(1);
+        } else if let Some(bucket) = &mut self.bucket {
             bucket.take(at);
         }
     }
@@ -116,6 +150,14 @@ impl Limits {
 
     /// When one more may start: [`Timestamp::MAX`] for "not before something ends".
     pub(crate) fn open_at(&self) -> Timestamp {
+        if let Some(grant) = self.grant {
+            let at_once = self.concurrency_max.is_some() && self.running >= grant.running_max;
+            return match (at_once, self.bucket) {
+                (true, _) => Timestamp::MAX,
+                (false, Some(_)) if grant.starts == 0 => grant.next_at,
+                (false, _) => ALWAYS,
+            };
+        }
         if self.concurrency_max.is_some_and(|max| self.running >= max) {
             return Timestamp::MAX;
         }
@@ -124,6 +166,17 @@ impl Limits {
 
     /// What stops one more start after `planned` others at `now`.
     pub(crate) fn stop(&self, planned: u32, now: Timestamp) -> Option<Stop> {
+        if let Some(grant) = self.grant {
+            if let Some(limit) = self.concurrency_max
+                && self.running.saturating_add(planned) >= grant.running_max
+            {
+                return Some(Stop::Concurrency { limit });
+            }
+            let rate = self.bucket.is_some() && planned >= grant.starts;
+            // Not before it is asked for again.
+            let next_at = grant.next_at.max(now + Span::from_micros(1));
+            return rate.then_some(Stop::Rate { next_at });
+        }
         if let Some(limit) = self.concurrency_max
             && self.running.saturating_add(planned) >= limit
         {

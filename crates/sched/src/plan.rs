@@ -33,7 +33,7 @@ pub struct Plan {
     /// Batch leases to end so that waiting online work fits; they return as system retries. Named
     /// again by every plan until they have ended.
     pub takebacks: Vec<Work>,
-    /// Work past its deadline that stands at the front of a backlog: dequeue it.
+    /// Work past its deadline, wherever it waits, the oldest deadline first: dequeue it.
     pub expired: Vec<Work>,
     /// Backlogs that were open and could not go on, and why. Bounded, and silent about backlogs
     /// that wait for a limit; [`Scheduler::explain`] is exact.
@@ -117,6 +117,8 @@ pub(crate) struct Planner<'a> {
     /// Lanes that found no place, and why.
     blocked: HashMap<Lane, Cause>,
     wake_at: Timestamp,
+    /// Fronts past their deadline that were stepped over. As bounded as what is started.
+    stepped_over: usize,
 }
 
 impl<'a> Planner<'a> {
@@ -133,11 +135,14 @@ impl<'a> Planner<'a> {
             walks: HashMap::new(),
             blocked: HashMap::new(),
             wake_at: Timestamp::MAX,
+            stepped_over: 0,
         }
     }
 
     /// The plan, and for each lane that found no place its cause.
     pub(crate) fn run(mut self) -> (Plan, HashMap<Lane, Cause>) {
+        let over = self.state.backlog.deadlines.over(self.now);
+        self.plan.expired = over.take(self.limit).collect();
         for class in [Class::Online, Class::Batch] {
             self.pass(class);
             self.walks.clear();
@@ -146,9 +151,10 @@ impl<'a> Planner<'a> {
         let mut plan = self.plan;
         if plan.assignments.len() >= self.limit || plan.expired.len() >= self.limit {
             self.wake_at = self.now;
-        } else if let Some(at) = self.state.wakes.next_after(self.now) {
-            self.wake_at = self.wake_at.min(at);
         }
+        let wakes = self.state.wakes.next_after(self.now);
+        let deadlines = self.state.backlog.deadlines.next_after(self.now);
+        self.wake_at = wakes.into_iter().chain(deadlines).fold(self.wake_at, Timestamp::min);
         plan.wake_at = (self.wake_at < Timestamp::MAX).then_some(self.wake_at);
         let evictions = self.site.evictions.into_iter();
         plan.evictions =
@@ -158,7 +164,7 @@ impl<'a> Planner<'a> {
     }
 
     fn is_full(&self) -> bool {
-        self.plan.assignments.len() >= self.limit || self.plan.expired.len() >= self.limit
+        self.plan.assignments.len() >= self.limit || self.stepped_over >= self.limit
     }
 
     /// All work of one class.
@@ -280,7 +286,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The shortcut for the many that wait for the same room: what is known to find no place need
-    /// not be walked. Not when the refusal has consequences, or its front has to expire.
+    /// not be walked. Not when the refusal has consequences.
     fn known_refusal(&mut self, function: &Function, class: Class) -> Option<Cause> {
         let &[lane] = function.lanes.as_slice() else { return None };
         if function.instances_max.is_some() {
@@ -292,8 +298,7 @@ impl<'a> Planner<'a> {
         let reserve_after = self.state.config.reserve_after;
         for head in heads.iter().filter_map(BTreeSet::first) {
             let overdue = self.now.since(head.spot.eligible_at) >= reserve_after;
-            let entry = self.state.backlog.entry(head.spot.work)?;
-            if entry.deadline <= self.now || self.site.may_change_things(class, overdue) {
+            if self.site.may_change_things(class, overdue) {
                 return None;
             }
         }
@@ -337,10 +342,11 @@ impl<'a> Planner<'a> {
             let Spot { work, eligible_at } = candidate.head.spot;
             let entry = self.state.backlog.entry(work).expect("what stands in a queue waits");
             if entry.deadline <= self.now {
+                // Named in `expired` by its deadline, now or by one of the next plans.
                 if self.is_full() {
                     return None;
                 }
-                self.plan.expired.push(work);
+                self.stepped_over += 1;
                 self.advance(walk, candidate, class);
                 continue;
             }

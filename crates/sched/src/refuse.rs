@@ -26,7 +26,7 @@ pub enum Cause {
         /// When it comes.
         at: Timestamp,
     },
-    /// Its deadline is over.
+    /// Its deadline is over: the next plans end it.
     Expired {
         /// When it was.
         at: Timestamp,
@@ -139,9 +139,10 @@ impl Scheduler {
             Cause::NotYetEligible { at } => Some(at),
             Cause::AccountRate { next_at }
             | Cause::FunctionRate { next_at }
-            | Cause::KeyRate { next_at } => {
-                function.pace.estimate(position.saturating_sub(1), next_at)
-            }
+            | Cause::KeyRate { next_at } => match position {
+                0 | 1 => Some(next_at).filter(|at| *at < Timestamp::MAX),
+                _ => function.pace.estimate(position - 1, next_at),
+            },
             Cause::Next => Some(now),
             Cause::AccountConcurrency { .. }
             | Cause::FunctionConcurrency { .. }
@@ -171,11 +172,11 @@ impl Scheduler {
     }
 
     fn own_cause(&self, id: FunctionId, entry: &Entry, now: Timestamp) -> Option<Cause> {
-        if entry.is_held() {
-            return Some(Cause::HeldByDependency);
-        }
         if entry.deadline <= now {
             return Some(Cause::Expired { at: entry.deadline });
+        }
+        if entry.is_held() {
+            return Some(Cause::HeldByDependency);
         }
         if entry.eligible_at > now {
             return Some(Cause::NotYetEligible { at: entry.eligible_at });
@@ -291,6 +292,6 @@ impl Scheduler {
 }
 
 /// Above every spot that is eligible at `at`.
-fn until(at: Timestamp) -> Spot {
+pub(crate) fn until(at: Timestamp) -> Spot {
     Spot { eligible_at: at, work: Work(u64::MAX) }
 }

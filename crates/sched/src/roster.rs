@@ -216,6 +216,12 @@ impl Scheduler {
             }
         }
         let account = self.accounts.get_mut(&id).expect("seen above");
+        let is_ready = account.ranking.iter().any(|ranking| !ranking.is_empty());
+        if account.limits.granted().is_some() && is_ready {
+            self.wanting.insert(id);
+        } else {
+            self.wanting.remove(&id);
+        }
         if is_open(&new) {
             account.share.time = time;
         }
@@ -262,6 +268,7 @@ impl Scheduler {
         let Some(account) = self.accounts.get(&id) else { return };
         if account.gone && account.functions.is_empty() {
             self.accounts.remove(&id);
+            self.wanting.remove(&id);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The scheduler itself: facts in, plans out.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
@@ -10,9 +11,11 @@ use stint_model::time::{Span, Timestamp};
 use crate::backlog::{Backlog, BacklogView, Entry, Keys};
 use crate::change::{Change, Lane, Pool, Used, Work};
 use crate::fair::{Cost, PerClass, Ranking, Virtual, Wakes, cost_of};
+use crate::lend::Grant;
 use crate::limits::Limits;
 use crate::place::{Floor, Seat};
 use crate::plan::{Plan, Planner};
+use crate::refuse::until;
 use crate::roster::{Account, Function};
 
 /// Resolved settings.
@@ -73,6 +76,8 @@ pub struct Scheduler {
     pub(crate) leases: HashMap<Work, Lease>,
     /// Accounts that can start something.
     pub(crate) ranking: PerClass<Ranking<AccountId>>,
+    /// Accounts that live on grants and have something that could start but for them.
+    pub(crate) wanting: BTreeSet<AccountId>,
     pub(crate) wakes: Wakes,
     /// The virtual time among the accounts.
     pub(crate) time: Virtual,
@@ -91,6 +96,7 @@ impl Scheduler {
             keys: HashMap::new(),
             leases: HashMap::new(),
             ranking: PerClass::default(),
+            wanting: BTreeSet::new(),
             wakes: Wakes::default(),
             time: 0,
         }
@@ -102,6 +108,11 @@ impl Scheduler {
             Change::Clock(now) => self.set_clock(now),
             Change::Account { account, weight, concurrency_max, rate } => {
                 self.set_account(account, weight, concurrency_max, rate);
+            }
+            Change::Granted { account: id, grant } => {
+                let account = self.accounts.entry(id).or_insert_with(Account::new);
+                account.limits.grant(grant);
+                self.settle_account(id);
             }
             Change::AccountGone(id) => {
                 if let Some(account) = self.accounts.get_mut(&id) {
@@ -124,6 +135,11 @@ impl Scheduler {
             Change::Lane { lane, function, pool } => self.set_lane(lane, function, pool),
             Change::Key { function, key, concurrency_max, rate } => {
                 self.set_key(function, key, concurrency_max, rate);
+            }
+            Change::Keys { function, concurrency_max, rate } => {
+                for key in self.known_keys(function) {
+                    self.set_key(function, key, concurrency_max, rate);
+                }
             }
             Change::Queued { .. } => self.queued(change),
             Change::Held(work) => self.set_held(work, true),
@@ -176,6 +192,33 @@ impl Scheduler {
     /// Live leases of an account.
     pub fn account_leases(&self, account: AccountId) -> u32 {
         self.accounts.get(&account).map_or(0, |account| account.limits.running)
+    }
+
+    /// What an account may use of limits that others share.
+    pub fn account_grant(&self, account: AccountId) -> Option<Grant> {
+        self.accounts.get(&account)?.limits.granted()
+    }
+
+    /// Accounts that live on grants and have something that could start but for them.
+    pub fn wanting(&self) -> &BTreeSet<AccountId> {
+        &self.wanting
+    }
+
+    /// How much of an account could start now but for its own limits, at most `max`.
+    pub fn ready(&self, account: AccountId, max: u32) -> u32 {
+        let Some(account) = self.accounts.get(&account) else { return 0 };
+        let mut count: u64 = 0;
+        for (_, id) in account.ranking.iter().flatten() {
+            for lane in &self.functions[id].lanes {
+                for (_, _, ladder) in self.backlog.ladders(*lane, self.clock) {
+                    count += ladder.count_below_at_most(until(self.clock), max.into());
+                    if count >= u64::from(max) {
+                        return max;
+                    }
+                }
+            }
+        }
+        u32::try_from(count).unwrap_or(max)
     }
 
     /// Whether `work` waits here.
@@ -276,6 +319,14 @@ impl Scheduler {
         }
         self.settle_key(id, key);
         self.settle_function(id);
+    }
+
+    /// Limit keys of a function whose work waits in a queue or runs, or that have limits.
+    fn known_keys(&self, id: FunctionId) -> BTreeSet<u64> {
+        let limited = self.keys.keys().filter(|(owner, _)| *owner == id).map(|(_, key)| *key);
+        let lanes = self.functions.get(&id).map(|function| function.lanes.iter());
+        let waiting = lanes.into_iter().flatten().flat_map(|lane| self.backlog.limit_keys(*lane));
+        limited.chain(waiting).collect()
     }
 
     fn queued(&mut self, change: Change) {

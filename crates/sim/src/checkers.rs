@@ -8,7 +8,7 @@ use stint_model::time::Timestamp;
 
 use crate::client::Acked;
 use crate::node::{Ran, task_of};
-use crate::world::{LIMIT, LIMITED};
+use crate::world::{ACCOUNT_LIMIT, ACCOUNT_RATE, LIMIT, LIMITED};
 
 /// Nothing that was acknowledged is lost, and each id is one task.
 pub fn nothing_lost(acked: &Acked, tasks: &[Task]) -> Vec<String> {
@@ -81,6 +81,61 @@ pub fn runs_kept_the_limits(runs: &[Ran], tasks: &[Task]) -> Vec<String> {
     for ((_, lease), count) in by_lease {
         if count > 1 {
             wrong.push(format!("{lease:?} was started {count} times"));
+        }
+    }
+    wrong
+}
+
+/// Over all shards: at most the account's limit at every instant, and no more starts in any time than
+/// its rate gives. A restarted process begins with a full burst, and so does a shard that is alone
+/// when it is opened again; `alone` says that there is but one.
+pub fn account_kept_its_limits(
+    runs: &[Ran],
+    tasks: &[Task],
+    (lives, alone, rated): (&[(Timestamp, Timestamp)], bool, bool),
+) -> Vec<String> {
+    let mut wrong: Vec<String> =
+        at_once(runs.iter(), ACCOUNT_LIMIT, "the account").into_iter().collect();
+    if !rated {
+        return wrong;
+    }
+    let mut by_burst: BTreeMap<u64, Vec<Timestamp>> = BTreeMap::new();
+    for attempt in tasks.iter().flat_map(Task::attempts) {
+        let at = attempt.leased_at;
+        let life = lives.iter().position(|(began, ended)| *began <= at && at <= *ended);
+        let life = life.map_or(0, |life| u64::try_from(life).expect("few"));
+        let burst = if alone { attempt.epoch.0 } else { life };
+        by_burst.entry(burst).or_default().push(at);
+    }
+    for mut starts in by_burst.into_values() {
+        starts.sort_unstable();
+        for (index, first) in starts.iter().enumerate() {
+            for (count, last) in (1_u64..).zip(&starts[index..]) {
+                let time = last.since(*first).micros() * ACCOUNT_RATE.milli_per_second / 1_000_000;
+                let may = u64::from(ACCOUNT_RATE.burst) * 1_000 + time;
+                if count * 1_000 > may {
+                    wrong.push(format!("the account: {count} starts from {first:?} to {last:?}"));
+                    return wrong;
+                }
+            }
+        }
+    }
+    wrong
+}
+
+/// Nothing began after its deadline, and nothing expired before it.
+pub fn deadlines_kept(tasks: &[Task]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for task in tasks {
+        let deadline = task.order().expires_at;
+        let late = task.attempts().iter().any(|attempt| attempt.leased_at >= deadline);
+        let early = task.state() == TaskState::Expired && task.ended_at() < deadline;
+        if late || early {
+            wrong.push(format!(
+                "{} has the deadline {deadline:?}: {:?}",
+                task.uid(),
+                task.events()
+            ));
         }
     }
     wrong

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use stint_engine::{Engine, EngineError, FunctionRef, Submit, TaskOptions, TaskRef};
+use stint_engine::{BatchMode, Engine, EngineError, FunctionRef, Submit, TaskOptions, TaskRef};
 use stint_model::access::{Caller, Role, Scope};
 use stint_model::code::Code;
 use stint_model::id::{AccountId, TaskUid};
@@ -78,7 +78,11 @@ impl Client {
             if stop.until(self.clock.sleep(pause)).await.is_none() {
                 return;
             }
-            self.submit(n).await;
+            if self.dice.percent(10) {
+                self.submit_chain(n).await;
+            } else {
+                self.submit(n).await;
+            }
             if self.dice.percent(5) {
                 self.stop_one().await;
             }
@@ -95,6 +99,10 @@ impl Client {
         }
         if self.dice.percent(20) {
             options.delay = Some(Span::from_millis(self.dice.below(5_000)));
+        }
+        if self.dice.percent(15) {
+            let age = Span::from_millis(1 + self.dice.below(8_000));
+            options.deadline = Some(self.clock.now() + age);
         }
         if self.dice.percent(20) {
             let class = u8::try_from(self.dice.below(10)).expect("below ten");
@@ -117,6 +125,29 @@ impl Client {
                 Err(error) if exists(&error) => self.acked.note_known(function, &id),
                 Err(_) => {}
             }
+        }
+    }
+
+    /// Three tasks in one batch, each of which waits for the next.
+    async fn submit_chain(&mut self, n: u32) {
+        let index = usize::try_from(self.dice.below(FUNCTIONS.len() as u64)).expect("few");
+        let function = FUNCTIONS[index];
+        let id = |link: u32| format!("{}-{n}-{link}", self.name);
+        let items = (0..3).map(|link| {
+            let mut options = TaskOptions { task_id: Some(id(link)), ..TaskOptions::default() };
+            if link < 2 {
+                let next = TaskRef::Named { function: function.to_owned(), task_id: id(link + 1) };
+                options.depends_on.push((next, When::Ended));
+            }
+            Ok(Submit { payload: Bytes::from_static(b"{}"), options })
+        });
+        let function_ref = FunctionRef::latest(function);
+        let mode = BatchMode::AllOrNothing;
+        let answer =
+            self.engine.submit_batch(&caller(), &function_ref, items.collect(), mode).await;
+        for (link, accepted) in (0..3).zip(answer.into_iter().flatten()) {
+            let accepted = accepted.expect("all or nothing");
+            self.acked.note(function, &id(link), Some(accepted.uid));
         }
     }
 

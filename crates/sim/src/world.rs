@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use stint_engine::control::code::NoBuckets;
 use stint_engine::secret::Keyring;
 use stint_engine::{EngineConfig, Entropy, Ports};
+use stint_model::account::{Account, AccountLimits};
 use stint_model::function::{AsyncConfig, Function, FunctionConfig, FunctionLimits, Revision};
 use stint_model::id::{AccountId, FunctionId, RevisionId};
-use stint_model::limit::Resources;
+use stint_model::limit::{Rate, Resources};
 use stint_model::shard::{Fence, Shard};
 use stint_model::task::Task;
 use stint_model::time::{Span, Timestamp};
 use stint_store::memory::{Fault, MemoryBlobs, MemoryStore};
-use stint_store::record::{async_config, function};
+use stint_store::record::{account, async_config, function};
 use stint_store::{Batch, Put, Store};
 use stint_supervise::{Clock, OnExit, SimClock, Supervisor};
 use tokio::sync::mpsc;
@@ -30,6 +31,11 @@ pub const FUNCTIONS: [&str; 3] = ["alpha", "beta", LIMITED];
 pub const LIMITED: &str = "gamma";
 /// How many.
 pub const LIMIT: usize = 2;
+
+/// In every other world the account may run only so many at once, whatever shards they are in.
+pub const ACCOUNT_LIMIT: usize = 3;
+/// And start only so many a second, with this burst.
+pub const ACCOUNT_RATE: Rate = Rate { milli_per_second: 4_000, burst: 2 };
 
 /// What kind of world.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +67,8 @@ pub struct Report {
 const BEGINNING: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 /// A healed world must have settled everything after this much simulated time.
 const HEALED: Span = Span::from_secs(6 * 3_600);
+/// Clients of each life.
+const CLIENTS: u32 = 3;
 /// How often time moves before a process dies at the latest.
 const STEPS_MAX: u64 = 400;
 
@@ -72,6 +80,8 @@ struct World {
     acked: Acked,
     diary: Diary,
     now: Timestamp,
+    /// When each life began and ended.
+    lives: Vec<(Timestamp, Timestamp)>,
     wrong: Vec<String>,
 }
 
@@ -85,6 +95,7 @@ pub fn play(settings: Settings) -> Report {
         acked: Acked::default(),
         diary: Diary::default(),
         now: BEGINNING,
+        lives: Vec::new(),
         wrong: Vec::new(),
     };
     world.found();
@@ -98,9 +109,29 @@ pub fn play(settings: Settings) -> Report {
 }
 
 impl World {
-    /// Writes the functions into the empty book.
+    /// Whether the account is limited here.
+    fn is_limited(&self) -> bool {
+        self.settings.seed % 2 == 1
+    }
+
+    /// Whether its starts are, too. Where they are, the clock wakes who waits for them, which hides
+    /// a shard that was not told that something is free.
+    fn is_rated(&self) -> bool {
+        self.settings.seed % 4 == 1
+    }
+
+    /// Writes the account and the functions into the empty book.
     fn found(&mut self) {
         let runtime = runtime();
+        let home = Shard::of_account(AccountId::ROOT, self.settings.shards);
+        let (book, limits) = (self.book.clone(), (self.is_limited(), self.is_rated()));
+        runtime.block_on(async move {
+            let opened = book.shard_open(home, BEGINNING).await.expect("opens");
+            let mut batch = Batch::new(Fence { shard: home, epoch: opened.epoch });
+            let (key, body) = (account::key(AccountId::ROOT), account::encode(&an_account(limits)));
+            batch.puts.push(Put::Record { key, shard: home, body });
+            book.commit(batch).await.expect("commits");
+        });
         for (number, name) in (1_u64..).zip(FUNCTIONS) {
             let home = Shard::of_function(AccountId::ROOT, name, self.settings.shards);
             let (function, config) = a_function(number, name);
@@ -126,6 +157,7 @@ impl World {
         runtime.block_on(self.breathe(life, faulty, (clock, &hand), &mut dice));
         // Dropping the runtime kills everything at the await it stands at.
         drop(runtime);
+        self.lives.push((self.now, hand.now()));
         self.now = hand.now() + Span::from_millis(1 + self.dice.below(5_000));
         self.diary.cut(hand.now());
         self.book = self.book.crash();
@@ -167,21 +199,26 @@ impl World {
         let node = SimNode { life, clock: clock.clone(), diary, faults, dice: dice.fork(), outbox };
         let capacity = Resources { cpu_milli: 1_000, memory_mb: 2_048 };
         supervisor.spawn("node", OnExit::Ignore, |stop| node.run(capacity, inbox, stop));
+        let busy = Arc::new(AtomicU32::new(CLIENTS));
+        for n in 0..CLIENTS {
+            let client = Client {
+                name: format!("c{life}-{n}"),
+                engine: engine.clone(),
+                clock: clock.clone(),
+                dice: dice.fork(),
+                acked: self.acked.clone(),
+                tasks: self.settings.tasks,
+            };
+            let busy = Arc::clone(&busy);
+            supervisor.spawn(format!("client/{n}"), OnExit::Ignore, |stop| async move {
+                client.run(stop).await;
+                busy.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
         if faulty {
-            for n in 0..3 {
-                let client = Client {
-                    name: format!("c{life}-{n}"),
-                    engine: engine.clone(),
-                    clock: clock.clone(),
-                    dice: dice.fork(),
-                    acked: self.acked.clone(),
-                    tasks: self.settings.tasks,
-                };
-                supervisor.spawn(format!("client/{n}"), OnExit::Ignore, |stop| client.run(stop));
-            }
             return self.stumble(hand, dice).await;
         }
-        self.settle_down(hand).await;
+        self.settle_down(hand, dice, &busy).await;
     }
 
     /// Moves time in drawn steps with drawn faults, and leaves at a drawn moment.
@@ -209,15 +246,23 @@ impl World {
         }
     }
 
-    /// Moves time from sleeper to sleeper until the book has settled.
-    async fn settle_down(&self, hand: &SimClock) {
+    /// Moves time from sleeper to sleeper until the clients have done and the book has settled. No
+    /// fault any more, so that nothing is read anew from the book and what memory forgot shows; the
+    /// disk is slow at times.
+    async fn settle_down(&self, hand: &SimClock, dice: &mut Dice, busy: &AtomicU32) {
         let until = hand.now() + HEALED;
         while hand.now() < until {
+            let is_busy = busy.load(Ordering::Relaxed) > 0;
+            if is_busy && dice.percent(10) {
+                self.book.hold_commits();
+            } else {
+                self.book.release_commits();
+            }
             for _ in 0..200 {
                 tokio::task::yield_now().await;
             }
             let tasks = self.book.tasks();
-            if checkers::everything_ended(&tasks).is_empty() {
+            if !is_busy && checkers::everything_ended(&tasks).is_empty() {
                 return;
             }
             let next = hand.next_wake().unwrap_or(until).min(until);
@@ -230,6 +275,14 @@ impl World {
         self.wrong.extend(checkers::nothing_lost(&self.acked, &tasks));
         self.wrong.extend(checkers::everything_ended(&tasks));
         self.wrong.extend(checkers::runs_kept_the_limits(&runs, &tasks));
+        self.wrong.extend(checkers::deadlines_kept(&tasks));
+        if self.is_limited() {
+            self.wrong.extend(checkers::account_kept_its_limits(
+                &runs,
+                &tasks,
+                (&self.lives, self.settings.shards == 1, self.is_rated()),
+            ));
+        }
         self.wrong.extend(checkers::dependencies_held(&tasks));
         self.wrong.extend(checkers::delivered_once(&tasks));
         let digest = digest(&tasks);
@@ -252,6 +305,23 @@ fn digest(tasks: &[Task]) -> u64 {
         }
     }
     hash
+}
+
+fn an_account((limited, rated): (bool, bool)) -> Account {
+    let mut limits = AccountLimits::default();
+    if limited {
+        limits.concurrency_max = Some(u32::try_from(ACCOUNT_LIMIT).expect("a small limit"));
+        limits.rate = rated.then_some(ACCOUNT_RATE);
+    }
+    Account {
+        id: AccountId::ROOT,
+        name: "root".into(),
+        display: String::new(),
+        created_at: BEGINNING,
+        modified_at: BEGINNING,
+        disabled: None,
+        limits,
+    }
 }
 
 fn a_function(number: u64, name: &str) -> (Function, AsyncConfig) {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
-use crate::native::operation::{OPERATIONS, Operation, QUERY};
+use crate::native::operation::{OPERATIONS, Operation, QUERY, REQUIRED};
 use crate::native::{
     Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
     BulkRequest, BulkResult, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate,
@@ -95,7 +95,10 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     });
     let in_query = operation.query.iter().map(|name| {
         let (_, meaning) = QUERY.iter().find(|(known, _)| known == name).unwrap_or(&("", ""));
-        json!({ "name": name, "in": "query", "description": meaning, "schema": { "type": "string" } })
+        json!({
+            "name": name, "in": "query", "required": REQUIRED.contains(&(operation.id, *name)),
+            "description": meaning, "schema": { "type": "string" },
+        })
     });
     in_path.chain(in_query).collect()
 }
@@ -107,10 +110,13 @@ pub fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
 
 fn responses(operation: &Operation) -> Value {
     let (status, schema) = operation.answer;
-    let good = match schema {
+    let mut good = match schema {
         "" => json!({ "description": "Done." }),
         "text" => {
             json!({ "description": "Done.", "content": { "text/plain": { "schema": { "type": "string" } } } })
+        }
+        "json" => {
+            json!({ "description": "Done.", "content": { "application/json": { "schema": { "type": "object" } } } })
         }
         "bytes" => json!({ "description": "Done.", "content": { "application/octet-stream": {} } }),
         schema => json!({
@@ -118,6 +124,10 @@ fn responses(operation: &Operation) -> Value {
             "content": { "application/json": { "schema": reference(schema) } },
         }),
     };
+    if operation.query.contains(&"follow") {
+        // With `follow=true`: events `line`, and `end` when the task has ended.
+        good["content"]["text/event-stream"] = json!({ "schema": { "type": "string" } });
+    }
     json!({
         status.to_string(): good,
         "default": {
@@ -174,7 +184,7 @@ carries `X-Fc-Request-Id`.
 `follow` (either of the two), `write` (developer, admin), `administer` (admin), `operate` (admin of the root account), `any` (every key), `open` (no key).
 - Pages: `limit` and `cursor`; an answer's `next` is the next `cursor`, absent at the end.
 - The fields of `TaskSubmit` also work as headers on Function Compute's `InvokeFunction`: `x-stint-priority`, \
-`x-stint-tags` (`k=v,k=v`), `x-stint-order-key`, `x-stint-limit-key`, `x-stint-run-at`, `x-stint-timeout`, `x-stint-cpu`, \
+`x-stint-tags` (`k=v,k=v`), `x-stint-order-key`, `x-stint-limit-key`, `x-stint-run-at`, `x-stint-timeout`, `x-stint-heartbeat`, `x-stint-cpu`, \
 `x-stint-memory`, `x-stint-deadline`, `x-stint-depends-on` (`TASK[:ended],…`), `x-stint-retries`, `x-stint-backoff`, \
 `x-stint-backoff-cap`, `x-stint-final-errors`.
 ";

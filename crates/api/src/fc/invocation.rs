@@ -82,7 +82,7 @@ async fn submit(
     function: &FunctionRef,
     arrived: Arrived,
 ) -> Result<Answer, Problem> {
-    let options = options::from_headers(&arrived.parts.headers)?;
+    let options = options::from_headers(&arrived.parts.headers, &function.name)?;
     let read = door.room.read(arrived.body, door.config.submit_bytes_max).await?;
     // The task id is the idempotency key.
     let once = options.task_id.is_some();

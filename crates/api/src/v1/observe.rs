@@ -36,8 +36,12 @@ pub(crate) async fn overview(call: Call) -> Result<Answer, Problem> {
         id: node.node.0.to_string(),
         cpu: f64::from(node.capacity.cpu_milli) / 1_000.0,
         memory_mb: node.capacity.memory_mb,
-        instances: 0,
-        ..Node::default()
+        cpu_used: f64::from(node.load.used.cpu_milli) / 1_000.0,
+        memory_mb_used: node.load.used.memory_mb,
+        instances: node.load.instances,
+        starting: node.load.starting,
+        running: node.load.running,
+        running_online: node.load.online,
     });
     let ended = figure("stint_tasks_ended_total{");
     let succeeded = figure("stint_tasks_ended_total{state=\"Succeeded\"}");

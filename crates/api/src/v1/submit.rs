@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use stint_engine::{Accepted, BatchMode};
+use stint_model::code::Refusal;
 use stint_wire::native::{
     BatchItem, BatchMode as WireMode, BatchRefusal, BatchResult, BatchSubmit, TaskAccepted,
     TaskSubmit,
@@ -23,8 +24,9 @@ fn accepted(accepted: Accepted) -> TaskAccepted {
 
 pub(crate) async fn one(call: Call) -> Result<Answer, Problem> {
     let task: TaskSubmit = call.json_or_default()?;
-    let submit = options::submit(task)?;
-    let done = call.engine().submit(&call.caller, &call.function(), submit).await?;
+    let function = call.function();
+    let submit = options::submit(task, &function.name)?;
+    let done = call.engine().submit(&call.caller, &function, submit).await?;
     Ok(json(StatusCode::ACCEPTED, &accepted(done)))
 }
 
@@ -34,14 +36,13 @@ pub(crate) async fn batch(call: Call) -> Result<Answer, Problem> {
         WireMode::AllOrNothing => BatchMode::AllOrNothing,
         WireMode::PerItem => BatchMode::PerItem,
     };
-    let mut items = Vec::with_capacity(batch.tasks.len());
-    for (index, task) in batch.tasks.into_iter().enumerate() {
-        let item = options::submit(task).map_err(|problem| {
-            Problem::new(problem.code, format!("item {index}: {}", problem.message))
-        })?;
-        items.push(item);
-    }
-    let done = call.engine().submit_batch(&call.caller, &call.function(), items, mode).await?;
+    let function = call.function();
+    let read = |task| {
+        options::submit(task, &function.name)
+            .map_err(|problem| Refusal::new(problem.code, problem.message))
+    };
+    let items = batch.tasks.into_iter().map(read).collect();
+    let done = call.engine().submit_batch(&call.caller, &function, items, mode).await?;
     let results: Vec<BatchItem> = done
         .into_iter()
         .map(|result| match result {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use stint_model::code::{Code, Refusal};
-use stint_model::id::TaskUid;
+use stint_model::id::{FunctionId, TaskUid};
 use stint_model::limit::Class;
 use stint_model::task::{Order, Task};
 use stint_sched::Change;
@@ -12,6 +12,17 @@ use stint_sched::Change;
 use super::lanes::key_number;
 use super::{Effect, Entry, LetterBody, Reads, Reply, Shard, Wants, tell};
 use crate::submit::{Accepted, BatchMode, Orders};
+
+/// What the orders of one batch that were looked at so far mean for the next.
+#[derive(Default)]
+struct Checked {
+    /// Chosen ids they take.
+    taken: HashSet<(FunctionId, String)>,
+    /// How many were fine; they are all of one function.
+    fresh: u64,
+    /// Those that were refused.
+    refused: HashSet<TaskUid>,
+}
 
 impl Shard {
     pub(super) fn wants_of_submit(&self, orders: &Orders, wants: &mut Wants) {
@@ -37,17 +48,17 @@ impl Shard {
         reply: Reply<Vec<Result<Accepted, Refusal>>>,
         reads: &mut Reads,
     ) {
-        let mut fresh = HashSet::new();
+        let mut so_far = Checked::default();
         let mut checked: Vec<Result<Order, Refusal>> = Vec::with_capacity(orders.items.len());
         for item in orders.items {
-            let result = item.and_then(|order| self.check(order, &mut fresh, reads));
-            checked.push(result);
+            checked.push(item.and_then(|order| self.check(order, &mut so_far, reads)));
         }
         if orders.mode == BatchMode::AllOrNothing {
             let refused = checked.iter().enumerate();
             let mut refused =
                 refused.filter_map(|(index, result)| Some((index, result.as_ref().err()?)));
             if let Some((index, refusal)) = refused.next() {
+                let index = orders.places.get(index).copied().unwrap_or(index);
                 let message = format!("item {index}: {}", refusal.message);
                 return tell(reply, Err(Refusal::new(refusal.code, message).into()));
             }
@@ -57,12 +68,27 @@ impl Shard {
         self.after_commit(Effect::Accepted(results, reply));
     }
 
-    fn check(
+    fn check(&self, order: Order, so_far: &mut Checked, reads: &Reads) -> Result<Order, Refusal> {
+        let uid = order.uid;
+        let checked = self.check_alone(order, so_far, reads);
+        match &checked {
+            Ok(_) => so_far.fresh += 1,
+            Err(_) => {
+                so_far.refused.insert(uid);
+            }
+        }
+        checked
+    }
+
+    fn check_alone(
         &self,
         order: Order,
-        fresh: &mut HashSet<(stint_model::id::FunctionId, String)>,
+        so_far: &mut Checked,
         reads: &Reads,
     ) -> Result<Order, Refusal> {
+        if order.after.iter().any(|other| so_far.refused.contains(&other.task)) {
+            return Err(Refusal::invalid("it depends on a task of the batch that was refused"));
+        }
         let entry = self.catalog.function_by_id(order.function);
         if entry.is_none() {
             let message = format!("function '{}' does not exist", order.function_name);
@@ -71,24 +97,19 @@ impl Shard {
         if let Some(limit) =
             self.catalog.account(order.account).and_then(|a| a.limits.tasks_queued_max)
         {
-            let open = self.open.get(&order.account).copied().unwrap_or(0);
-            if open >= limit {
-                let message = format!(
-                    "the account has {open} tasks that have not ended; its limit is {limit}"
-                );
-                return Err(Refusal::new(Code::QuotaExceeded, message));
-            }
+            let open = self.open.get(&order.account).copied().unwrap_or(0) + so_far.fresh;
+            self.check_open(order.account, (open, limit))?;
         }
         if let Some(id) = &order.chosen_id {
             let key = (order.function, id.clone());
             let taken = self.new_ids.contains_key(&key)
                 || reads.chosen.contains_key(&key)
-                || fresh.contains(&key);
+                || so_far.taken.contains(&key);
             if taken {
                 let message = format!("async task '{id}' already exists");
                 return Err(Refusal::new(Code::AsyncTaskAlreadyExists, message));
             }
-            fresh.insert(key);
+            so_far.taken.insert(key);
         }
         Ok(order)
     }
@@ -137,6 +158,18 @@ impl Shard {
             return self.post(task.shard(), &LetterBody::Watch { task, by });
         }
         self.watched(task, by, reads);
+    }
+
+    /// The scheduler hears of a task that is in the book now. What it waited for may have ended
+    /// since it was accepted, and it may have been stopped.
+    pub(super) fn enqueue_committed(&mut self, mut entry: Entry) {
+        if let Some((_, task)) = self.overlay.get(&entry.uid) {
+            if !task.state().is_waiting() {
+                return;
+            }
+            entry.held = !task.waits_for().is_empty();
+        }
+        self.enqueue(&entry);
     }
 
     /// Gives a waiting task to the scheduler.

@@ -25,17 +25,20 @@ impl Shard {
             return self.calls_waiting(now);
         }
         for _ in 0..PLANS_MAX {
+            let lent = self.borrow_starts(now);
             let plan = self.sched.plan(now, self.config.plan_max);
             self.wake_at = plan.wake_at;
-            let started = self.act_on(plan, now);
-            let again = self.wake_at.is_some_and(|at| at <= now);
-            if started == 0 || !again {
+            let moved = self.act_on(plan, now);
+            self.settle_loans(now);
+            let again = lent || self.wake_at.is_some_and(|at| at <= now);
+            if moved == 0 || !again {
                 break;
             }
         }
         self.calls_waiting(now);
     }
 
+    /// How many tasks and calls left the backlog.
     fn act_on(&mut self, plan: Plan, now: Timestamp) -> usize {
         for eviction in plan.evictions {
             let (node, pool, count) = (eviction.node, eviction.pool, eviction.count);
@@ -45,14 +48,14 @@ impl Shard {
         for work in plan.takebacks {
             self.take_back(work.0);
         }
+        let mut moved = 0;
         for work in plan.expired {
-            self.expire(TaskUid::from_number(work.0), now);
+            moved += usize::from(self.expire(TaskUid::from_number(work.0), now));
         }
-        let mut started = 0;
         for assignment in plan.assignments {
-            started += usize::from(self.start(assignment, now));
+            moved += usize::from(self.start(assignment, now));
         }
-        started
+        moved
     }
 
     /// Acts on one assignment. False when the body must be read first.
@@ -166,22 +169,27 @@ impl Shard {
         self.acts.push(Act::Send(lease.node, stop));
     }
 
-    /// A task at the front of a backlog is too old.
-    fn expire(&mut self, uid: TaskUid, now: Timestamp) {
+    /// A waiting task is too old. False when its body must be read first.
+    fn expire(&mut self, uid: TaskUid, now: Timestamp) -> bool {
         let Some(mut task) = self.unkeep(uid) else {
             if !self.wanted.contains(&uid) {
                 self.wanted.push(uid);
             }
-            return;
+            return false;
         };
+        self.sched.observe(Change::Dequeued(Self::work(uid)));
         if task.expire(now) {
-            self.sched.observe(Change::Dequeued(Self::work(uid)));
             metrics::counter!("stint_tasks_expired_total").increment(1);
             self.put(&task, false);
+            self.told_watchers(&task, &mut Reads::at(now));
             self.ended(task);
         } else {
+            // The scheduler went by what the task said before it was run again by hand.
+            let entry = super::accept::entry(&task);
             self.keep(task);
+            self.enqueue(&entry);
         }
+        true
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use stint_store::{CommitError, Put};
 
-use super::{Effect, Reads, Reply, Shard, tell};
+use super::{Act, Effect, Reads, Reply, Shard, tell};
 use crate::catalog::CatalogChange;
 use crate::edit::Edit;
 use crate::error::EngineError;
@@ -56,8 +56,11 @@ impl Shard {
             accounts.extend(change.account());
             self.catalog.apply(change);
         }
-        for account in accounts {
-            self.observe_account(account);
+        for account in &accounts {
+            self.observe_account(*account);
+        }
+        if !self.is_alone() && !accounts.is_empty() {
+            self.acts.push(Act::TellAccounts(accounts.into_iter().collect()));
         }
         for function in functions {
             self.refresh(function);

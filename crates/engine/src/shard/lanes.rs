@@ -169,7 +169,15 @@ impl Shard {
         self.credentials.forget(function);
         let entry = self.catalog.function_by_id(function);
         match &entry {
-            Some(entry) => self.observe_function(entry),
+            Some(entry) => {
+                self.observe_function(entry);
+                let limits = &entry.function.limits;
+                self.sched.observe(Change::Keys {
+                    function,
+                    concurrency_max: limits.key_concurrency_max,
+                    rate: limits.key_rate,
+                });
+            }
             None => self.sched.observe(Change::FunctionGone(function)),
         }
         let lanes: Vec<usize> = (0..self.lanes.keys.len())
@@ -227,16 +235,12 @@ impl Shard {
 
     pub(super) fn observe_account(&mut self, account: AccountId) {
         match self.catalog.account(account) {
-            Some(found) => self.sched.observe(Change::Account {
-                account,
-                weight: found.limits.weight,
-                // Nothing of a disabled account starts; what waits goes on waiting.
-                concurrency_max: match found.disabled {
-                    Some(_) => Some(0),
-                    None => found.limits.concurrency_max,
-                },
-                rate: found.limits.rate,
-            }),
+            Some(found) => {
+                let (concurrency_max, rate) = self.run_limits(account);
+                let weight = found.limits.weight;
+                self.sched.observe(Change::Account { account, weight, concurrency_max, rate });
+                self.share_account(account);
+            }
             None => self.sched.observe(Change::AccountGone(account)),
         }
     }

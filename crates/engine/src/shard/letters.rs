@@ -142,10 +142,15 @@ impl Shard {
         state: TaskState,
         reads: &mut Reads,
     ) {
+        if self.leases.contains_key(&by.number()) {
+            // It was released before; the other task has ended once more.
+            return;
+        }
         let Some(mut waiting) = self.look(by, reads) else {
             // Not at hand: as a letter to oneself it is read first, in the next turn.
             return self.post(self.fence.shard, &LetterBody::Ended { task, state, by });
         };
+        let held_by = waiting.waits_for().len();
         match waiting.dependency_ended(task, state, reads.now) {
             Some(true) => {
                 self.put(&waiting, false);
@@ -160,7 +165,7 @@ impl Shard {
                 self.ended(waiting);
             }
             None => {
-                if !waiting.state().is_terminal() {
+                if waiting.waits_for().len() < held_by {
                     self.put(&waiting, false);
                     self.keep(waiting);
                 }

@@ -1,7 +1,7 @@
 //! Opening a shard: memory is rebuilt from the book. The same code runs at the first start, after a
 //! crash, and after a failed commit.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stint_model::id::{Mint, TaskUid};
@@ -15,6 +15,7 @@ use super::lanes::Lanes;
 use super::{Act, Dice, Gathering, Shard, calls};
 use crate::catalog::Catalog;
 use crate::engine::EngineConfig;
+use crate::grants::Grants;
 use crate::link::Link;
 
 /// What a shard is made of.
@@ -24,6 +25,7 @@ pub(crate) struct Parts {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) link: Arc<Link>,
     pub(crate) mint: Arc<Vec<Mutex<Mint>>>,
+    pub(crate) grants: Arc<Grants>,
     /// Seeds the jitter.
     pub(crate) seed: u64,
 }
@@ -40,6 +42,9 @@ impl Shard {
             catalog: parts.catalog,
             link: parts.link,
             mint: parts.mint,
+            grants: parts.grants,
+            loans: BTreeMap::new(),
+            published: BTreeMap::new(),
             lanes: Lanes::default(),
             dice: Dice(parts.seed ^ opened.epoch.0),
             bodies: HashMap::new(),

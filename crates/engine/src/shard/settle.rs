@@ -3,10 +3,11 @@
 
 use stint_model::id::{NodeId, TaskUid};
 use stint_model::link::{Lease, Outcome, StopReason, ToNode};
+use stint_model::payload::Payload;
 use stint_model::task::{
     AttemptOutcome, Delivery, Measured, Next, Progress, Task, TaskError, TaskState,
 };
-use stint_model::time::Timestamp;
+use stint_model::time::{Span, Timestamp};
 use stint_sched::{Change, Pool, Used, Work};
 
 use super::dispatch::lease_of;
@@ -136,7 +137,8 @@ impl Shard {
         }
     }
 
-    /// Leases whose node went silent are given up; stops whose bound has passed are forced.
+    /// Leases whose node went silent are given up, attempts whose user code did are ended; stops
+    /// whose bound has passed are forced.
     pub(super) fn reconcile(&mut self, now: Timestamp) {
         let mut silent: Vec<u64> = self
             .leases
@@ -147,7 +149,15 @@ impl Shard {
         // In order, so that the same history gives the same decisions.
         silent.sort_unstable();
         for work in silent {
-            self.give_up(work, "the node reported no end in time", now);
+            self.give_up(work, unreported("the node reported no end in time"), now);
+        }
+        let leases = self.leases.iter();
+        let quiet = leases.filter(|(_, lease)| !lease.ending && is_quiet(&lease.task, now));
+        let mut quiet: Vec<u64> = quiet.map(|(work, _)| *work).collect();
+        quiet.sort_unstable();
+        for work in quiet {
+            let heartbeat = self.leases[&work].task.order().heartbeat.unwrap_or_default();
+            self.give_up(work, no_heartbeat(heartbeat), now);
         }
     }
 
@@ -160,20 +170,19 @@ impl Shard {
             .collect();
         lost.sort_unstable();
         for work in lost {
-            self.give_up(work, "the node is away", now);
+            self.give_up(work, unreported("the node is away"), now);
         }
         self.calls_lost(node, now);
         self.sched.observe(Change::NodeGone(node));
     }
 
-    fn give_up(&mut self, work: u64, why: &str, now: Timestamp) {
+    fn give_up(&mut self, work: u64, (outcome, result): (Outcome, Payload), now: Timestamp) {
         let Some(held) = self.leases.remove(&work) else { return };
         let lease = lease_of(self.fence, work, held.fence);
         let stop = ToNode::Stop { lease, reason: StopReason::Deposed, grace: Default::default() };
         self.acts.push(Act::Send(held.node, stop));
-        let outcome = Outcome::SystemError { reason: why.to_owned() };
         let measured = last_measured(&held.task, now);
-        let returned = Returned { measured, ..Returned::default() };
+        let returned = Returned { result, measured, ..Returned::default() };
         self.settle(held, outcome, returned, &mut Reads::at(now));
     }
 
@@ -212,6 +221,29 @@ impl Shard {
         // Inputs that were not decided lose their reply, which tells their callers to try again.
         drop(inputs);
     }
+}
+
+/// What becomes of an attempt that nobody will report the end of.
+fn unreported(why: &str) -> (Outcome, Payload) {
+    (Outcome::SystemError { reason: why.to_owned() }, Payload::empty())
+}
+
+/// Whether user code has said nothing for longer than its task allows.
+fn is_quiet(task: &Task, now: Timestamp) -> bool {
+    let Some(heartbeat) = task.order().heartbeat else { return false };
+    let started = task.attempt().map_or(Timestamp::ZERO, |attempt| attempt.started_at);
+    let heard = task.progress().map_or(started, |progress| progress.at.max(started));
+    task.state() == TaskState::Running && now.since(heard) > heartbeat
+}
+
+fn no_heartbeat(heartbeat: Span) -> (Outcome, Payload) {
+    let seconds = heartbeat.millis().div_ceil(1_000);
+    let message = format!("The function sent no heartbeat for {seconds} seconds");
+    let kind = "HeartbeatTimeout".to_owned();
+    let body = serde_json::json!({ "errorMessage": message, "errorType": kind });
+    let body = serde_json::to_vec(&body).expect("texts serialize");
+    let class = "UnhandledInvocationError".to_owned();
+    (Outcome::UserError { class, kind, message }, Payload::Inline(body.into()))
 }
 
 /// The attempt's outcome; `None` when it was taken back.

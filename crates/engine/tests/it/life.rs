@@ -262,8 +262,9 @@ async fn tasks_of_one_order_key_go_one_at_a_time() {
 async fn a_batch_is_all_or_nothing_or_item_by_item() {
     let house = House::build(Plan::new(|_| Answer::Ok(b""))).await;
     house.submit("f", named("taken")).await;
-    let items = || -> Vec<Submit> {
-        ["a", "taken", "b"].map(|id| Submit { payload: Bytes::new(), options: named(id) }).into()
+    let items = || -> Vec<_> {
+        let item = |id| Ok(Submit { payload: Bytes::new(), options: named(id) });
+        ["a", "taken", "b"].map(item).into()
     };
     let function = FunctionRef::latest("f");
     let all =
@@ -272,10 +273,8 @@ async fn a_batch_is_all_or_nothing_or_item_by_item() {
     let each = house.engine.submit_batch(&caller(), &function, items(), BatchMode::PerItem).await;
     let each: Vec<bool> = each.expect("answered").iter().map(Result::is_ok).collect();
     assert_eq!(each, [true, false, true]);
-    let twice = vec![
-        Submit { payload: Bytes::new(), options: named("t") },
-        Submit { payload: Bytes::new(), options: named("t") },
-    ];
+    let item = || Ok(Submit { payload: Bytes::new(), options: named("t") });
+    let twice = vec![item(), item()];
     let each = house.engine.submit_batch(&caller(), &function, twice, BatchMode::PerItem).await;
     let each: Vec<bool> = each.expect("answered").iter().map(Result::is_ok).collect();
     assert_eq!(each, [true, false]);
@@ -344,9 +343,9 @@ async fn higher_priorities_go_first() {
     plan.functions[0].0 = a_function("f", 1, limits);
     let house = House::build(plan).await;
     let function = FunctionRef::latest("f");
-    let items = (0..10_u8).map(|n| Submit {
-        payload: Bytes::new(),
-        options: TaskOptions { priority: Priority::new(n), ..named(&format!("p{n}")) },
+    let items = (0..10_u8).map(|n| {
+        let options = TaskOptions { priority: Priority::new(n), ..named(&format!("p{n}")) };
+        Ok(Submit { payload: Bytes::new(), options })
     });
     let accepted = house
         .engine

@@ -10,3 +10,4 @@ mod layers;
 mod life;
 mod several;
 mod storage;
+mod waiting;

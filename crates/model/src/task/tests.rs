@@ -31,6 +31,7 @@ fn order() -> Order {
         limit_key: None,
         after: Vec::new(),
         timeout: None,
+        heartbeat: None,
         size: None,
         retry: RetryPolicy { retries_max: 2, ..RetryPolicy::default() },
         on_success: String::new(),

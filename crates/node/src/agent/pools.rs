@@ -69,7 +69,21 @@ pub(super) struct Totals {
     pub(super) live: u32,
     pub(super) starting: u32,
     pub(super) running: u32,
+    /// Of these, sync calls.
+    pub(super) online: u32,
     pub(super) used: Resources,
+}
+
+impl Totals {
+    fn begun(&mut self, lease: Lease) {
+        self.running += 1;
+        self.online += u32::from(lease.is_call());
+    }
+
+    fn over(&mut self, lease: Lease) {
+        self.running -= 1;
+        self.online -= u32::from(lease.is_call());
+    }
 }
 
 /// See the module.
@@ -110,7 +124,7 @@ impl Pools {
             entry.leases.push(start.lease);
             let cold = entry.state == State::Starting;
             self.leases.insert(start.lease, key);
-            self.totals.running += 1;
+            self.totals.begun(start.lease);
             return Bound::To { key, cold };
         }
         let (need, all) = (spec.size, self.capacity);
@@ -188,7 +202,7 @@ impl Pools {
         };
         self.entries.insert(key, entry);
         self.leases.insert(first, key);
-        self.totals.running += 1;
+        self.totals.begun(first);
         self.totals.starting += 1;
         self.take(spec.size);
         let pool = self.pools.entry(spec.pool).or_default();
@@ -293,7 +307,7 @@ impl Pools {
         let Some(entry) = self.entries.remove(&key) else { return };
         for lease in &entry.leases {
             if self.leases.remove(lease).is_some() {
-                self.totals.running -= 1;
+                self.totals.over(*lease);
             }
         }
         if entry.state != State::Ending {
@@ -309,7 +323,7 @@ impl Pools {
     /// An attempt is no longer bound.
     pub(super) fn forget(&mut self, lease: Lease) {
         let Some(key) = self.leases.remove(&lease) else { return };
-        self.totals.running -= 1;
+        self.totals.over(lease);
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.leases.retain(|other| *other != lease);
         }

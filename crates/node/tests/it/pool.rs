@@ -38,6 +38,12 @@ async fn the_node_refuses_what_does_not_fit_and_makes_room_where_it_can() {
     assert!(reason.contains("1024 MB"), "{reason}");
     let status = rig.handle.status();
     assert_eq!((status.live, status.running), (2, 2), "{status:?}");
+    let load = rig
+        .until("it says how full it is", |heard| {
+            Some(heard.load).filter(|load| (load.instances, load.running) == (2, 2))
+        })
+        .await;
+    assert_eq!((load.used, load.online), (status.used, 0));
     rig.close().await;
 }
 

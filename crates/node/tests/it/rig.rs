@@ -28,7 +28,8 @@ use stint_sandbox::{
 };
 use stint_supervise::{Clock, OnExit, Supervisor};
 use stint_wire::node::{
-    AnswerHead, Event, FromNode, InstanceReport, Lease, LogPiece, Outcome, PoolSpec, Start, ToNode,
+    AnswerHead, Event, FromNode, InstanceReport, Lease, LogPiece, NodeLoad, Outcome, PoolSpec,
+    Start, ToNode,
 };
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -45,6 +46,7 @@ pub(crate) struct Heard {
     pub(crate) instances: Vec<InstanceReport>,
     pub(crate) runtimes: BTreeMap<String, String>,
     pub(crate) drained: bool,
+    pub(crate) load: NodeLoad,
 }
 
 /// All reports of one lease.
@@ -398,6 +400,7 @@ async fn listen(
                 }
                 FromNode::Instance(report) => heard.instances.push(report),
                 FromNode::Drained { .. } => heard.drained = true,
+                FromNode::Load { load, .. } => heard.load = load,
             }
         });
     }

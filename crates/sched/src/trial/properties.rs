@@ -12,7 +12,7 @@ use crate::{Change, SchedConfig};
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Submit { count: u8, function: u64, priority: u8, delay: u16, keys: u8 },
+    Submit { count: u8, function: u64, priority: u8, delay: u16, keys: u8, age: Option<u16> },
     Call { function: u64 },
     Hold(u8),
     Release(u8),
@@ -36,9 +36,9 @@ const NODES: u32 = 3;
 fn step() -> impl Strategy<Value = Step> {
     let function = 1..=FUNCTIONS;
     prop_oneof![
-        8 => (1_u8..10, function.clone(), 0_u8..10, 0_u16..3, 0_u8..16).prop_map(
-            |(count, function, priority, delay, keys)| {
-                Step::Submit { count, function, priority, delay: delay * 700, keys }
+        8 => (1_u8..10, function.clone(), 0_u8..10, 0_u16..3, 0_u8..16, age()).prop_map(
+            |(count, function, priority, delay, keys, age)| {
+                Step::Submit { count, function, priority, delay: delay * 700, keys, age }
             }
         ),
         3 => function.clone().prop_map(|function| Step::Call { function }),
@@ -60,6 +60,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Reclaim),
         8 => Just(Step::Run),
     ]
+}
+
+/// After how many milliseconds work is too old; most never is.
+fn age() -> impl Strategy<Value = Option<u16>> {
+    proptest::option::weighted(0.3, 1_u16..5_000)
 }
 
 pub(super) fn steps(max: usize) -> impl Strategy<Value = Vec<Step>> {
@@ -105,12 +110,13 @@ fn nth<T: Copy>(all: impl ExactSizeIterator<Item = T>, pick: u8) -> Option<T> {
 
 pub(super) fn apply(world: &mut World, next: &mut u64, step: &Step) {
     match *step {
-        Step::Submit { count, function, priority, delay, keys } => {
+        Step::Submit { count, function, priority, delay, keys, age } => {
             for _ in 0..count {
                 *next += 1;
                 world.submit(Task {
                     priority,
                     eligible_at: world.now + Span::from_millis(delay.into()),
+                    deadline: age.map(|age| world.now + Span::from_millis(age.into())),
                     order_key: (keys & 3 == 1).then_some(u64::from(keys) >> 3),
                     limit_key: (keys & 4 == 4).then_some(1 + (u64::from(keys) >> 3)),
                     ..Task::new(*next, function)
@@ -316,6 +322,24 @@ proptest! {
         let later = world.now + Span::from_secs(3_600);
         let before = plan.wake_at.map_or(later, |at| at - Span::from_micros(1));
         prop_assert!(world.sched.plan(before, 100).assignments.is_empty());
+    }
+
+    #[test]
+    fn what_is_too_old_is_named_wherever_it_waits(steps in steps(120), pass in 0_u64..6_000) {
+        let mut world = played(&steps);
+        let first = |world: &World| world.waiting.values().filter_map(|task| task.deadline).min();
+        world.run();
+        prop_assert!(first(&world).is_none_or(|at| at > world.now));
+        // Nobody has to look before then.
+        let plan = world.plan(100);
+        let next = first(&world);
+        prop_assert!(next.is_none() || plan.wake_at.is_some_and(|at| at <= next.unwrap()));
+        world.now = world.now + Span::from_millis(pass);
+        let over = |task: &&Task| task.deadline.is_some_and(|at| at <= world.now);
+        let over: Vec<u64> = world.waiting.values().filter(over).map(|task| task.work).collect();
+        let mut named: Vec<u64> = world.plan(1_000).expired.iter().map(|work| work.0).collect();
+        named.sort_unstable();
+        prop_assert_eq!(over, named);
     }
 
     #[test]

@@ -135,6 +135,11 @@ fn fact(line: &Line<'_>) -> Change {
             function: function(line.number("of").unwrap_or(1)),
             pool: Pool(line.number("pool").unwrap_or(1)),
         },
+        "keys" => Change::Keys {
+            function: function(line.id()),
+            concurrency_max: line.number("concurrency"),
+            rate: line.rate(),
+        },
         "key" => Change::Key {
             key: line.id(),
             function: function(line.number("of").unwrap_or(1)),

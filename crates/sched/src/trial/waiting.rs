@@ -160,6 +160,7 @@ proptest! {
         if settle {
             world.run();
         }
+        world.drop_expired();
         agrees(&world);
         let count = world.waiting.len();
         if count == 0 {
@@ -171,6 +172,10 @@ proptest! {
             let why = world.sched.explain(Work(task.work), world.now).expect("it waits");
             if why.cause == Cause::Next {
                 break;
+            }
+            if let Cause::Expired { at } = why.cause {
+                prop_assert!(task.deadline == Some(at) && at <= world.now);
+                return Ok(());
             }
             // What was taken away does not come back. Several may stand before it in its order.
             let ordered = matches!(why.cause, Cause::OrderKeyBusy { .. });

@@ -62,6 +62,7 @@ pub(super) struct Task {
     pub(super) class: Class,
     pub(super) priority: u8,
     pub(super) eligible_at: Timestamp,
+    pub(super) deadline: Option<Timestamp>,
     pub(super) order_key: Option<u64>,
     pub(super) limit_key: Option<u64>,
 }
@@ -74,6 +75,7 @@ impl Task {
             class: Class::Batch,
             priority: 4,
             eligible_at: Timestamp::ZERO,
+            deadline: None,
             order_key: None,
             limit_key: None,
         }
@@ -178,7 +180,7 @@ impl World {
             eligible_at: task.eligible_at,
             order_key: task.order_key,
             limit_key: task.limit_key,
-            deadline: None,
+            deadline: task.deadline,
         }
     }
 
@@ -206,10 +208,16 @@ impl World {
             *count = count.checked_sub(eviction.count).expect("an instance to evict");
             self.report(eviction.node, of);
         }
+        for work in &plan.expired {
+            let task = self.waiting[&work.0];
+            assert!(task.deadline.is_some_and(|at| at <= self.now), "{task:?} has time");
+            self.drop_task(work.0);
+        }
         for assignment in &plan.assignments {
             let task = self.waiting.remove(&assignment.work.0).expect("planned work waits");
             let of = u64::from(assignment.pool.0);
             assert_eq!(of, task.function);
+            assert!(task.deadline.is_none_or(|at| at > self.now), "{task:?} is too old");
             if assignment.start == Start::Cold {
                 *self.instances.entry((assignment.node, of)).or_default() += 1;
             }
@@ -236,7 +244,7 @@ impl World {
             let plan = self.plan(16);
             self.act(&plan);
             self.check();
-            if plan.assignments.is_empty() {
+            if plan.assignments.is_empty() && plan.expired.is_empty() {
                 return;
             }
         }
@@ -264,6 +272,11 @@ impl World {
         self.waiting.remove(&work);
         self.held.remove(&work);
         self.sched.observe(Change::Dequeued(Work(work)));
+    }
+
+    pub(super) fn drop_expired(&mut self) {
+        let expired = self.plan(10_000).expired;
+        expired.iter().for_each(|work| self.drop_task(work.0));
     }
 
     /// The node and its instances are gone; its attempts end.

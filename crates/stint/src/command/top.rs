@@ -9,7 +9,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table};
 use stint_model::time::Span;
 use stint_wire::client::Client;
-use stint_wire::native::Overview;
+use stint_wire::native::{Node, Overview};
 
 use super::{Context, when};
 use crate::config::unit;
@@ -181,11 +181,18 @@ fn table_of_nodes(frame: &mut Frame<'_>, area: Rect, view: &View) {
             format!("{:.2} of {:.2} vCPU", node.cpu_used, node.cpu),
             format!("{} of {} MB", node.memory_mb_used, node.memory_mb),
             format!("{} instances", node.instances),
+            running(node),
         ])
     });
-    let widths = [Constraint::Percentage(25); 4];
+    let widths = [Constraint::Percentage(20); 5];
     let table = Table::new(rows, widths).block(Block::bordered().title("nodes"));
     frame.render_widget(table, area);
+}
+
+/// What runs on a node, by class.
+fn running(node: &Node) -> String {
+    let batch = node.running.saturating_sub(node.running_online);
+    format!("{} online, {batch} batch", node.running_online)
 }
 
 fn plain(overview: &Overview) -> Rows {
@@ -209,8 +216,13 @@ fn plain(overview: &Overview) -> Rows {
     }
     for node in &overview.nodes {
         let text = format!(
-            "{:.2}/{:.2} vCPU, {}/{} MB, {} instances",
-            node.cpu_used, node.cpu, node.memory_mb_used, node.memory_mb, node.instances
+            "{:.2}/{:.2} vCPU, {}/{} MB, {} instances, {}",
+            node.cpu_used,
+            node.cpu,
+            node.memory_mb_used,
+            node.memory_mb,
+            node.instances,
+            running(node)
         );
         rows.line(&format!("node {}", node.id), text);
     }
@@ -234,6 +246,7 @@ mod tests {
             submitted_total: ended * 2,
             succeeded_total: ended,
             backlogs: vec![Backlog { function: "etl".into(), waiting: 7, ..Backlog::default() }],
+            nodes: vec![Node { running: 5, running_online: 2, instances: 4, ..Node::default() }],
             ..Overview::default()
         }
     }
@@ -260,6 +273,7 @@ mod tests {
         terminal.draw(|frame| draw(frame, &view)).unwrap();
         let text = terminal.backend().to_string();
         assert!(text.contains("etl") && text.contains("backlogs") && text.contains("nodes"));
+        assert!(text.contains("4 instances") && text.contains("2 online, 3 batch"), "{text}");
         view.trouble = Some("cannot reach it".into());
         terminal.draw(|frame| draw(frame, &view)).unwrap();
         assert!(terminal.backend().to_string().contains("cannot reach it"));

@@ -192,6 +192,7 @@ pub fn order(seed: u64) -> Order {
         limit_key: None,
         after: Vec::new(),
         timeout: None,
+        heartbeat: None,
         size: None,
         retry: RetryPolicy::default(),
         on_success: String::new(),

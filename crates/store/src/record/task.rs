@@ -37,6 +37,16 @@ use pieces::{Moment, Raw, fail, list};
 enum StoredOrder<'a> {
     #[serde(borrow)]
     V1(OrderV1<'a>),
+    /// Written only for what the first cannot say.
+    #[serde(borrow)]
+    V2(OrderV2<'a>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct OrderV2<'a> {
+    #[serde(borrow)]
+    order: OrderV1<'a>,
+    heartbeat: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,7 +57,12 @@ enum StoredLife<'a> {
 
 /// The stored form of what was ordered.
 pub fn write_order(order: &Order) -> Vec<u8> {
-    pieces::write(&StoredOrder::V1(OrderV1::of(order)), 192 + inline_len(&order.payload))
+    let form = OrderV1::of(order);
+    let form = match order.heartbeat {
+        None => StoredOrder::V1(form),
+        Some(heartbeat) => StoredOrder::V2(OrderV2 { order: form, heartbeat: heartbeat.micros() }),
+    };
+    pieces::write(&form, 192 + inline_len(&order.payload))
 }
 
 /// The stored form of what became of it, or `None` when nothing has yet.
@@ -65,8 +80,7 @@ pub fn write_life_always(task: &Task) -> Vec<u8> {
 /// # Errors
 /// `Corrupt` when the bytes make no task.
 pub fn read(order: &[u8], life: Option<&[u8]>) -> Result<Task, StoreError> {
-    let StoredOrder::V1(order) = pieces::read(order)?;
-    let order = order.into_order()?;
+    let order = read_order(order)?;
     let Some(life) = life else {
         return Ok(Task::submit(Arc::new(order)));
     };
@@ -80,8 +94,12 @@ pub fn read(order: &[u8], life: Option<&[u8]>) -> Result<Task, StoreError> {
 /// # Errors
 /// `Corrupt` when the bytes make no order.
 pub fn read_order(order: &[u8]) -> Result<Order, StoreError> {
-    let StoredOrder::V1(order) = pieces::read(order)?;
-    order.into_order()
+    match pieces::read(order)? {
+        StoredOrder::V1(order) => order.into_order(),
+        StoredOrder::V2(OrderV2 { order, heartbeat }) => {
+            Ok(Order { heartbeat: Some(Span::from_micros(heartbeat)), ..order.into_order()? })
+        }
+    }
 }
 
 /// Whether `Task::submit` of its order gives exactly this task.
@@ -185,6 +203,7 @@ impl<'a> OrderV1<'a> {
             limit_key: owned(self.limit_key),
             after: dependencies(self.after)?,
             timeout: self.timeout.map(Span::from_micros),
+            heartbeat: None,
             size: self.size.map(|(cpu_milli, memory_mb)| Resources { cpu_milli, memory_mb }),
             retry: self.retry.into_policy(),
             on_success: self.on_success.to_owned(),

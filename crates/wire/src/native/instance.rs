@@ -46,6 +46,12 @@ pub struct Node {
     pub cpu_used: f64,
     /// MB taken by instances.
     pub memory_mb_used: u32,
-    /// Live instances.
+    /// Instances, those being started included.
     pub instances: u32,
+    /// Of these, being started.
+    pub starting: u32,
+    /// Attempts and calls that run on it.
+    pub running: u32,
+    /// Of these, calls somebody waits for (class online); the rest is batch.
+    pub running_online: u32,
 }

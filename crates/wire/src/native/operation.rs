@@ -21,10 +21,13 @@ pub struct Operation {
     pub query: &'static [&'static str],
     /// The request body's schema; empty for none.
     pub body: &'static str,
-    /// Status and schema of a good answer; an empty schema is an empty body, `text` and `bytes` are
+    /// Status and schema of a good answer; an empty schema is an empty body, `text`, `json` and `bytes` are
     /// what they say.
     pub answer: (u16, &'static str),
 }
+
+/// Query parameters that must be given: operation and name.
+pub const REQUIRED: &[(&str, &str)] = &[("searchLogs", "function")];
 
 /// Query parameters and what they mean.
 pub const QUERY: &[(&str, &str)] = &[
@@ -214,7 +217,7 @@ operations! {
             "The server accepts work; 503 while it starts or stops.";
         metrics GET "/metrics" open [] "" => 200 "text",
             "Prometheus metrics.";
-        openapi GET "/openapi.json" open [] "" => 200 "text",
+        openapi GET "/openapi.json" open [] "" => 200 "json",
             "This document.";
     }
 }

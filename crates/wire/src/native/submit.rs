@@ -51,6 +51,10 @@ pub struct TaskSubmit {
     /// A bound for one attempt instead of the function's; may exceed 24 h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Seconds>,
+    /// An attempt whose code reports no progress and no heartbeat for so long is ended, and failed
+    /// with `HeartbeatTimeout`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Seconds>,
     /// vCPU; not above the function's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<f64>,
@@ -81,7 +85,8 @@ pub struct TaskSubmit {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DependsOn {
-    /// Its `uid`, or `function/taskId`.
+    /// Its `uid`, `function/taskId`, or `taskId` alone for one of the same function; in a batch also
+    /// that of another item, before or after this one.
     pub task: String,
     /// What it takes.
     #[serde(default)]

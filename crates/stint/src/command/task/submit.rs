@@ -52,10 +52,13 @@ pub(crate) struct Submit {
     /// A bound for one attempt instead of the function's.
     #[arg(long, value_parser = unit::duration)]
     timeout: Option<Span>,
+    /// An attempt that reports no progress and no heartbeat for so long fails.
+    #[arg(long, value_parser = unit::duration)]
+    heartbeat: Option<Span>,
     /// Retries instead of the configuration's.
     #[arg(long)]
     retries: Option<u32>,
-    /// A task (uid, or FUNCTION/TASK-ID) that must succeed first. May be repeated.
+    /// A task (uid, FUNCTION/TASK-ID, or TASK-ID of the same function) that must succeed first. May be repeated.
     #[arg(long, value_name = "TASK")]
     after: Vec<String>,
     /// Wait for its end.
@@ -75,6 +78,7 @@ impl Submit {
             limit_key: self.limit_key.clone(),
             delay: self.delay.map(Seconds),
             timeout: self.timeout.map(Seconds),
+            heartbeat: self.heartbeat.map(Seconds),
             retries: self.retries,
             depends_on: self.after.iter().map(depends).collect(),
             ..TaskSubmit::with_payload(payload)

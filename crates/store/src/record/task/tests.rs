@@ -44,6 +44,14 @@ fn the_example_of_version_1_still_reads() {
     assert_eq!(write_life_always(&task), life, "the form changed: add a version");
 }
 
+#[test]
+fn a_bound_on_silence_is_kept_in_a_form_of_its_own() {
+    let silent = Order { heartbeat: Some(Span::from_secs(30)), ..order(1) };
+    let bytes = write_order(&silent);
+    assert_eq!(read_order(&bytes).expect("reads"), silent);
+    assert_ne!(bytes[0], write_order(&order(1))[0], "without one the first form is written");
+}
+
 /// A fixed task that uses every field.
 fn golden() -> Task {
     let mut lives = Lives::new(7, Shard::new(3));

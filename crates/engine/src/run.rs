@@ -208,6 +208,7 @@ impl Runner {
                         ToNode::Stop { .. }
                         | ToNode::Evict { .. }
                         | ToNode::Retire { .. }
+                        | ToNode::StopInstance { .. }
                         | ToNode::Fence { .. }
                         | ToNode::Drain { .. } => None,
                     };

@@ -58,6 +58,9 @@ def test_tasks_on_the_command_line(server, echo, tmp_path):
     assert said(server, "task", "get", ref)["taskId"] == task_id
     assert said(server, "why", ref)["state"] == "Succeeded"
     assert "logged" in until(lambda: server.cli("task", "logs", ref).stdout, "logs")
+    found = server.cli("logs", "--task", task_id, "--text", "logged").stdout
+    assert found.count("logged") == 1 and echo in found, found
+    assert "logged" in server.cli("logs", "--request", said(server, "task", "get", ref)["requestId"]).stdout
     found = until(lambda: server.cli("task", "list", "--function", echo, "--tag", "from=cli").stdout, "the tag")
     assert task_id in found
     lines = tmp_path / "lines.txt"

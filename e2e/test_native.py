@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import time
 
 import acs3
 import pytest
@@ -235,6 +236,58 @@ def test_logs_are_kept_and_found(cloud, echo):
     assert all(line["function"] == echo and line["attempt"] == 1 for line in lines)
     found = cloud.v1("GET", "/logs", function=echo, text=f"{word} two")["items"]
     assert [line["requestId"] for line in found] == [lines[0]["requestId"]]
+
+
+def test_logs_are_searched_across_the_account(cloud):
+    """By task, by request, by time and by text, without a function; in pages; and nobody else's."""
+    word, task_id = unique("word"), unique("same")
+    names = [unique("log") for _ in range(3)]
+    for name in names:
+        cloud.create(name, f"""
+            def handler(event, context):
+                for n in range(4):
+                    print("{word}", context.function.name, event.decode(), n)
+            """, task_mode=True)
+    began = cloud.v1("GET", "/whoami") and time.time()
+    requests = {name: cloud.invoke(name, "sync").headers["x-fc-request-id"] for name in names}
+    for name in names[:2]:
+        assert cloud.ended(name, cloud.submit(name, "task", task_id)).status == "Succeeded"
+    chosen = unique("alone")
+    assert cloud.ended(names[2], cloud.submit(names[2], "task", chosen)).status == "Succeeded"
+
+    def found(**asked):
+        lines, cursor = [], {}
+        while True:
+            page = cloud.v1("GET", "/logs", limit=5, **asked, **cursor)
+            assert len(page["items"]) <= 5
+            lines += page["items"]
+            if not page.get("next"):
+                return lines
+            cursor = {"cursor": page["next"]}
+
+    assert {line["function"] for line in found(text=word)} == set(names)
+    assert len(found(text=word)) == len(found(text=word, order="asc")) == 24
+    for name, request in requests.items():
+        lines = found(request=request, text=word)
+        assert [line["function"] for line in lines] == [name] * 4 and lines[0]["text"].endswith("sync 3")
+    lines = found(task=chosen, text=word)
+    assert [line["text"].split()[1:] for line in lines] == [[names[2], "task", str(n)] for n in (3, 2, 1, 0)]
+    assert len(found(task=f"{names[0]}/{task_id}", text=word)) == 4
+    uid = cloud.native(names[1], task_id)["uid"]
+    assert {line["function"] for line in found(task=uid, text=word)} == {names[1]}
+    with pytest.raises(Refused) as refused:
+        found(task=task_id)
+    assert refused.value.status == 400 and "both have a task" in refused.value.message
+    with pytest.raises(Refused) as refused:
+        found(task="nobody-has-this-id")
+    assert refused.value.status == 404
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began - 2))
+    assert len(found(text=word, **{"from": stamp})) == 24 and found(text=word, until=stamp) == []
+    other = cloud.as_role("admin", account=cloud.account(unique("tenant")))
+    assert other.v1("GET", "/logs", text=word)["items"] == []
+    with pytest.raises(Refused) as refused:
+        cloud.as_role("viewer", functions=[names[0]]).v1("GET", "/logs", text=word)
+    assert refused.value.status == 403
 
 
 def test_logs_are_followed(cloud, server, echo, gate):

@@ -170,6 +170,51 @@ def test_functions_share_a_volume(cloud):
         assert cloud.invoke(reader).body == b"through the volume"
 
 
+OWNERS = """
+    import json, os, stat
+
+    def handler(event, context):
+        asked = json.loads(event or b"{}")
+        refused = None
+        try:
+            if "write" in asked:
+                with open("/mnt/v/" + asked["write"], "w") as file:
+                    file.write(str(os.getuid()))
+                os.chmod("/mnt/v/" + asked["write"], asked.get("mode", 0o644))
+            if "read" in asked:
+                open("/mnt/v/" + asked["read"]).read()
+        except OSError as error:
+            refused = error.strerror
+        seen = {name: os.stat("/mnt/v/" + name) for name in os.listdir("/mnt/v")}
+        status = open("/proc/self/status").read()
+        return {"me": [os.getuid(), os.getgid()], "refused": refused, "groups": os.getgroups(),
+                "capabilities": [line.split()[1] for line in status.splitlines() if line.startswith("CapEff")],
+                "owners": {name: [found.st_uid, found.st_gid] for name, found in seen.items()}}
+    """
+
+
+def test_owners_on_a_volume_are_as_stated(cloud):
+    """`userId` and `groupId` are who a function is inside, and who owns what it makes on a shared volume."""
+    volume, names = unique("owners"), {}
+    for stated in ((0, 0), (1234, 4321), (1234, 99), (77, 4321)):
+        names[stated] = unique("owner")
+        nas = fc.NASConfig(user_id=stated[0], group_id=stated[1], mount_points=[
+            fc.NASMountConfig(server_addr=f"volume:{volume}", mount_dir="/mnt/v")])
+        cloud.create(names[stated], OWNERS, nas_config=nas)
+    # Once each, so that every one knows the others; then anew, as a changed configuration starts them.
+    for n, (stated, name) in enumerate(names.items()):
+        seen = cloud.invoke(name, {"write": f"f{n}", "mode": 0o640}).json
+        assert seen["me"] == list(stated) and seen["refused"] is None, seen
+        assert seen["owners"][f"f{n}"] == list(stated) and seen["capabilities"] == ["0" * 16], seen
+    owners = {f"f{n}": list(stated) for n, stated in enumerate(names)}
+    for name in names.values():
+        cloud.update(name, environment_variables={"ANEW": "1"})
+    assert cloud.invoke(names[1234, 99]).json["owners"] == owners, "each file's owner is seen as it was stated"
+    assert cloud.invoke(names[1234, 99], {"read": "f1"}).json["refused"] is None, "the same user"
+    assert cloud.invoke(names[77, 4321], {"read": "f1"}).json["refused"] is None, "the same group"
+    assert cloud.invoke(names[77, 4321], {"read": "f2"}).json["refused"] == "Permission denied", "neither"
+
+
 def test_volumes_of_accounts_are_apart(cloud):
     name, volume = unique("apart"), unique("v")
     other = cloud.as_role("admin", account=cloud.account(unique("tenant")))

@@ -7,7 +7,7 @@ const path = require('path');
 const util = require('util');
 
 const CONFIGURE = 1, INITIALIZE = 2, INVOKE = 3, PRE_STOP = 4;
-const LOADED = 16, NOT_LOADED = 17, HOOK_DONE = 18, HOOK_FAILED = 19, RESULT = 20, ERROR = 21, PROGRESS = 22;
+const LOADED = 16, NOT_LOADED = 17, HOOK_DONE = 18, HOOK_FAILED = 19, RESULT = 20, ERROR = 21, PROGRESS = 22, WAITING = 23;
 const MESSAGE_CHARS_MAX = 64 * 1024;
 const FRAMES_MAX = 200;
 const HEAD_BYTES_MAX = 60000;
@@ -16,7 +16,7 @@ const OWN = __dirname + path.sep;
 const channel = new net.Socket({ fd: 3, readable: true, writable: true });
 const state = { requestId: '', config: {}, handler: null, cpuSeen: 0, answer: null };
 const LEVELS = { debug: 10, verbose: 15, info: 20, warn: 30, error: 40 };
-const levelLeast = LEVELS[(process.env.ALIYUN_FC_LOG_LEVEL || '').toLowerCase()] || 0;
+let levelLeast = 0;
 
 function send(kind, head, body) {
   const headBytes = Buffer.from(head, 'utf8');
@@ -70,7 +70,7 @@ function received(chunk) {
 function dispatch(kind, head, body) {
   switch (kind) {
     case CONFIGURE:
-      configure(head);
+      configure(head, body);
       break;
     case INITIALIZE:
       state.requestId = head;
@@ -145,7 +145,30 @@ async function find(spec) {
   return found;
 }
 
-function configure(head) {
+// The environment of the function in place of the one it was started with.
+function adopt(env) {
+  const parts = env.toString('utf8').split('\0');
+  const wanted = new Map();
+  for (let i = 0; i + 1 < parts.length; i += 2) {
+    wanted.set(parts[i], parts[i + 1]);
+  }
+  for (const name of Object.keys(process.env)) {
+    if (!wanted.has(name)) {
+      delete process.env[name];
+    }
+  }
+  for (const [name, value] of wanted) {
+    if (process.env[name] !== value) {
+      process.env[name] = value;
+    }
+  }
+}
+
+function configure(head, env) {
+  if (env.length) {
+    adopt(env);
+  }
+  levelLeast = LEVELS[(process.env.ALIYUN_FC_LOG_LEVEL || '').toLowerCase()] || 0;
   const fields = head.split('\0');
   for (let i = 0; i + 1 < fields.length; i += 2) {
     state.config[fields[i]] = fields[i + 1];
@@ -373,3 +396,11 @@ process.on('unhandledRejection', crashed);
 channel.on('data', received);
 channel.on('end', () => process.exit(0));
 channel.on('error', () => process.exit(0));
+if (process.argv.includes('--wait', 2)) {
+  // Started before anybody needs it: what the first request would have to load is loaded now.
+  for (const name of ['fs', 'url', 'buffer', 'events', 'stream']) {
+    require(name);
+  }
+  send(WAITING, '');
+}
+process.argv.splice(2);

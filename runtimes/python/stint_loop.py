@@ -11,7 +11,9 @@ from _thread import allocate_lock, start_new_thread
 from stint_context import Context, Stint
 
 CONFIGURE, INITIALIZE, INVOKE, PRE_STOP = 1, 2, 3, 4
-LOADED, NOT_LOADED, HOOK_DONE, HOOK_FAILED, RESULT, ERROR, PROGRESS = 16, 17, 18, 19, 20, 21, 22
+LOADED, NOT_LOADED, HOOK_DONE, HOOK_FAILED, RESULT, ERROR, PROGRESS, WAITING = 16, 17, 18, 19, 20, 21, 22, 23
+#: What most handlers import, loaded ahead by an interpreter that waits.
+LOADED_AHEAD = ("json", "logging", "datetime", "base64", "threading", "traceback", "urllib.parse")
 
 HEADER = Struct("<IBBH")
 READ_BYTES = 1 << 16
@@ -88,11 +90,40 @@ class Runtime(object):
         self.cpu_seen = 0.0
         self.getrusage = None
         self.stop_lock = allocate_lock()
+        self.ahead = ()
 
-    def configure(self, head):
+    def wait(self):
+        """Started before anybody needs it: loads what is needed anyway, and says that it waits."""
+        before = set(sys.modules)
+        for name in LOADED_AHEAD:
+            __import__(name)
+        __import__("stint_errors")
+        self.ahead = set(sys.modules) - before
+        self.channel.write(WAITING, b"")
+
+    def forget_shadowed(self):
+        """The function's own files come before the standard library, also where that was loaded ahead."""
+        own = set()
+        for place in sys.path[:1] + [entry for entry in sys.path if entry.startswith("/opt/")]:
+            try:
+                own.update(name.partition(".")[0] for name in os.listdir(place))
+            except OSError:
+                pass
+        if any(name.partition(".")[0] in own for name in self.ahead):
+            for name in self.ahead:
+                sys.modules.pop(name, None)
+        self.ahead = ()
+
+    def configure(self, head, env):
+        if env:
+            adopt(env)
         fields = head.decode("utf-8").split("\0")
         config = dict(zip(fields[0::2], fields[1::2]))
         set_path(config.get("code_path") or "/code")
+        if self.ahead:
+            self.forget_shadowed()
+        import stint_logging
+        stint_logging.configure_when_imported(self)
         self.context_class = Context.of(config, self)
         self.initializer = config.get("initializer") or ""
         self.pre_stop = config.get("pre_stop") or ""
@@ -177,7 +208,7 @@ class Runtime(object):
             if kind == INVOKE:
                 self.invoke(head, body)
             elif kind == CONFIGURE:
-                self.configure(head)
+                self.configure(head, body)
             elif kind == INITIALIZE:
                 self.request_id = head.decode("utf-8")
                 self.hook(self.initializer, head)
@@ -186,6 +217,22 @@ class Runtime(object):
                 self.hook(self.pre_stop, head)
             else:
                 raise SystemExit("frame of unknown kind %d" % kind)
+
+
+def adopt(env):
+    """Takes the environment of the function in place of the one it was started with."""
+    parts = env.decode("utf-8", "surrogateescape").split("\0")
+    wanted = dict(zip(parts[0::2], parts[1::2]))
+    for name in list(os.environ):
+        if name not in wanted:
+            del os.environ[name]
+    zone = os.environ.get("TZ")
+    for name, value in wanted.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+    if os.environ.get("TZ") != zone:
+        import time
+        time.tzset()
 
 
 def to_bytes(result):
@@ -299,6 +346,7 @@ def main():
             runtime.channel.lock = allocate_lock()
         os.register_at_fork(after_in_child=child)
     dump_stacks_on_terminate()
-    import stint_logging
-    stint_logging.configure_when_imported(runtime)
+    if "--wait" in sys.argv[1:]:
+        runtime.wait()
+    del sys.argv[1:]
     runtime.run()

@@ -16,7 +16,8 @@ DEADLINE_SECONDS = 20
 class Shim:
     """A started shim, its channel and its output."""
 
-    def __init__(self, argv, files, **config):
+    def __init__(self, argv, files, env=None, **config):
+        """With `env` it is started before anybody needs it, and gets that environment later."""
         self.home = tempfile.TemporaryDirectory()
         for name, text in files.items():
             path = os.path.join(self.home.name, name)
@@ -27,7 +28,7 @@ class Shim:
         ours.settimeout(DEADLINE_SECONDS)
         self.out, writer = os.pipe()
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", 'exec "$@" 3<&%d' % theirs.fileno(), "sh"] + argv,
+            ["/bin/sh", "-c", 'exec "$@" 3<&%d' % theirs.fileno(), "sh"] + argv + (["--wait"] if env is not None else []),
             stdout=writer, stderr=writer, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
             env={"PATH": "/usr/bin:/bin", "HOME": self.home.name})
         theirs.close()
@@ -38,7 +39,11 @@ class Shim:
         config.setdefault("memory", "512")
         config.setdefault("timeout", "60")
         fields = [part for pair in config.items() for part in pair]
-        self.send(1, fields)
+        body = b""
+        if env is not None:
+            assert self.receive() == (23, [""], b""), "it waits"
+            body = b"".join(part.encode() + b"\0" for pair in env.items() for part in pair)
+        self.send(1, fields, body)
 
     def send(self, kind, fields, body=b""):
         head = "\0".join(fields).encode()
@@ -82,7 +87,7 @@ class Shim:
 class ShimTest(unittest.TestCase):
     argv = None
 
-    def start(self, files, handler="index.handler", **config):
-        shim = Shim(self.argv, files, handler=handler, **config)
+    def start(self, files, handler="index.handler", env=None, **config):
+        shim = Shim(self.argv, files, env, handler=handler, **config)
         self.addCleanup(lambda: shim.process.poll() is None and shim.process.kill())
         return shim

@@ -12,6 +12,22 @@ from channel import ROOT, ShimTest
 class NodeTest(ShimTest):
     argv = ["/usr/bin/node", os.path.join(ROOT, "nodejs", "bootstrap.js")]
 
+    def test_one_that_waited_is_like_a_fresh_one(self):
+        code = """
+        exports.handler = async () => {
+          const child = require('child_process').execFileSync('/usr/bin/env').toString().trim().split('\\n');
+          return { argv: process.argv.length, env: process.env, child: child.sort(), hour: new Date(0).getHours() };
+        };
+        """
+        env = {"OWN": "ü=1", "TZ": "Asia/Shanghai", "PATH": "/usr/bin"}
+        shim = self.start({"index.js": code}, env=env)
+        self.assertEqual(shim.receive()[0], 16)
+        kind, _, body = shim.invoke()
+        answer = json.loads(body)
+        self.assertEqual((kind, answer["argv"], answer["env"], answer["hour"]), (20, 2, env, 8))
+        self.assertEqual(answer["child"], sorted("%s=%s" % pair for pair in env.items()))
+        shim.close()
+
     def test_handler_styles_and_returns(self):
         code = """
         exports.handler = async (event, context) => eval('(' + event + ')');

@@ -78,6 +78,8 @@ operations! {
     BacklogResume: "stint:ResumeBacklog" on "functions" needs Write;
     /// See live instances.
     Instances: "fc:ListInstances" on "functions" needs Read;
+    /// Stop an instance.
+    InstanceStop: "stint:StopInstance" on "functions" needs Write;
     /// Read and search logs.
     LogsRead: "stint:GetLogs" on "functions" needs Read;
     /// Follow logs.

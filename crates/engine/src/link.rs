@@ -148,6 +148,11 @@ impl Link {
         state.instances.values().filter(wanted).cloned().collect()
     }
 
+    /// One that was reported and has not been forgotten.
+    pub(crate) fn find_instance(&self, instance: InstanceId) -> Option<InstanceReport> {
+        self.state().instances.get(&instance).cloned()
+    }
+
     pub(crate) fn open_call(&self, work: u64, shard: Shard) -> Arc<CallSlot> {
         let slot = Arc::new(CallSlot::new(work, shard));
         self.calls().insert(work, Arc::clone(&slot));

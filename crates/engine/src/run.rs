@@ -223,6 +223,7 @@ impl Runner {
                         ToNode::Stop { .. }
                         | ToNode::Evict { .. }
                         | ToNode::Retire { .. }
+                        | ToNode::StopInstance { .. }
                         | ToNode::Fence { .. }
                         | ToNode::Drain { .. } => None,
                     };

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
-use stint_model::id::{AccountId, FunctionId, TaskUid};
-use stint_model::link::InstanceReport;
+use stint_model::id::{AccountId, FunctionId, InstanceId, TaskUid};
+use stint_model::link::{InstanceReport, InstanceState, StopWhen, ToNode};
 use stint_model::payload::Payload;
 use stint_model::task::{Progress, Task, TaskState};
 use stint_model::time::{Span, Timestamp};
@@ -346,6 +346,43 @@ impl Engine {
         let mut reports = self.link().instances(None);
         reports.retain(|report| mine.values().any(|id| *id == report.function));
         Ok(reports)
+    }
+
+    /// Ends one instance of a function of the caller's; harmless when it has ended.
+    ///
+    /// # Errors
+    /// `ResourceNotFound`, also for another account's instance; `ServiceUnavailable` when its node
+    /// does not listen.
+    pub fn instance_stop(
+        &self,
+        caller: &Caller,
+        instance: InstanceId,
+        when: StopWhen,
+    ) -> Result<InstanceReport, EngineError> {
+        let absent = || {
+            let message = format!("instance {instance} does not exist; list them first");
+            Refusal::new(Code::ResourceNotFound, message)
+        };
+        let mine = self.function_ids(caller.account);
+        let report = self.link().find_instance(instance);
+        let named = report.and_then(|report| {
+            let (name, _) = mine.iter().find(|(_, id)| **id == report.function)?;
+            Some((name.clone(), report))
+        });
+        let Some((name, report)) = named else {
+            // Whoever may stop nothing learns nothing about what exists.
+            self.authorize(caller, Operation::InstanceStop, None)?;
+            return Err(absent().into());
+        };
+        self.authorize(caller, Operation::InstanceStop, Some(&name))?;
+        if report.state == InstanceState::Destroyed {
+            return Ok(report);
+        }
+        if !self.link().send(report.node, ToNode::StopInstance { instance, when }) {
+            let message = "the node of the instance does not listen; try again";
+            return Err(Refusal::new(Code::ServiceUnavailable, message).into());
+        }
+        Ok(report)
     }
 
     /// The platform at a glance.

@@ -123,6 +123,13 @@ pub enum ToNode {
         /// The pool.
         pool: u32,
     },
+    /// End this instance. One the node does not have has ended already.
+    StopInstance {
+        /// Which.
+        instance: InstanceId,
+        /// When.
+        when: StopWhen,
+    },
     /// End every lease of an older epoch of this shard.
     Fence {
         /// The shard.
@@ -135,6 +142,15 @@ pub enum ToNode {
         /// The grace.
         grace: Span,
     },
+}
+
+/// When a single instance is ended from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopWhen {
+    /// When what runs on it has ended; it gets nothing new. With its hook.
+    Idle,
+    /// At once: what runs on it is tried again elsewhere, and nobody is charged for that.
+    Now,
 }
 
 /// Why an attempt is ended from outside.

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::code::{CodeCache, CodeError};
 use crate::config::NodeConfig;
 use crate::identity::Identities;
-use crate::instance::{self, Birth, Invocation, Order};
+use crate::instance::{self, Birth, Invocation, Kind, Lot, Order, Parking};
 use crate::ports::{CodeSource, LogSink};
 use crate::runtimes::RuntimeTable;
 use crate::shared::NodeShared;
@@ -155,6 +155,8 @@ pub struct NodeAgent {
     instances: Guests,
     pools: Pools,
     outbox: VecDeque<FromNode>,
+    /// Until it runs.
+    lot: Option<Lot>,
     status: Arc<Status>,
     load: LoadSaid,
     drain: Option<Drain>,
@@ -204,6 +206,7 @@ impl NodeAgent {
         let connections = supervisor.guests("server-connection", CONNECTIONS_MAX);
         let pools = Pools::new(config.promised(), config.bounds);
         let capacity = config.capacity;
+        let (parking, lot) = Parking::with_lot(supervisor.clock().clone());
         let shared = NodeShared {
             clock: supervisor.clock().clone(),
             supervisor,
@@ -215,6 +218,7 @@ impl NodeAgent {
             identities,
             volumes,
             shims,
+            parking,
             connections,
             events: events_in,
             link: to_server,
@@ -228,6 +232,7 @@ impl NodeAgent {
             instances,
             pools,
             outbox: VecDeque::new(),
+            lot: Some(lot),
             status: Arc::clone(&status),
             load: LoadSaid::default(),
             drain: None,
@@ -248,6 +253,7 @@ impl NodeAgent {
             runtimes,
         });
         self.precompile();
+        self.park();
         let mut orders = Vec::with_capacity(BATCH_MAX);
         let mut events = Vec::with_capacity(BATCH_MAX);
         loop {
@@ -272,6 +278,18 @@ impl NodeAgent {
             };
             stop.until(work).await;
         });
+    }
+
+    /// Keeps interpreters waiting, of the kinds that functions ask for unless they say otherwise.
+    fn park(&mut self) {
+        let Some(lot) = self.lot.take() else { return };
+        let network = self.shared.usual_network();
+        let kinds = self.shared.runtimes.usual().into_iter();
+        let first = kinds.map(|interpreter| Kind { interpreter, network }).collect();
+        let shared = Arc::clone(&self.shared);
+        self.shared
+            .supervisor
+            .spawn("node/parking", OnExit::Ignore, |stop| lot.run(shared, first, stop));
     }
 
     /// Waits for something to do; false when it is time to go.
@@ -382,6 +400,7 @@ impl NodeAgent {
             ToNode::Stop { lease, reason, grace } => self.stop(lease, reason, grace),
             ToNode::Evict { pool, count } => self.pools.evict(pool, count),
             ToNode::Retire { pool } => self.pools.retire(pool),
+            ToNode::StopInstance { instance, when } => self.pools.stop_instance(instance, when),
             ToNode::Fence { shard, epoch } => {
                 for lease in self.pools.leases() {
                     if lease.shard == shard && lease.epoch < epoch {
@@ -430,8 +449,8 @@ impl NodeAgent {
         let spec = Arc::clone(&start.spec);
         let slots = usize::try_from(spec.config.instance_concurrency.max(1)).unwrap_or(1);
         let (orders, inbox) = mpsc::channel(slots + CONTROL_ORDERS);
-        self.pools.born(key, &start, orders, placed_at);
         let id = InstanceId(fresh_id(placed_at));
+        self.pools.born((key, id), &start, orders, placed_at);
         let first = Box::new(Invocation { start, placed_at, cold: true });
         let shared = Arc::clone(&self.shared);
         metrics::counter!("stint_node_cold_starts_total").increment(1);

@@ -43,6 +43,15 @@ impl NodeConfig {
     }
 }
 
+/// What becomes of an instance between requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Freeze {
+    /// It runs on.
+    Never,
+    /// Every process of it stands still.
+    BetweenRequests,
+}
+
 /// Bounds of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeBounds {
@@ -70,6 +79,12 @@ pub struct NodeBounds {
     pub usage_every: Span,
     /// Progress of one attempt is reported at most this often.
     pub progress_every: Span,
+    /// Whether nothing of an instance runs between its requests.
+    pub freeze: Freeze,
+    /// Started interpreters that wait for a function, at most so many of each kind.
+    pub parked_max: usize,
+    /// Memory that those may take together; zero: none wait. Not part of the capacity.
+    pub parked_memory_mb: u32,
     /// Processes and threads of an instance (§4.1).
     pub pids_max: u32,
     /// Open files of a process (§4.1).
@@ -91,6 +106,9 @@ impl NodeBounds {
         log_delay: Span::from_millis(100),
         usage_every: Span::from_millis(250),
         progress_every: Span::from_millis(200),
+        freeze: Freeze::Never,
+        parked_max: 8,
+        parked_memory_mb: 256,
         pids_max: 1_024,
         nofile: 100_000,
     };

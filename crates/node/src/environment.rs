@@ -22,23 +22,62 @@ pub(crate) struct Credentials {
     pub(crate) token: String,
 }
 
+/// What every instance is born with.
+const BASE: [(&str, &str); 7] = [
+    ("PATH", "/opt/bin:/code/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
+    ("LD_LIBRARY_PATH", "/code:/code/lib:/opt/lib"),
+    ("NODE_PATH", "/opt/nodejs/node_modules:/opt/node_modules:/code/node_modules"),
+    ("HOME", "/tmp"),
+    ("TMPDIR", "/tmp"),
+    ("TZ", "UTC"),
+    ("LANG", "C.UTF-8"),
+];
+/// Names, or beginnings of names, that a loader, an interpreter or one of their libraries looks at
+/// once, when the process starts.
+const READ_AT_START: [&str; 11] = [
+    "LD_",
+    "GLIBC_",
+    "MALLOC_",
+    "PYTHON",
+    "NODE_",
+    "UV_",
+    "LANG",
+    "LC_",
+    "OPENSSL_",
+    "SSL_CERT_",
+    "GCONV_PATH",
+];
+
+/// See [`BASE`].
+pub(crate) fn base() -> BTreeMap<String, String> {
+    BASE.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Whether this environment may be given to a process that was started with the [`base`].
+pub(crate) fn can_come_later(env: &[(String, String)]) -> bool {
+    let at_start = |name: &str| READ_AT_START.iter().any(|start| name.starts_with(start));
+    let base = base();
+    let kept = env.iter().all(|(name, value)| !at_start(name) || base.get(name) == Some(value));
+    let there = |name: &&String| at_start(name);
+    kept && base.keys().filter(there).all(|name| env.iter().any(|(other, _)| other == name))
+}
+
+/// As a shim takes it: names and values, each ended by NUL.
+pub(crate) fn encoded(env: &[(String, String)]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1_024);
+    for text in env.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
 /// The whole environment. What the user configured wins, except over `FC_*`.
 pub(crate) fn environment(spec: &PoolSpec, instance: InstanceId) -> Vec<(String, String)> {
-    let mut env: BTreeMap<String, String> = BTreeMap::new();
+    let mut env = base();
     let mut set = |name: &str, value: String| {
         env.insert(name.to_owned(), value);
     };
-    set(
-        "PATH",
-        "/opt/bin:/code/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-            .to_owned(),
-    );
-    set("LD_LIBRARY_PATH", "/code:/code/lib:/opt/lib".to_owned());
-    set("NODE_PATH", "/opt/nodejs/node_modules:/opt/node_modules:/code/node_modules".to_owned());
-    set("HOME", "/tmp".to_owned());
-    set("TMPDIR", "/tmp".to_owned());
-    set("TZ", "UTC".to_owned());
-    set("LANG", "C.UTF-8".to_owned());
     for (name, value) in &spec.config.environment {
         if !name.starts_with("FC_") {
             set(name, value.clone());
@@ -111,6 +150,28 @@ mod tests {
         assert_eq!(env["FC_INSTANCE_ID"], "c-00000000-00000000-000000000007");
         assert_eq!(env["FC_REGION"], "local");
         assert!(!env.contains_key("FC_CUSTOM_LISTEN_PORT"));
+    }
+
+    #[test]
+    fn what_is_read_at_the_start_cannot_come_later() {
+        let mut spec = testing::spec("python3.10", "index.handler");
+        let env = |spec: &PoolSpec| environment(spec, InstanceId(7));
+        assert!(can_come_later(&env(&spec.spec)));
+        spec.config_mut(|config| {
+            config.environment.insert("TZ".into(), "Asia/Shanghai".into());
+            config.environment.insert("OWN".into(), "yes".into());
+            config.environment.insert("LANG".into(), "C.UTF-8".into());
+        });
+        assert!(can_come_later(&env(&spec.spec)));
+        for name in ["LD_PRELOAD", "PYTHONPATH", "NODE_OPTIONS", "LC_ALL", "NODE_PATH"] {
+            let mut spec = testing::spec("python3.10", "index.handler");
+            spec.config_mut(|config| {
+                config.environment.insert(name.into(), "/code/x".into());
+            });
+            assert!(!can_come_later(&env(&spec.spec)), "{name}");
+        }
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(encoded(&[pair("A", "b=c"), pair("D", "")]), b"A\0b=c\0D\0\0");
     }
 
     #[test]

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use stint_model::time::Span;
 use stint_wire::node::Outcome;
 
-/// Any failure of code behind our runtimes.
+/// Any failure that user code did not hand over itself: an exception, a crash, the time, the memory.
 pub(crate) const UNHANDLED: &str = "UnhandledInvocationError";
 /// `callback(error)`.
 pub(crate) const HANDLED: &str = "HandledInvocationError";
-/// A custom server said `x-fc-status: 404`.
+/// A custom server said `x-fc-status: 404`, and nothing else.
 pub(crate) const INVOCATION: &str = "InvocationError";
 /// The initializer failed.
 pub(crate) const INITIALIZATION: &str = "InitializationError";
@@ -120,7 +120,7 @@ pub(crate) fn server_said(body: Bytes) -> Failure {
 
 /// A custom server ended the connection without an answer although it lives.
 pub(crate) fn server_broke(why: &str) -> Failure {
-    plain(INVOCATION, CRASH_KIND, format!("The function's HTTP server gave no answer: {why}"))
+    plain(UNHANDLED, CRASH_KIND, format!("The function's HTTP server gave no answer: {why}"))
 }
 
 /// A start failure: the text is for callers.

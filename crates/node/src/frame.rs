@@ -45,6 +45,8 @@ pub(crate) enum Heard {
     Error,
     /// Progress or a heartbeat.
     Progress,
+    /// It is started and waits for its configuration.
+    Waiting,
 }
 
 impl Heard {
@@ -57,6 +59,7 @@ impl Heard {
             20 => Self::Result,
             21 => Self::Error,
             22 => Self::Progress,
+            23 => Self::Waiting,
             _ => return None,
         })
     }

@@ -10,6 +10,7 @@
 
 mod desk;
 mod meter;
+mod parking;
 mod process;
 mod server;
 mod shim;
@@ -32,6 +33,8 @@ use crate::output::AttemptLog;
 use crate::shared::NodeShared;
 
 use desk::Desk;
+
+pub(crate) use parking::{Kind, Lot, Parking};
 
 /// An invocation bound to an instance.
 #[derive(Debug)]

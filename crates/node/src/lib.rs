@@ -21,6 +21,6 @@ mod volume;
 
 pub use agent::{NodeAgent, NodeDeps, NodeError, NodeHandle, NodeStatus};
 pub use code::{CodeError, NameError, UnpackError, UnpackLimits};
-pub use config::{NodeBounds, NodeConfig};
+pub use config::{Freeze, NodeBounds, NodeConfig};
 pub use ports::{CodeSource, FetchError, LogSink};
 pub use runtimes::RuntimeTable;

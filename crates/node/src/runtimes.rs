@@ -80,6 +80,20 @@ impl RuntimeTable {
         }
     }
 
+    /// What stands behind the newest names of each family that can be run, each once.
+    pub(crate) fn usual(&self) -> Vec<Interpreter> {
+        let mut usual: Vec<Interpreter> = Vec::new();
+        for family in [Family::Python, Family::Node] {
+            let names = NAMES.iter().filter(|name| parse(name).is_some_and(|(f, _)| f == family));
+            let newest = names.rev().find_map(|name| match self.resolve(name) {
+                Ok(Runtime::Shim(interpreter)) => Some(interpreter),
+                _ => None,
+            });
+            usual.extend(newest);
+        }
+        usual
+    }
+
     /// Every proven Python, each once.
     pub(crate) fn pythons(&self) -> Vec<Interpreter> {
         self.found.found.iter().filter(|found| found.family == Family::Python).cloned().collect()

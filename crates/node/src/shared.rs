@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stint_model::id::InstanceId;
-use stint_sandbox::Launcher;
+use stint_sandbox::{Launcher, Network};
 use stint_supervise::{Clock, Guests, Supervisor};
 use stint_wire::node::{FromNode, LogPiece, PoolSpec, Start};
 use tokio::sync::mpsc;
@@ -14,6 +14,7 @@ use crate::agent::AgentEvent;
 use crate::code::CodeCache;
 use crate::config::NodeConfig;
 use crate::identity::Identities;
+use crate::instance::Parking;
 use crate::ports::{CodeSource, LogSink};
 use crate::runtimes::RuntimeTable;
 use crate::volume::Volumes;
@@ -31,6 +32,7 @@ pub(crate) struct NodeShared {
     pub(crate) identities: Identities,
     pub(crate) volumes: Volumes,
     pub(crate) shims: PathBuf,
+    pub(crate) parking: Parking,
     /// Connections to custom servers.
     pub(crate) connections: Guests,
     pub(crate) events: mpsc::Sender<AgentEvent>,
@@ -38,6 +40,11 @@ pub(crate) struct NodeShared {
 }
 
 impl NodeShared {
+    /// What a function with access to the internet gets.
+    pub(crate) fn usual_network(&self) -> Network {
+        if self.config.host_network { Network::Host } else { Network::Loopback }
+    }
+
     /// To the server. When nobody listens any more the node is ending, and the word is lost.
     pub(crate) async fn send(&self, report: FromNode) {
         drop(self.link.send(report).await);

@@ -3,10 +3,16 @@
 //! `volume:NAME[/sub]` is a named volume of the account, made when it is first used. `host:/dir` (or
 //! `localhost:/dir`) is a directory the operator allows: after every link is resolved it must lie in
 //! an allowed one.
+//!
+//! Accounts are kept apart by directory: nobody but the server enters another account's. Inside an
+//! account a volume is open to every function, and owners and modes decide as on any file system.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid, fchmod, fchown, mkdirat, openat};
+use rustix::io::Errno;
 use stint_model::function::{NasConfig, NasMount};
 use stint_model::id::{AccountId, is_name};
 use stint_sandbox::{Bind, HostUser};
@@ -78,10 +84,18 @@ impl Volumes {
             return Err(VolumeError::Name(name.to_owned()));
         }
         let mut dir = self.dir.join(account.to_string());
-        make(&dir, None)?;
-        dir.push(name);
-        make(&dir, Some(user))?;
-        for part in Path::new(sub).components() {
+        let failed = |path: &Path, source| VolumeError::Disk { path: path.to_owned(), source };
+        std::fs::create_dir_all(&dir)
+            .and_then(|()| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)))
+            .and_then(|()| std::fs::canonicalize(&dir))
+            .map(|real| dir = real)
+            .map_err(|source| failed(&dir, source))?;
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut at =
+            openat(CWD, &dir, flags, Mode::empty()).map_err(|errno| failed(&dir, errno.into()))?;
+        for part in
+            [Component::Normal(name.as_ref())].into_iter().chain(Path::new(sub).components())
+        {
             match part {
                 Component::Normal(part) => dir.push(part),
                 Component::CurDir => continue,
@@ -89,11 +103,10 @@ impl Volumes {
                     return Err(VolumeError::Climbs(path.to_owned()));
                 }
             }
-            // What is inside belongs to user code: a link there may point anywhere.
-            if dir.symlink_metadata().is_ok_and(|meta| !meta.is_dir()) {
-                return Err(VolumeError::Denied(dir));
-            }
-            make(&dir, Some(user))?;
+            at = enter(&at, Path::new(part.as_os_str()), user).map_err(|errno| match errno {
+                Errno::LOOP | Errno::NOTDIR => VolumeError::Denied(dir.clone()),
+                errno => failed(&dir, errno.into()),
+            })?;
         }
         Ok(dir)
     }
@@ -114,21 +127,24 @@ impl Volumes {
     }
 }
 
-/// A directory that exists afterwards and, where we may say so, belongs to the account's user.
-fn make(dir: &Path, user: Option<HostUser>) -> Result<(), VolumeError> {
-    let failed = |source| VolumeError::Disk { path: dir.to_owned(), source };
-    if dir.is_dir() {
-        return Ok(());
+/// Opens a directory, which is made when it is not there: open to all of the account and, where we may
+/// say so, its user's. Step by step and without following links, because what is in a volume belongs
+/// to user code, which may change it while we look.
+fn enter(parent: &OwnedFd, name: &Path, user: HostUser) -> Result<OwnedFd, Errno> {
+    let made = match mkdirat(parent, name, Mode::from_raw_mode(0o700)) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
+        Err(errno) => return Err(errno),
+    };
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = openat(parent, name, flags, Mode::empty())?;
+    if made {
+        fchmod(&dir, Mode::from_raw_mode(0o777))?;
+        if rustix::process::geteuid().is_root() {
+            fchown(&dir, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))?;
+        }
     }
-    std::fs::create_dir_all(dir).map_err(failed)?;
-    let mode = if user.is_some() { 0o770 } else { 0o711 };
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)).map_err(failed)?;
-    if let Some(user) = user
-        && rustix::process::geteuid().is_root()
-    {
-        std::os::unix::fs::chown(dir, Some(user.uid), Some(user.gid)).map_err(failed)?;
-    }
-    Ok(())
+    Ok(dir)
 }
 
 #[cfg(test)]

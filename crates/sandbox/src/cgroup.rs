@@ -181,8 +181,13 @@ impl Leaf {
                 write_if_there(dir, "memory.swap.max", 0)
             }
             (CgroupMode::V1, Controller::Memory) => {
+                // The kernel keeps the sum with swap at least as large, whichever way both move.
+                let sum = "memory.memsw.limit_in_bytes";
+                if read_number(&dir.join(sum)).is_some_and(|before| before < memory) {
+                    write(dir, sum, memory)?;
+                }
                 write(dir, "memory.limit_in_bytes", memory)?;
-                write_if_there(dir, "memory.memsw.limit_in_bytes", memory)
+                write_if_there(dir, sum, memory)
             }
             (CgroupMode::V2, Controller::Cpu) => {
                 write(dir, "cpu.max", format_args!("{quota} 100000"))?;

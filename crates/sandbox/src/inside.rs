@@ -8,13 +8,18 @@
 //!
 //! Init is process 1 of the sandbox's PID namespace: when it ends, the kernel ends everything in
 //! there, daemons included. It stays behind the same walls as the program, minus being debuggable.
+//!
+//! A program that waits ([`Outfit::Later`]) raises the walls for itself. Init stays before them until
+//! the equipment comes, mounts it, and raises them too, before it says so: nothing of a user has run
+//! until then.
 
 mod attend;
 mod root;
 mod walls;
 
-pub(crate) use root::open_granted;
+pub(crate) use root::{open_binds, open_granted};
 pub(crate) use walls::FILTER_STAGE;
+use walls::Who;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,7 +27,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use crate::message::{Failure, Orders, PACKET_BYTES_MAX, Word, decode, encode, receive, send};
-use crate::spec::{Channel, LaunchSpec};
+use crate::spec::{Channel, Outfit};
 use crate::sys;
 
 /// Somebody has to be killed first when the host runs out of memory, and it is not the server.
@@ -64,15 +69,18 @@ fn live(spawner: &OwnedFd, entrances: Vec<OwnedFd>) -> Result<(), Failure> {
     let (ends, opened) = ends(fds, orders.spec.channel)
         .ok_or_else(|| Failure::new("counting the descriptors", Errno::BADF))?;
     root::build(&orders, opened)?;
-    let raised = walls::raise(&orders)?;
+    let waits = orders.spec.outfit == Outfit::Later;
+    let raised =
+        if waits { walls::promised(&orders) } else { walls::raise(&orders, Who::Program)? };
     let mut attendant = attend::Attendant::prepare(&orders).map_err(at("preparing init"))?;
     silence().map_err(at("leaving the server's output"))?;
     let Ends { stdout, stderr, control, channel } = ends;
-    let program = execute(&orders.spec, [Some(stdout), Some(stderr), channel])?;
+    let program = execute(&orders, [Some(stdout), Some(stderr), channel])?;
     let running =
         Word::Running { landlock_abi: raised.landlock_abi, filter_length: raised.filter_length };
     send(spawner, &encode(&running), &[]).map_err(at("reporting"))?;
-    attendant.attend(program, spawner, control).map_err(at("attending the program"))
+    let waiting = waits.then_some(orders);
+    attendant.attend(program, spawner, control, waiting)
 }
 
 /// What a child can do before it knows what for.
@@ -109,7 +117,8 @@ fn ends(fds: Vec<OwnedFd>, channel: Channel) -> Option<(Ends, Vec<OwnedFd>)> {
 
 /// Forks the program and returns when it has been executed. Our copies of its descriptors close
 /// here, so that their other ends see the program's end.
-fn execute(spec: &LaunchSpec, ends: [Option<OwnedFd>; 3]) -> Result<i32, Failure> {
+fn execute(orders: &Orders, ends: [Option<OwnedFd>; 3]) -> Result<i32, Failure> {
+    let spec = &orders.spec;
     let at = |stage: &'static str| move |errno: Errno| Failure::new(stage, errno);
     let nul = || Failure::new("arguments", Errno::INVAL);
     let strings = |values: Vec<String>| -> Result<Vec<CString>, Failure> {
@@ -117,46 +126,47 @@ fn execute(spec: &LaunchSpec, ends: [Option<OwnedFd>; 3]) -> Result<i32, Failure
     };
     let argv = strings(spec.argv.clone())?;
     let env = strings(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect())?;
-    let program = spec.argv.first().map_or("", String::as_str);
     let (told, low) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(at("making a pipe"))?;
     let tell = sys::lift(low.as_fd()).map_err(at("moving a pipe"))?;
     drop(low);
     let pid = sys::fork_plain(|| {
-        let (stage, errno) = become_program(spec, &argv, &env, &ends);
-        let mut report = errno.raw_os_error().to_le_bytes().to_vec();
-        report.push(stage);
+        let failure = become_program(orders, &argv, &env, &ends);
         // The reader is our parent and waits.
-        rustix::io::write(&tell, &report).ok();
+        rustix::io::write(&tell, &encode(&failure)).ok();
         127
     })
     .map_err(at("forking the program"))?;
     drop(tell);
-    let mut report = [0; 5];
+    let mut report = [0; 4096];
     match rustix::io::retry_on_intr(|| rustix::io::read(&told, &mut report)) {
         Ok(0) => Ok(pid),
-        Ok(_) => {
-            let [a, b, c, d, stage] = report;
-            let stage = match stage {
-                0 => format!("entering the working directory {}", spec.cwd.display()),
-                1 => "arranging the program's descriptors".to_owned(),
-                _ => format!("executing {program}"),
-            };
-            Err(Failure { stage, errno: i32::from_le_bytes([a, b, c, d]) })
-        }
+        Ok(length) => match decode(&report[..length]) {
+            Ok(failure) => Err(failure),
+            Err(errno) => Err(Failure::new("starting the program", errno)),
+        },
         Err(errno) => Err(Failure::new("waiting for the program", errno)),
     }
 }
 
 /// Returns only when it fails: which stage, and why.
 fn become_program(
-    spec: &LaunchSpec,
+    orders: &Orders,
     argv: &[CString],
     env: &[CString],
     [stdout, stderr, channel]: &[Option<OwnedFd>; 3],
-) -> (u8, Errno) {
+) -> Failure {
+    let spec = &orders.spec;
+    if spec.outfit == Outfit::Later
+        && let Err(failure) = walls::raise(orders, Who::Program)
+    {
+        return failure;
+    }
     if let Err(errno) = rustix::process::chdir(&spec.cwd) {
-        return (0, errno);
+        return Failure::new(
+            format!("entering the working directory {}", spec.cwd.display()),
+            errno,
+        );
     }
     let arrange = || -> Result<(), Errno> {
         use rustix::fs::{Mode, OFlags, open};
@@ -176,10 +186,13 @@ fn become_program(
         attend::default_signals()
     };
     if let Err(errno) = arrange() {
-        return (1, errno);
+        return Failure::new("arranging the program's descriptors", errno);
     }
     let program = argv.first().map_or(c"", |program| program.as_c_str());
     match nix::unistd::execve(program, argv, env) {
-        Err(errno) => (2, Errno::from_raw_os_error(errno as i32)),
+        Err(errno) => Failure::new(
+            format!("executing {}", program.to_string_lossy()),
+            Errno::from_raw_os_error(errno as i32),
+        ),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 use crate::launcher::{Launched, Launcher, SandboxError};
-use crate::spec::{Bind, Channel, ExitHow, HostUser, LaunchSpec, Limits, Network};
+use crate::spec::{Bind, Channel, ExitHow, HostUser, Inside, LaunchSpec, Limits, Network, Outfit};
 
 /// Where distributions and administrators put interpreters.
 const DIRECTORIES: &[&str] = &["/usr/bin", "/usr/local/bin"];
@@ -170,8 +170,10 @@ async fn prove(
         binds: binds.to_vec(),
         limits: Limits { memory_mb: 512, cpu_milli: 1000, pids_max: 64, nofile: 1024, tmp_mb: 16 },
         user: HostUser { uid: 65_534, gid: 65_534 },
+        inside: Inside::default(),
         network: Network::Loopback,
         channel: Channel::None,
+        outfit: Outfit::Whole,
     };
     let launched = launcher.launch(spec).await.map_err(|error| error.to_string())?;
     let instance = launched.instance.clone();

@@ -29,12 +29,13 @@ use tokio::sync::oneshot;
 
 use crate::cgroup;
 use crate::message::{
-    Connect, Connected, Failure, PACKET_BYTES_MAX, Report, Request, SpawnerSetup, decode, encode,
-    pair, receive, send,
+    Control, Done, Failure, PACKET_BYTES_MAX, Report, Request, SpawnerSetup, decode, encode, pair,
+    receive, send,
 };
 use crate::policy::{Capabilities, IsolationPolicy, UserNamespace};
 use crate::spec::{
-    Channel, Enforced, Exit, LaunchSpec, Network, SPEC_BYTES_MAX, Signal, SpecError, Usage,
+    Channel, Enforced, Equipment, Exit, LaunchSpec, Network, SPEC_BYTES_MAX, Signal, SpecError,
+    Usage,
 };
 
 /// How to start the spawner: a program that calls [`crate::spawner_main`] before anything else.
@@ -79,6 +80,8 @@ pub enum SandboxError {
     /// The program did not start. `errno` names the cause, `stage` what was being done.
     #[error("{stage}: {}", std::io::Error::from_raw_os_error(*errno))]
     Launch { stage: String, errno: i32 },
+    #[error("the instance has ended")]
+    Ended,
     #[error("{doing}")]
     System { doing: &'static str, source: std::io::Error },
 }
@@ -112,6 +115,7 @@ struct Shared {
 #[derive(Debug)]
 struct Waiting {
     started: Option<oneshot::Sender<Result<Started, SandboxError>>>,
+    equipped: Option<oneshot::Sender<Result<(), SandboxError>>>,
     exit: oneshot::Sender<Exit>,
 }
 
@@ -214,7 +218,7 @@ impl Launcher {
         }
         let (started_tx, started) = oneshot::channel();
         let (exit_tx, exit) = oneshot::channel();
-        let waiting = Waiting { started: Some(started_tx), exit: exit_tx };
+        let waiting = Waiting { started: Some(started_tx), equipped: None, exit: exit_tx };
         self.shared.waiting().insert(id, waiting);
         let sent = send_async(&self.shared.socket, &packet, &ends.theirs()).await;
         let Ends { stdout, stderr, control, channel, .. } = ends;
@@ -235,6 +239,30 @@ impl Launcher {
             channel,
             exit,
         })
+    }
+}
+
+impl Launcher {
+    /// Gives an instance that was launched with [`crate::Outfit::Later`] what belongs to one
+    /// function, once. After an error the instance is of no use; kill it.
+    pub async fn equip(
+        &self,
+        instance: &Instance,
+        equipment: Equipment,
+    ) -> Result<(), SandboxError> {
+        equipment.validate()?;
+        let id = instance.id();
+        let packet = encode(&Request::Equip { id, equipment });
+        if packet.len() > SPEC_BYTES_MAX {
+            return Err(SpecError::TooLarge(packet.len()).into());
+        }
+        let (equipped_tx, equipped) = oneshot::channel();
+        match self.shared.waiting().get_mut(&id) {
+            Some(waiting) => waiting.equipped = Some(equipped_tx),
+            None => return Err(SandboxError::Ended),
+        }
+        send_async(&self.shared.socket, &packet, &[]).await?;
+        equipped.await.map_err(|_| SandboxError::Ended)?
     }
 }
 
@@ -348,6 +376,13 @@ impl Pump {
                     drop(waiter.send(Err(failure.into())));
                 }
             }
+            Report::Equipped { id, failed } => {
+                let waiter = self.shared.waiting().get_mut(&id).and_then(|w| w.equipped.take());
+                if let Some(waiter) = waiter {
+                    // A caller that gave up kills the instance.
+                    drop(waiter.send(failed.map_or(Ok(()), |failure| Err(failure.into()))));
+                }
+            }
             Report::Exited { id, exit } => {
                 if let Some(entry) = self.shared.waiting().remove(&id) {
                     // Whoever dropped the receiver does not want to know.
@@ -395,24 +430,41 @@ impl Instance {
         cgroup::read_usage(&self.inner.started.cgroup)
     }
 
+    /// Stops every process of the instance where it is, until it is thawed. Signals wait as well,
+    /// except the one that kills.
+    pub async fn freeze(&self) -> std::io::Result<()> {
+        self.ask(Control::Freeze).await.map(drop)
+    }
+
+    /// Lets a frozen instance go on; harmless when it is not.
+    pub async fn thaw(&self) -> std::io::Result<()> {
+        self.ask(Control::Thaw).await.map(drop)
+    }
+
+    /// Asks the sandbox's init.
+    async fn ask(&self, control: Control) -> std::io::Result<Option<OwnedFd>> {
+        let gone = || std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        // One question at a time: the answers carry no name.
+        let socket = self.inner.control.lock().await;
+        send_async(&socket, &encode(&control), &[]).await.map_err(|_| gone())?;
+        let mut buffer = [0; 64];
+        let answer = receive_async(&socket, &mut buffer).await.map_err(|_| gone())?;
+        drop(socket);
+        let (length, mut fds) = answer.ok_or_else(gone)?;
+        match decode(&buffer[..length])? {
+            Done { errno: 0 } => Ok(fds.pop()),
+            Done { errno } => Err(std::io::Error::from_raw_os_error(errno)),
+        }
+    }
+
     /// Connects to a port the program listens on (on any address or on loopback), wherever its
     /// network namespace is.
     pub async fn connect_tcp(&self, port: u16) -> std::io::Result<TcpStream> {
         if self.inner.network == Network::Host {
             return TcpStream::connect(("127.0.0.1", port)).await;
         }
-        // One question at a time: the answers carry no name.
-        let control = self.inner.control.lock().await;
-        let gone = || std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        send_async(&control, &encode(&Connect { port }), &[]).await.map_err(|_| gone())?;
-        let mut buffer = [0; 64];
-        let answer = receive_async(&control, &mut buffer).await.map_err(|_| gone())?;
-        drop(control);
-        let (length, mut fds) = answer.ok_or_else(gone)?;
-        let Connected { errno } = decode(&buffer[..length])?;
-        let Some(fd) = fds.pop() else {
-            return Err(std::io::Error::from_raw_os_error(errno));
-        };
+        let fd = self.ask(Control::Connect { port }).await?;
+        let fd = fd.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::ConnectionReset))?;
         let stream = std::net::TcpStream::from(fd);
         stream.set_nonblocking(true)?;
         let stream = TcpStream::from_std(stream)?;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::Capabilities;
 use crate::policy::UserNamespace;
-use crate::spec::{BINDS_MAX, Enforced, Exit, HostUser, LaunchSpec, LimitedBy};
+use crate::spec::{BINDS_MAX, Enforced, Equipment, Exit, HostUser, LaunchSpec, LimitedBy};
 
 /// No packet is larger.
 pub(crate) const PACKET_BYTES_MAX: usize = 128 * 1024;
@@ -32,6 +32,8 @@ pub(crate) enum Request {
     Configure(SpawnerSetup),
     /// With stdout, stderr, the control socket and, when asked for, the channel.
     Launch { id: u64, spec: LaunchSpec },
+    /// Gives a waiting instance what belongs to one function.
+    Equip { id: u64, equipment: Equipment },
     /// Nobody waits for this launch any more.
     Abandon { id: u64 },
 }
@@ -63,6 +65,11 @@ pub(crate) enum Report {
     Failed {
         id: u64,
         failure: Failure,
+    },
+    /// The answer to [`Request::Equip`], unless the instance ends before.
+    Equipped {
+        id: u64,
+        failed: Option<Failure>,
     },
     Exited {
         id: u64,
@@ -102,6 +109,12 @@ pub(crate) struct Orders {
     pub(crate) processes: LimitedBy,
 }
 
+/// Spawner → a sandbox's init whose program waits, with the mounts when the spawner is privileged.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Later {
+    pub(crate) equipment: Equipment,
+}
+
 /// Which ids the child takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Identity {
@@ -120,21 +133,28 @@ pub(crate) enum Word {
     Parked,
     /// The program has been executed.
     Running { landlock_abi: u32, filter_length: u32 },
-    /// The program has not been executed.
+    /// The waiting program has what it needs, and init is behind the walls.
+    Equipped,
+    /// The program has not been executed, or not been equipped.
     Failed(Failure),
     /// The program has ended; everything else dies with init.
     Ended { code: Option<i32>, signal: Option<i32>, watchdog: bool, peak_kb: u64, cpu_us: u64 },
 }
 
-/// Big process → sandbox's init: connect to a TCP port on the instance's loopback. The answer is
-/// one of [`Connected`], with the socket.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Connect {
-    pub(crate) port: u16,
+/// Big process → sandbox's init. Each is answered by a [`Done`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Control {
+    /// Connect to a TCP port on the instance's loopback; the answer carries the socket.
+    Connect {
+        port: u16,
+    },
+    /// Let nothing of the instance run until it is thawed.
+    Freeze,
+    Thaw,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Connected {
+pub(crate) struct Done {
     pub(crate) errno: i32,
 }
 
@@ -211,10 +231,11 @@ mod tests {
     fn a_packet_carries_bytes_and_descriptors() {
         let (a, b) = pair().unwrap();
         let (c, d) = pair().unwrap();
-        send(&a, &encode(&Connect { port: 9000 }), &[c.as_fd()]).unwrap();
+        send(&a, &encode(&Control::Connect { port: 9000 }), &[c.as_fd()]).unwrap();
         let mut buffer = vec![0; PACKET_BYTES_MAX];
         let (length, fds) = receive(&b, &mut buffer).unwrap().unwrap();
-        assert_eq!(decode::<Connect>(&buffer[..length]).unwrap().port, 9000);
+        let read = decode::<Control>(&buffer[..length]).unwrap();
+        assert_eq!(read, Control::Connect { port: 9000 });
         assert_eq!(fds.len(), 1);
         send(&fds[0], b"through", &[]).unwrap();
         let (length, _) = receive(&d, &mut buffer).unwrap().unwrap();

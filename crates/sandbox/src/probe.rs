@@ -10,7 +10,7 @@ use crate::inside::FILTER_STAGE;
 use crate::message::{Failure, Word, decode, pair, receive};
 use crate::policy::{Capabilities, Finding};
 use crate::seat::{Ground, Seat};
-use crate::spec::{Channel, HostUser, LaunchSpec, Limits, Network};
+use crate::spec::{Channel, HostUser, Inside, LaunchSpec, Limits, Network, Outfit};
 use crate::sys;
 
 /// How long the trial sandbox may take; it is milliseconds on an idle machine.
@@ -110,8 +110,10 @@ fn trial(ground: &mut Ground) -> Result<u32, Failure> {
         binds: Vec::new(),
         limits: Limits { memory_mb: 64, cpu_milli: 1000, pids_max: 8, nofile: 64, tmp_mb: 1 },
         user: HostUser { uid: 65_534, gid: 65_534 },
+        inside: Inside::default(),
         network: Network::Loopback,
         channel: Channel::None,
+        outfit: Outfit::Whole,
     };
     let seat = Seat::open(ground, Network::Loopback)?;
     let (output, _control) = pair().map_err(at("making a socket"))?;
@@ -136,7 +138,7 @@ fn hear(seat: &Seat) -> Result<u32, Failure> {
         }
         let packet = receive(&seat.socket, &mut buffer).ok().flatten().ok_or_else(silent)?;
         match decode(&buffer[..packet.0]) {
-            Ok(Word::Parked) => {}
+            Ok(Word::Parked | Word::Equipped) => {}
             Ok(Word::Running { filter_length, .. }) => filter = Some(filter_length),
             Ok(Word::Failed(failure)) => return Err(failure),
             Ok(Word::Ended { code: Some(0), .. }) => return filter.ok_or_else(silent),

@@ -11,12 +11,9 @@ use rustix::io::Errno;
 
 use crate::cgroup::{Cgroups, Controller, Leaf};
 use crate::inside;
-use crate::message::{Failure, Identity, Orders, SpawnerSetup, encode, pair, send};
-use crate::spec::{Enforced, HostUser, LaunchSpec, LimitedBy, Network, UserWall};
+use crate::message::{Failure, Identity, Later, Orders, SpawnerSetup, encode, pair, send};
+use crate::spec::{Enforced, Equipment, HostUser, LaunchSpec, LimitedBy, Network, UserWall, Whom};
 use crate::sys;
-
-/// The only user id inside a sandbox that has a user namespace.
-pub(crate) const INSIDE_ID: u32 = 1000;
 
 /// What every seat stands on.
 #[derive(Debug)]
@@ -142,11 +139,13 @@ impl Seat {
             .map_err(|error| Failure::io(format!("limiting the instance: {error}"), &error))?;
         let identity = match enforced.user {
             UserWall::MappedTo(user) => {
-                self.map(user).map_err(|error| Failure::io("mapping the user", &error))?;
+                self.map(&spec, user, Whom::Everybody)
+                    .map_err(|error| Failure::io("mapping the user", &error))?;
                 Identity::Mapped
             }
             UserWall::MappedToCaller(user) => {
-                self.map_caller(user).map_err(|error| Failure::io("mapping the user", &error))?;
+                self.map_caller(&spec, user)
+                    .map_err(|error| Failure::io("mapping the user", &error))?;
                 Identity::MappedWithGroups
             }
             UserWall::HostIds(user) => Identity::Host(user),
@@ -171,16 +170,29 @@ impl Seat {
         Ok(enforced)
     }
 
-    fn map(&self, user: HostUser) -> std::io::Result<()> {
+    /// Gives a waiting instance its limits and what belongs to its function.
+    pub(crate) fn equip(&self, ground: &Ground, equipment: Equipment) -> Result<(), Failure> {
+        self.leaf
+            .limit(&equipment.limits)
+            .map_err(|error| Failure::io(format!("limiting the instance: {error}"), &error))?;
+        // Without privilege init still sees the host's tree as we do.
+        let opened = if ground.root { inside::open_binds(&equipment.binds)? } else { Vec::new() };
+        let fds: Vec<_> = opened.iter().map(AsFd::as_fd).collect();
+        send(&self.socket, &encode(&Later { equipment }), &fds)
+            .map_err(|errno| Failure::new("giving the sandbox its equipment", errno))
+    }
+
+    fn map(&self, spec: &LaunchSpec, user: HostUser, whom: Whom) -> std::io::Result<()> {
         let proc = PathBuf::from(format!("/proc/{}", self.pid));
-        fs::write(proc.join("uid_map"), format!("{INSIDE_ID} {} 1\n", user.uid))?;
-        fs::write(proc.join("gid_map"), format!("{INSIDE_ID} {} 1\n", user.gid))
+        let (users, groups) = spec.inside.maps(user, whom);
+        fs::write(proc.join("uid_map"), users)?;
+        fs::write(proc.join("gid_map"), groups)
     }
 
     /// Without privilege only oneself can be mapped, and supplementary groups stay.
-    fn map_caller(&self, user: HostUser) -> std::io::Result<()> {
+    fn map_caller(&self, spec: &LaunchSpec, user: HostUser) -> std::io::Result<()> {
         fs::write(format!("/proc/{}/setgroups", self.pid), "deny")?;
-        self.map(user)
+        self.map(spec, user, Whom::Itself)
     }
 
     pub(crate) fn kill(&self) -> Result<(), Errno> {

@@ -24,7 +24,7 @@ use crate::message::{
 use crate::policy::UserNamespace;
 use crate::probe;
 use crate::seat::{Ground, Seat};
-use crate::spec::{Enforced, Exit, ExitHow, LaunchSpec, Network};
+use crate::spec::{Enforced, Equipment, Exit, ExitHow, LaunchSpec, Network};
 use crate::sys::{self, Reaped};
 
 /// What the spawner raises its own limit of open files to, where it may; instances inherit it.
@@ -53,6 +53,8 @@ enum State {
     },
     Running {
         id: u64,
+        /// Equipment is on its way.
+        equipping: bool,
     },
     /// Its end has been reported, or nobody asked for it.
     Disowned,
@@ -195,6 +197,7 @@ impl Spawner {
                         };
                         match decode(&buffer[..length])? {
                             Request::Launch { id, spec } => self.launch(id, spec, &fds)?,
+                            Request::Equip { id, equipment } => self.equip(id, equipment)?,
                             Request::Abandon { id } => self.abandon(id),
                             Request::Configure(_) => return Err(Errno::PROTO),
                         }
@@ -242,6 +245,26 @@ impl Spawner {
         if let Some(child) = self.children.values().find(starting) {
             // Ended already is as good.
             child.seat.kill().ok();
+        }
+    }
+
+    /// Equips a waiting instance; one that has ended is told by its end.
+    fn equip(&mut self, id: u64, equipment: Equipment) -> Result<(), Errno> {
+        let waiting = |child: &&mut Child| match child.state {
+            State::Running { id: other, equipping } => other == id && !equipping,
+            State::Parking { .. } | State::Starting { .. } | State::Disowned => false,
+        };
+        let Some(child) = self.children.values_mut().find(waiting) else { return Ok(()) };
+        match child.seat.equip(&self.ground, equipment) {
+            Ok(()) => {
+                child.state = State::Running { id, equipping: true };
+                Ok(())
+            }
+            Err(failure) => {
+                // Ended already is as good.
+                child.seat.kill().ok();
+                self.report(&Report::Equipped { id, failed: Some(failure) }, &[])
+            }
         }
     }
 
@@ -297,10 +320,19 @@ impl Spawner {
             (Word::Running { landlock_abi, filter_length }, State::Starting { id, enforced }) => {
                 let id = *id;
                 let enforced = Enforced { landlock_abi, filter_length, ..enforced.clone() };
-                child.state = State::Running { id };
+                child.state = State::Running { id, equipping: false };
                 let cgroup = child.seat.leaf.dirs();
                 let report = Report::Launched { id, pid: pid.unsigned_abs(), enforced, cgroup };
                 send(&self.server, &encode(&report), &[child.seat.pidfd.as_fd()])
+            }
+            (Word::Equipped, State::Running { id, equipping: equipping @ true }) => {
+                *equipping = false;
+                let report = Report::Equipped { id: *id, failed: None };
+                self.report(&report, &[])
+            }
+            (Word::Failed(failure), State::Running { id, equipping: true }) => {
+                let report = Report::Equipped { id: *id, failed: Some(failure) };
+                self.report(&report, &[])
             }
             (Word::Failed(failure), State::Starting { id, .. }) => {
                 let id = *id;
@@ -341,7 +373,7 @@ impl Spawner {
         let Child { seat, state, ended } = child;
         self.parked.retain(|pid| *pid != reaped.pid);
         match state {
-            State::Running { id } => {
+            State::Running { id, .. } => {
                 let exit = exit(reaped, ended, &seat.leaf);
                 self.report(&Report::Exited { id, exit }, &[])?;
             }

@@ -1,5 +1,6 @@
 //! What to launch, what is really enforced for it, and how it ended: plain values.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,14 @@ use thiserror::Error;
 pub(crate) const SPEC_BYTES_MAX: usize = 120 * 1024;
 /// The most bind mounts of one instance.
 pub(crate) const BINDS_MAX: usize = 64;
+/// The user and group inside when nothing else is asked for.
+pub(crate) const INSIDE_ID: u32 = 1000;
+/// The most further ids of one kind that one instance knows; the kernel takes 340 lines.
+pub(crate) const KNOWN_IDS_MAX: usize = 128;
+/// Where a waiting instance may be given something.
+pub(crate) const EQUIPPED: [&str; 2] = ["/code", "/opt"];
+/// Ids above are the kernel's or nobody's.
+const INSIDE_ID_MAX: u32 = 65_534;
 
 /// Everything one instance needs. Nothing is inherited from the server: no environment, no
 /// descriptor, no directory.
@@ -28,8 +37,29 @@ pub struct LaunchSpec {
     /// The host identity the instance's user is mapped to. Ignored (and reported so) when the
     /// spawner is not root.
     pub user: HostUser,
+    /// Who that is inside. Without a user namespace there is no difference: ignored and reported.
+    pub inside: Inside,
     pub network: Network,
     pub channel: Channel,
+    pub outfit: Outfit,
+}
+
+/// Whether all of an instance is there when its program starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outfit {
+    Whole,
+    /// The program is the operator's own and waits; [`crate::Launcher::equip`] brings what belongs to
+    /// one function, once, before any of it runs. Until then only the program is behind the walls:
+    /// the sandbox's init, which mounts, follows it there.
+    Later,
+}
+
+/// What a waiting instance is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Equipment {
+    pub limits: Limits,
+    /// Read-only ones, onto places that are there: `/code`, `/opt`.
+    pub binds: Vec<Bind>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +74,7 @@ impl Bind {
         Self { source: source.into(), target: target.into(), access: Access::ReadOnly }
     }
 
+    /// Users write there, so no symbolic link on the way to the source is followed.
     pub fn read_write(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
         Self { source: source.into(), target: target.into(), access: Access::ReadWrite }
     }
@@ -74,6 +105,49 @@ pub struct Limits {
 pub struct HostUser {
     pub uid: u32,
     pub gid: u32,
+}
+
+/// The ids of the instance's user as it sees them, and those of its account's other users, by which
+/// it tells the owners of shared files apart. Ids it does not know it sees as 65534.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inside {
+    pub uid: u32,
+    pub gid: u32,
+    /// Further user ids, inside and on the host. Only a privileged spawner may map them.
+    pub users: Vec<(u32, u32)>,
+    /// Further group ids.
+    pub groups: Vec<(u32, u32)>,
+}
+
+impl Inside {
+    /// Only itself.
+    pub fn alone(uid: u32, gid: u32) -> Self {
+        Self { uid, gid, users: Vec::new(), groups: Vec::new() }
+    }
+
+    /// The lines of a `uid_map` and a `gid_map`.
+    pub(crate) fn maps(&self, host: HostUser, whom: Whom) -> (String, String) {
+        let lines = |own: (u32, u32), others: &[(u32, u32)]| {
+            let others = if whom == Whom::Everybody { others } else { &[] };
+            let lines = [own].into_iter().chain(others.iter().copied());
+            lines.map(|(inside, host)| format!("{inside} {host} 1\n")).collect()
+        };
+        (lines((self.uid, host.uid), &self.users), lines((self.gid, host.gid), &self.groups))
+    }
+}
+
+/// `stint`, as the instance's `/etc/passwd` calls it.
+impl Default for Inside {
+    fn default() -> Self {
+        Self::alone(INSIDE_ID, INSIDE_ID)
+    }
+}
+
+/// Whose ids are mapped into an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whom {
+    Itself,
+    Everybody,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,8 +258,14 @@ pub enum SpecError {
     Reserved(PathBuf),
     #[error("arguments, environment and binds take {0} bytes, at most {SPEC_BYTES_MAX}")]
     TooLarge(usize),
+    #[error("{0} cannot be given to an instance that runs")]
+    TooLate(PathBuf),
     #[error("the host identity must not be root")]
     RootUser,
+    #[error(
+        "ids inside go from 0 to {INSIDE_ID_MAX}, each once, at most {KNOWN_IDS_MAX} further ones"
+    )]
+    InsideIds,
 }
 
 impl LaunchSpec {
@@ -207,21 +287,48 @@ impl LaunchSpec {
             }
         }
         plain("cwd", &self.cwd)?;
-        if self.binds.len() > BINDS_MAX {
-            return Err(SpecError::TooManyBinds(self.binds.len()));
+        validate_binds(&self.binds)?;
+        self.limits.validate()?;
+        if self.user.uid == 0 || self.user.gid == 0 {
+            return Err(SpecError::RootUser);
         }
-        for bind in &self.binds {
-            plain("a bind source", &bind.source)?;
-            plain("a bind target", &bind.target)?;
-            if reserved(&bind.target) {
-                return Err(SpecError::Reserved(bind.target.clone()));
-            }
-        }
-        self.validate_limits()
+        self.validate_ids()
     }
 
-    fn validate_limits(&self) -> Result<(), SpecError> {
-        let Limits { memory_mb, cpu_milli, pids_max, nofile, tmp_mb } = self.limits;
+    fn validate_ids(&self) -> Result<(), SpecError> {
+        let good = |own: (u32, u32), others: &[(u32, u32)]| {
+            let all = || [own].into_iter().chain(others.iter().copied());
+            let inside: BTreeSet<u32> = all().map(|(inside, _)| inside).collect();
+            let host: BTreeSet<u32> = all().map(|(_, host)| host).collect();
+            let each_once = inside.len() == host.len() && host.len() == others.len() + 1;
+            others.len() <= KNOWN_IDS_MAX
+                && each_once
+                && inside.iter().all(|id| *id <= INSIDE_ID_MAX)
+                && !host.contains(&0)
+        };
+        let Inside { uid, gid, users, groups } = &self.inside;
+        let fine = good((*uid, self.user.uid), users) && good((*gid, self.user.gid), groups);
+        if fine { Ok(()) } else { Err(SpecError::InsideIds) }
+    }
+}
+
+impl Equipment {
+    /// Checks what does not depend on the machine.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        validate_binds(&self.binds)?;
+        for bind in &self.binds {
+            let place = EQUIPPED.iter().any(|place| bind.target == Path::new(place));
+            if !place || bind.access != Access::ReadOnly {
+                return Err(SpecError::TooLate(bind.target.clone()));
+            }
+        }
+        self.limits.validate()
+    }
+}
+
+impl Limits {
+    fn validate(&self) -> Result<(), SpecError> {
+        let Self { memory_mb, cpu_milli, pids_max, nofile, tmp_mb } = *self;
         for (name, value, least) in [
             ("memory_mb", memory_mb, 16),
             ("cpu_milli", cpu_milli, 10),
@@ -233,11 +340,22 @@ impl LaunchSpec {
                 return Err(SpecError::TooSmall(name, least));
             }
         }
-        if self.user.uid == 0 || self.user.gid == 0 {
-            return Err(SpecError::RootUser);
-        }
         Ok(())
     }
+}
+
+fn validate_binds(binds: &[Bind]) -> Result<(), SpecError> {
+    if binds.len() > BINDS_MAX {
+        return Err(SpecError::TooManyBinds(binds.len()));
+    }
+    for bind in binds {
+        plain("a bind source", &bind.source)?;
+        plain("a bind target", &bind.target)?;
+        if reserved(&bind.target) {
+            return Err(SpecError::Reserved(bind.target.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// Absolute, without `..`, without NUL.
@@ -270,8 +388,20 @@ mod tests {
             binds: vec![Bind::read_only("/srv/code", "/code")],
             limits: Limits { memory_mb: 128, cpu_milli: 100, pids_max: 8, nofile: 64, tmp_mb: 16 },
             user: HostUser { uid: 100_000, gid: 100_000 },
+            inside: Inside::default(),
             network: Network::Loopback,
             channel: Channel::None,
+            outfit: Outfit::Whole,
+        }
+    }
+
+    #[test]
+    fn only_code_and_layers_come_later() {
+        let limits = good().limits;
+        let equip = |bind: Bind| Equipment { limits, binds: vec![bind] }.validate();
+        assert_eq!(equip(Bind::read_only("/srv/code", "/code")), Ok(()));
+        for bind in [Bind::read_write("/srv/v", "/code"), Bind::read_only("/srv/v", "/mnt/v")] {
+            assert!(matches!(equip(bind), Err(SpecError::TooLate(_))));
         }
     }
 
@@ -281,9 +411,19 @@ mod tests {
     }
 
     #[test]
+    fn without_privilege_only_oneself_is_mapped() {
+        let inside = Inside { users: vec![(0, 100_000), (7, 100_002)], ..Inside::alone(1234, 55) };
+        let host = HostUser { uid: 100_001, gid: 100_009 };
+        let (users, groups) = inside.maps(host, Whom::Everybody);
+        assert_eq!(users, "1234 100001 1\n0 100000 1\n7 100002 1\n");
+        assert_eq!(groups, "55 100009 1\n");
+        assert_eq!(inside.maps(host, Whom::Itself).0, "1234 100001 1\n");
+    }
+
+    #[test]
     fn what_cannot_be_launched_says_why() {
         type Break = fn(&mut LaunchSpec);
-        let cases: [(Break, &str); 10] = [
+        let cases: [(Break, &str); 13] = [
             (|s| s.argv.clear(), "absolute path"),
             (|s| s.argv[0] = "true".to_owned(), "absolute path"),
             (|s| s.argv.push("a\0b".to_owned()), "NUL"),
@@ -294,6 +434,9 @@ mod tests {
             (|s| s.binds[0].target = "/usr/lib".into(), "mounted over"),
             (|s| s.limits.memory_mb = 0, "memory_mb"),
             (|s| s.user.uid = 0, "root"),
+            (|s| s.inside.uid = 65_535, "ids inside"),
+            (|s| s.inside.users = vec![(1000, 100_001)], "ids inside"),
+            (|s| s.inside.groups = vec![(7, 100_000)], "ids inside"),
         ];
         for (spoil, expected) in cases {
             let mut spec = good();

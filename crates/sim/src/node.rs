@@ -208,7 +208,7 @@ impl SimNode {
                     self.end(stopped, agenda, count).await;
                 }
             }
-            ToNode::Drain { .. } => {}
+            ToNode::StopInstance { .. } | ToNode::Drain { .. } => {}
         }
     }
 

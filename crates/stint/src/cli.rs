@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    account, backlog, config, deploy, doctor, function, init, instance, invoke, key, task, top, up,
-    upkeep, why,
+    account, backlog, config, deploy, doctor, function, init, instance, invoke, key, logs, task,
+    top, up, upkeep, why,
 };
 use crate::config::raw::Flags;
 use crate::screen::Format;
@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Task(task::Command),
     /// Say why a task waits, or what became of it.
     Why(why::Why),
+    /// What functions wrote: by task, request, time and text, in one function or all.
+    Logs(logs::Logs),
     /// What waits, per function.
     #[command(subcommand)]
     Backlog(backlog::Command),

@@ -11,6 +11,7 @@ pub(crate) mod init;
 pub(crate) mod instance;
 pub(crate) mod invoke;
 pub(crate) mod key;
+pub(crate) mod logs;
 pub(crate) mod task;
 pub(crate) mod top;
 pub(crate) mod up;

@@ -62,6 +62,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Function(args) => command::function::run(args, context).await,
         Command::Invoke(args) => command::invoke::run(args, context).await,
         Command::Task(args) => command::task::run(args, context).await,
+        Command::Logs(args) => command::logs::run(&args, context).await,
         Command::Why(args) => command::why::run(&args, context).await,
         Command::Backlog(args) => command::backlog::run(args, context).await,
         Command::Instance(args) => command::instance::run(args, context).await,

@@ -2,14 +2,14 @@
 //! appends everything that waits in one transaction and does not sync: a power cut may take the last
 //! moments, a crash of the process takes nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use metrics::counter;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use stint_model::time::Timestamp;
-use stint_store::{Chunk, Journal, JournalError, JournalQuery, StoreError};
+use stint_store::{Chunk, Journal, JournalError, JournalQuery, Scope, StoreError};
 use stint_supervise::{OnExit, Stop, Supervisor};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -242,38 +242,88 @@ fn retain(
 }
 
 fn range(conn: &Connection, query: &JournalQuery) -> Result<Vec<Chunk>, StoreError> {
-    let stream: Option<i64> = conn
-        .prepare_cached("SELECT id FROM stream WHERE name = ?1")
-        .and_then(|mut find| find.query_row([&query.stream], |row| row.get(0)).optional())
+    let streams = streams(conn, query).map_err(failed)?;
+    let found = numbers(conn, query, &streams).map_err(failed)?;
+    let mut read = conn
+        .prepare_cached("SELECT subject, at, body FROM chunk WHERE seq = ?1")
         .map_err(failed)?;
-    let Some(stream) = stream else { return Ok(Vec::new()) };
-    let index = if query.subject.is_some() { "chunk_subject" } else { "chunk_stream" };
-    let (compare, order) = if query.descending { ("<", "DESC") } else { (">", "ASC") };
-    let sql = format!(
-        "SELECT seq, subject, at, body FROM chunk INDEXED BY {index}
-         WHERE stream = ?1 AND (?2 IS NULL OR subject = ?2) AND seq {compare} ?3
-         AND at >= ?4 AND at < ?5 ORDER BY seq {order} LIMIT ?6"
-    );
-    let sql = match &query.subject {
-        Some(_) => sql.replace("(?2 IS NULL OR subject = ?2)", "subject = ?2"),
-        None => sql,
+    let mut chunks = Vec::with_capacity(found.len());
+    for (seq, stream) in found {
+        let chunk = read.query_row([seq], |row| {
+            Ok(Chunk {
+                seq,
+                stream: streams[stream].1.clone(),
+                subject: row.get(0)?,
+                at: Timestamp::from_micros(row.get(1)?),
+                body: Bytes::from(row.get::<_, Vec<u8>>(2)?),
+            })
+        });
+        // Retention may have taken it in between.
+        chunks.extend(chunk.optional().map_err(failed)?);
+    }
+    Ok(chunks)
+}
+
+/// Number and name of the streams that are asked for.
+fn streams(conn: &Connection, query: &JournalQuery) -> rusqlite::Result<Vec<(i64, String)>> {
+    let (least, most) = match query.scope {
+        Scope::Exactly => (query.stream.clone(), query.stream.clone()),
+        // Names below end before the character that follows the slash.
+        Scope::Below => (format!("{}/", query.stream), format!("{}0", query.stream)),
     };
-    let open_end = if query.descending { i64::MAX } else { 0 };
-    let after = query.after.map_or(open_end, |after| i64::try_from(after).unwrap_or(i64::MAX));
+    let sql =
+        "SELECT id, name FROM stream WHERE name >= ?1 AND name <= ?2 AND (?1 = ?2 OR name < ?2)";
+    let mut find = conn.prepare_cached(sql)?;
+    find.query_map([least, most], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// Which pieces, with the place of their stream, in order: the first of all streams together. Each
+/// stream is only read as far as its pieces are among those, from its index alone.
+fn numbers(
+    conn: &Connection,
+    query: &JournalQuery,
+    streams: &[(i64, String)],
+) -> rusqlite::Result<Vec<(u64, usize)>> {
+    let index = if query.subject.is_some() { "chunk_subject" } else { "chunk_stream" };
+    let subject = if query.subject.is_some() { "AND subject = ?2" } else { "AND ?2 IS NULL" };
+    let order = if query.descending { "DESC" } else { "ASC" };
+    let sql = format!(
+        "SELECT seq FROM chunk INDEXED BY {index} WHERE stream = ?1 {subject}
+         AND seq > ?3 AND seq < ?4 AND at >= ?5 AND at < ?6 ORDER BY seq {order} LIMIT ?7"
+    );
+    let mut find = conn.prepare_cached(&sql)?;
+    let after = query.after.map(|after| i64::try_from(after).unwrap_or(i64::MAX));
+    let (mut above, mut below) = match (after, query.descending) {
+        (None, _) => (0, i64::MAX),
+        (Some(after), false) => (after, i64::MAX),
+        (Some(after), true) => (0, after),
+    };
     let from = query.from.map_or(i64::MIN, Timestamp::micros);
     let until = query.until.map_or(i64::MAX, Timestamp::micros);
-    let mut statement = conn.prepare_cached(&sql).map_err(failed)?;
-    let rows = statement.query_map(
-        params![stream, query.subject, after, from, until, bound(query.limit)],
-        |row| {
-            Ok(Chunk {
-                seq: row.get(0)?,
-                stream: query.stream.clone(),
-                subject: row.get(1)?,
-                at: Timestamp::from_micros(row.get(2)?),
-                body: Bytes::from(row.get::<_, Vec<u8>>(3)?),
-            })
-        },
-    );
-    rows.and_then(Iterator::collect).map_err(failed)
+    let mut found: BTreeMap<u64, usize> = BTreeMap::new();
+    for (place, (stream, _)) in streams.iter().enumerate() {
+        let limit = bound(query.limit);
+        let rows = params![stream, query.subject, above, below, from, until, limit];
+        for seq in find.query_map(rows, |row| row.get(0))? {
+            found.insert(seq?, place);
+        }
+        while found.len() > query.limit {
+            if query.descending {
+                found.pop_first()
+            } else {
+                found.pop_last()
+            };
+        }
+        if found.len() == query.limit {
+            // Nothing past the last of them can be among them any more.
+            let edge = |seq: &u64| i64::try_from(*seq).unwrap_or(i64::MAX);
+            if query.descending {
+                above = found.keys().next().map_or(above, edge);
+            } else {
+                below = found.keys().next_back().map_or(below, edge);
+            }
+        }
+    }
+    let in_order = found.into_iter();
+    Ok(if query.descending { in_order.rev().collect() } else { in_order.collect() })
 }

@@ -33,11 +33,23 @@ pub struct Chunk {
     pub body: Bytes,
 }
 
+/// Which groups a query is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Scope {
+    /// The one of that name.
+    #[default]
+    Exactly,
+    /// Every group whose name begins with that name and a slash.
+    Below,
+}
+
 /// Which pieces.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct JournalQuery {
-    /// The group, exactly.
+    /// Name of the group, or of what the groups lie below.
     pub stream: String,
+    /// Which of the two.
+    pub scope: Scope,
     /// Only this subject.
     pub subject: Option<String>,
     /// At or after.

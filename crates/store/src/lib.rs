@@ -13,7 +13,7 @@ pub mod store;
 
 pub use batch::{Batch, Committed, Expect, Letter, Put, TaskRow};
 pub use blobs::{BlobError, Blobs};
-pub use journal::{Chunk, Journal, JournalError, JournalQuery};
+pub use journal::{Chunk, Journal, JournalError, JournalQuery, Scope};
 pub use memory::{Fault, MemoryBlobs, MemoryJournal, MemoryStore};
 pub use record::{Key, Kind, Record};
 pub use store::{Class, CommitError, Opened, Page, Store, StoreError, TaskQuery};

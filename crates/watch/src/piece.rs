@@ -28,6 +28,8 @@ pub struct LogPiece {
 /// One line as it is found again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogLine {
+    /// Name of the function.
+    pub function: Arc<str>,
     /// Of which request; empty for what an instance said between requests.
     pub request_id: Arc<str>,
     /// Which try.
@@ -49,6 +51,7 @@ impl LogPiece {
     /// Its lines.
     pub fn lines(&self) -> impl Iterator<Item = LogLine> + '_ {
         lines(&self.text).map(|text| LogLine {
+            function: Arc::clone(&self.function),
             request_id: Arc::clone(&self.request_id),
             attempt: self.attempt,
             instance: self.instance,
@@ -61,6 +64,16 @@ impl LogPiece {
 /// The journal stream of one function's log.
 pub(crate) fn stream(account: AccountId, function: &str) -> String {
     format!("log/{account}/{function}")
+}
+
+/// What the streams of an account's functions lie below.
+pub(crate) fn streams(account: AccountId) -> String {
+    format!("log/{account}")
+}
+
+/// The function whose stream it is.
+pub(crate) fn function_of(stream: &str) -> &str {
+    stream.rsplit_once('/').map_or(stream, |(_, function)| function)
 }
 
 /// Lines without their newlines; a last line needs none.
@@ -84,5 +97,7 @@ mod tests {
     #[test]
     fn a_stream_is_one_function_of_one_account() {
         assert_eq!(stream(AccountId::new(7), "etl"), "log/0000000000000007/etl");
+        assert_eq!(streams(AccountId::new(7)), "log/0000000000000007");
+        assert_eq!(function_of("log/0000000000000007/etl"), "etl");
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use memchr::memmem::Finder;
 use stint_model::id::AccountId;
 use stint_model::time::Timestamp;
-use stint_store::{Chunk, Journal, JournalError, JournalQuery};
+use stint_store::{Chunk, Journal, JournalError, JournalQuery, Scope};
 use thiserror::Error;
 
 use crate::chunk::{self, SPAN_MAX};
-use crate::piece::{LogLine, lines, stream};
+use crate::piece::{LogLine, function_of, lines, stream, streams};
 
 /// Chunks read from the journal at a time.
 const RANGE: usize = 64;
@@ -34,8 +34,8 @@ pub enum Order {
 pub struct LogQuery {
     /// Whose.
     pub account: AccountId,
-    /// Of which function.
-    pub function: String,
+    /// Of which function; of any of the account when there is none.
+    pub function: Option<String>,
     /// Of one request.
     pub request_id: Option<String>,
     /// Of one try.
@@ -57,9 +57,14 @@ pub struct LogQuery {
 impl LogQuery {
     /// All lines of a function, oldest first, a thousand a page.
     pub fn of(account: AccountId, function: impl Into<String>) -> Self {
+        Self { function: Some(function.into()), ..Self::all(account) }
+    }
+
+    /// All lines of an account, oldest first, a thousand a page.
+    pub fn all(account: AccountId) -> Self {
         Self {
             account,
-            function: function.into(),
+            function: None,
             request_id: None,
             attempt: None,
             from: None,
@@ -139,8 +144,13 @@ pub(crate) async fn search(
     bytes_max: usize,
 ) -> Result<LogPage, SearchError> {
     let mut search = Search::new(query)?;
+    let (stream, scope) = match &query.function {
+        Some(function) => (stream(query.account, function), Scope::Exactly),
+        None => (streams(query.account), Scope::Below),
+    };
     let mut ask = JournalQuery {
-        stream: stream(query.account, &query.function),
+        stream,
+        scope,
         subject: query.request_id.clone(),
         // A chunk is found by its first moment; lines inside may be this much later.
         from: query.from.map(|from| from - SPAN_MAX),
@@ -205,6 +215,7 @@ impl<'a> Search<'a> {
         let (pieces, opened) = chunk::open(&chunk.body);
         self.page.scanned_bytes += opened;
         let request_id: Arc<str> = chunk.subject.as_str().into();
+        let function: Arc<str> = function_of(&chunk.stream).into();
         let forward =
             pieces.iter().flat_map(|piece| lines(&piece.text).map(move |line| (piece, line)));
         let all: Box<dyn Iterator<Item = _>> = match self.query.order {
@@ -220,6 +231,7 @@ impl<'a> Search<'a> {
             }
             self.text_bytes += line.len();
             self.page.lines.push(LogLine {
+                function: Arc::clone(&function),
                 request_id: Arc::clone(&request_id),
                 attempt: piece.attempt,
                 instance: piece.instance,

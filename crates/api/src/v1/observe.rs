@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use stint_engine::access::Operation;
 use stint_engine::control::audit::AuditQuery;
+use stint_model::code::Code;
 use stint_model::id::AccountId;
-use stint_model::link::{InstanceReport, InstanceState};
+use stint_model::link::{InstanceReport, InstanceState, StopWhen};
 use stint_wire::native::{AuditEntry, Backlog, Instance, Node, Overview, Page, Runtime, Setting};
 use stint_wire::time::Time;
 
@@ -108,6 +109,17 @@ pub(crate) fn instances(call: &Call) -> Result<Answer, Problem> {
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(|last| last.id.clone());
     ok(&Page { items, next })
+}
+
+pub(crate) fn instance_stop(call: &Call) -> Result<Answer, Problem> {
+    let text = call.param(0);
+    let id = text.parse().map_err(|_| {
+        let message = format!("instance '{text}' does not exist; an id looks like c-…-…-…");
+        Problem::new(Code::ResourceNotFound, message)
+    })?;
+    let when = if call.query.flag("now")? { StopWhen::Now } else { StopWhen::Idle };
+    let report = call.engine().instance_stop(&call.caller, id, when)?;
+    ok(&instance(call, &report))
 }
 
 pub(crate) fn runtimes(call: &Call) -> Result<Answer, Problem> {

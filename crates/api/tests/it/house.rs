@@ -227,6 +227,7 @@ impl FakeNode {
                 }
                 ToNode::Evict { .. }
                 | ToNode::Retire { .. }
+                | ToNode::StopInstance { .. }
                 | ToNode::Fence { .. }
                 | ToNode::Drain { .. } => {}
             }

@@ -59,6 +59,7 @@ const TABLE: &[(&str, &[Operation])] = &[
     (
         "dar",
         &[
+            Operation::InstanceStop,
             Operation::TaskStop,
             Operation::TaskRetry,
             Operation::TasksStopByQuery,

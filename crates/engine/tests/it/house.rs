@@ -277,7 +277,10 @@ impl FakeNode {
                     let live = *left;
                     self.say(FromNode::Pool { node, pool, live, starting: 0 }).await;
                 }
-                ToNode::Retire { .. } | ToNode::Fence { .. } | ToNode::Drain { .. } => {}
+                ToNode::Retire { .. }
+                | ToNode::StopInstance { .. }
+                | ToNode::Fence { .. }
+                | ToNode::Drain { .. } => {}
             }
         }
     }

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use stint_model::function::IsolationMode;
+use stint_model::id::InstanceId;
 use stint_model::limit::Resources;
 use stint_model::time::{Span, Timestamp};
-use stint_wire::node::{Lease, PoolSpec, Start};
+use stint_wire::node::{Lease, PoolSpec, Start, StopWhen};
 use tokio::sync::mpsc;
 
 use crate::config::NodeBounds;
@@ -16,6 +17,9 @@ use crate::instance::Order;
 /// Names an instance inside the node; never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct InstanceKey(pub(crate) u64);
+
+/// Why an instance ends that somebody stopped.
+const STOPPED: &str = "it was stopped";
 
 /// What an instance said about itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +49,7 @@ enum State {
 
 #[derive(Debug)]
 struct Entry {
+    id: InstanceId,
     spec: Arc<PoolSpec>,
     orders: mpsc::Sender<Order>,
     leases: Vec<Lease>,
@@ -52,6 +57,8 @@ struct Entry {
     well: bool,
     /// An end was ordered.
     told: bool,
+    /// It takes nothing new and ends when it is idle.
+    last: bool,
     created_at: Timestamp,
     idle_since: Timestamp,
 }
@@ -155,8 +162,8 @@ impl Pools {
         let free = pool.instances.iter().filter_map(|key| {
             let entry = self.entries.get(key)?;
             let open = match entry.state {
-                State::Serving => entry.well && !entry.told,
-                State::Starting => !entry.told,
+                State::Serving => entry.well && !entry.told && !entry.last,
+                State::Starting => !entry.told && !entry.last,
                 State::Ending => false,
             };
             let fresh = spec.config.isolation != IsolationMode::Request || entry.leases.is_empty();
@@ -184,19 +191,21 @@ impl Pools {
     /// A new instance with its first attempt.
     pub(super) fn born(
         &mut self,
-        key: InstanceKey,
+        (key, id): (InstanceKey, InstanceId),
         start: &Start,
         orders: mpsc::Sender<Order>,
         now: Timestamp,
     ) {
         let (spec, first) = (&start.spec, start.lease);
         let entry = Entry {
+            id,
             spec: Arc::clone(spec),
             orders,
             leases: vec![first],
             state: State::Starting,
             well: true,
             told: false,
+            last: false,
             created_at: now,
             idle_since: now,
         };
@@ -250,7 +259,9 @@ impl Pools {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.idle_since = now;
         let retired = self.pools.get(&entry.spec.pool).is_some_and(|pool| pool.retired);
-        let reason = if retired {
+        let reason = if entry.last {
+            STOPPED
+        } else if retired {
             "its revision is no longer wanted"
         } else if entry.spec.config.isolation == IsolationMode::Request {
             "one request per instance"
@@ -338,6 +349,24 @@ impl Pools {
         }
     }
 
+    /// One instance is not wanted any more: it ends now, or when what runs on it has ended.
+    pub(super) fn stop_instance(&mut self, instance: InstanceId, when: StopWhen) {
+        let found = self.entries.iter_mut().find(|(_, entry)| entry.id == instance);
+        let Some((key, entry)) = found else { return };
+        let (key, pool) = (*key, entry.spec.pool);
+        entry.last = true;
+        match when {
+            StopWhen::Now => {
+                if entry.orders.try_send(Order::Kill { reason: STOPPED }).is_err() {
+                    tracing::debug!("an instance that is to be stopped is already ending");
+                }
+            }
+            StopWhen::Idle if entry.is_idle() => self.end(key, STOPPED),
+            StopWhen::Idle => {}
+        }
+        self.mark(pool);
+    }
+
     /// No instance of the pool is wanted any more.
     pub(super) fn retire(&mut self, pool: u32) {
         self.pools.entry(pool).or_default().retired = true;
@@ -423,6 +452,8 @@ impl Pools {
                 let (mut live, mut starting) = (0, 0);
                 for entry in states {
                     match entry.state {
+                        // What takes nothing new is nothing to plan with.
+                        State::Serving if entry.last => {}
                         State::Serving => live += 1,
                         State::Starting => starting += 1,
                         State::Ending => {}

@@ -14,6 +14,7 @@ use super::meter::{Claim, Meter};
 use super::process::{Ended, Process};
 use super::{Invocation, Order};
 use crate::agent::{AgentEvent, InstanceKey};
+use crate::config::Freeze;
 use crate::failure::{self, Failure, UNHANDLED};
 use crate::output::{AttemptLog, Output, Rest, valid};
 use crate::shared::NodeShared;
@@ -53,6 +54,7 @@ pub(super) struct Desk {
     pub(super) process: Process,
     pub(super) output: Output,
     pub(super) running: Vec<Running>,
+    frozen: bool,
     meter: Meter,
 }
 
@@ -66,7 +68,7 @@ impl Desk {
     ) -> Self {
         let mut meter = Meter::default();
         meter.read(shared.clock.now(), Span::ZERO, &process.instance);
-        Self { shared, who, inbox, process, output, running: Vec::new(), meter }
+        Self { shared, who, inbox, process, output, running: Vec::new(), frozen: false, meter }
     }
 
     pub(super) fn into_inbox(self) -> mpsc::Receiver<Order> {
@@ -77,8 +79,35 @@ impl Desk {
         self.shared.clock.now()
     }
 
+    /// Whether it stands still; only its own requests and its end wake it.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// Lets nothing of it run until there is something to do, where the node is told to.
+    pub(super) async fn rest(&mut self) {
+        if self.shared.config.bounds.freeze == Freeze::Never || !self.running.is_empty() {
+            return;
+        }
+        match self.process.instance.freeze().await {
+            Ok(()) => self.frozen = true,
+            // Its end is on the way here.
+            Err(error) => tracing::debug!(%error, "an instance cannot be frozen"),
+        }
+    }
+
+    /// Lets it go on.
+    pub(super) async fn wake(&mut self) {
+        if std::mem::take(&mut self.frozen)
+            && let Err(error) = self.process.instance.thaw().await
+        {
+            tracing::debug!(%error, "an instance cannot be thawed");
+        }
+    }
+
     /// User code is entered: from here the time counts.
     pub(super) async fn begin(&mut self, invocation: Box<Invocation>) {
+        self.wake().await;
         let now = self.now();
         let start = &invocation.start;
         let bounds = &self.shared.config.bounds;
@@ -279,16 +308,15 @@ impl Desk {
             Ended::Lost => (false, true),
         };
         let limit_mb = self.who.spec.size.memory_mb;
-        let class = if self.who.spec.config.is_custom() { failure::INVOCATION } else { UNHANDLED };
         let memory = self.meter.peak_milli_mb();
         self.end_all(|now, running| {
             let ran = now.since(running.started_at);
             if lost {
                 failure::system("the sandbox's spawner ended")
             } else if out_of_memory {
-                failure::out_of_memory(class, ran, memory, limit_mb)
+                failure::out_of_memory(UNHANDLED, ran, memory, limit_mb)
             } else {
-                failure::crashed(class, ran, memory)
+                failure::crashed(UNHANDLED, ran, memory)
             }
         })
         .await;
@@ -345,8 +373,9 @@ impl Desk {
         reason
     }
 
-    /// The agent sends nothing more.
-    pub(super) async fn ending(&self) {
+    /// The agent sends nothing more, and hooks and signals must arrive.
+    pub(super) async fn ending(&mut self) {
+        self.wake().await;
         self.shared.tell(AgentEvent::Ending { key: self.who.key }).await;
     }
 

@@ -5,8 +5,10 @@ use std::pin::pin;
 use stint_model::time::Span;
 use stint_sandbox::{Exit, ExitHow, Instance, Signal};
 use stint_supervise::Clock;
+use stint_wire::node::PoolSpec;
 use tokio::sync::oneshot;
 
+use crate::failure::{self, Failure};
 use crate::output::Output;
 
 /// After a kill the end must come within this, or the spawner is in trouble.
@@ -54,6 +56,33 @@ impl Process {
             self.ended = Some(exit.map_or(Ended::Lost, Ended::Exit));
         }
         self.ended.as_ref().expect("set just above")
+    }
+
+    /// Peak memory of a process that has ended, thousandths of a MB.
+    pub(super) async fn peak(&mut self) -> u64 {
+        match self.ended().await {
+            Ended::Exit(exit) => {
+                exit.usage.memory_peak_bytes.unwrap_or(0).saturating_mul(1_000) >> 20
+            }
+            Ended::Lost => 0,
+        }
+    }
+
+    /// What to say of a process that ended before it served, `ran` after that began.
+    pub(super) async fn failed_early(
+        &mut self,
+        class: &str,
+        spec: &PoolSpec,
+        ran: Span,
+    ) -> Failure {
+        let memory = self.peak().await;
+        match self.ended().await {
+            Ended::Exit(exit) if exit.out_of_memory => {
+                failure::out_of_memory(class, ran, memory, spec.size.memory_mb)
+            }
+            Ended::Exit(_) => failure::crashed(class, ran, memory),
+            Ended::Lost => failure::system("the sandbox's spawner ended"),
+        }
     }
 
     /// SIGTERM, a moment, SIGKILL; reads the output meanwhile.

@@ -137,6 +137,7 @@ async fn initialize(
     put(&mut request.headers, "x-fc-request-id", request_id);
     put(&mut request.headers, "x-fc-control-path", "/initialize");
     let call = server.connector.call(None, request);
+    let begun = shared.clock.now();
     match attend(process, output, shared.clock.within(limit, call)).await {
         Some(Some(Ok((answer, connection)))) if (200..300).contains(&answer.status) => {
             server.idle.extend(connection);
@@ -150,14 +151,24 @@ async fn initialize(
             Err(failure::said(INITIALIZATION, body.to_string().into()))
         }
         Some(Some(Err(error))) => {
+            // A connection that breaks because the process ends is told by the process's end.
+            if attend(process, output, shared.clock.sleep(EXIT_AFTER_BREAK)).await.is_none() {
+                let ran = shared.clock.now().since(begun);
+                return Err(process.failed_early(INITIALIZATION, spec, ran).await);
+            }
             let body = serde_json::json!({
                 "errorMessage": format!("The initializer gave no answer: {error}"),
                 "errorType": INITIALIZATION,
             });
             Err(failure::said(INITIALIZATION, body.to_string().into()))
         }
-        Some(None) => Err(failure::timed_out(INITIALIZATION, limit, 0)),
-        None => Err(failure::crashed(INITIALIZATION, Span::ZERO, 0)),
+        Some(None) => {
+            process.terminate(&shared.clock, shared.config.bounds.term_grace, output).await;
+            Err(failure::timed_out(INITIALIZATION, limit, process.peak().await))
+        }
+        None => {
+            Err(process.failed_early(INITIALIZATION, spec, shared.clock.now().since(begun)).await)
+        }
     }
 }
 
@@ -222,8 +233,13 @@ pub(super) async fn serve(
         while let Some(invocation) = waiting.pop_front() {
             begin(&mut desk, &mut server, &mut calls, invocation).await;
         }
+        if desk.running.is_empty() && calls.is_empty() && !desk.is_frozen() {
+            desk.rest().await;
+        }
         let wake = {
-            let health_at = server.health.as_ref().and_then(Health::next_at);
+            // Nobody is asked how it is who stands still.
+            let health = server.health.as_ref().filter(|_| !desk.is_frozen());
+            let health_at = health.and_then(Health::next_at);
             let until = match (desk.next_wake(), health_at) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -269,6 +285,9 @@ pub(super) async fn serve(
 }
 
 fn ask_when_due(server: &mut Server, desk: &Desk, calls: &Calls) {
+    if desk.is_frozen() {
+        return;
+    }
     let due = server.health.as_mut().and_then(|health| health.ask(desk.now()));
     if let Some((path, timeout)) = due {
         let (connector, clock) = (server.connector.clone(), desk.shared.clock.clone());

@@ -43,6 +43,9 @@ pub(super) async fn serve(
         {
             return (desk, reason);
         }
+        if desk.running.is_empty() && !desk.is_frozen() {
+            desk.rest().await;
+        }
         let wake = {
             let until = desk.next_wake();
             let Desk { shared, process, inbox, output, .. } = &mut desk;

@@ -8,12 +8,13 @@ use stint_model::function::Hook;
 use stint_model::id::InstanceId;
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::{
-    Bind, Channel as WithChannel, Enforced, Family, Interpreter, LaunchSpec, Launched, LimitedBy,
-    Limits, Network, SandboxError,
+    Bind, Channel as WithChannel, Enforced, Equipment, HostUser, Inside, Interpreter, LaunchSpec,
+    Launched, LimitedBy, Limits, Network, Outfit, SandboxError, UserWall,
 };
 use stint_wire::node::PoolSpec;
 
-use super::process::{Ended, Process, attend};
+use super::parking::{Kind, Parked};
+use super::process::{Process, attend};
 use super::server::{self, Server};
 use super::shim::Shim;
 use crate::code::Held;
@@ -31,6 +32,8 @@ pub(super) const INITIALIZER_MAX: Span = Span::from_secs(300);
 const EXIT_AFTER_CLOSE: Span = Span::from_secs(2);
 /// Part of the memory that `/tmp` may take.
 const TMP_SHARE: u32 = 2;
+/// Where layers lie inside.
+const LAYERS: &str = "/opt";
 
 /// An instance that is ready to serve.
 pub(super) struct Live {
@@ -77,16 +80,12 @@ pub(super) async fn start(
     }
     let launch = launch_spec(shared, spec, id, binds, &runtime)?;
     let command = launch.argv.join(" ");
-    let launched = shared.launcher.launch(launch).await;
-    let launched = launched.map_err(|error| not_launched(&error, &command))?;
-    let Launched { instance, stdout, stderr, channel, exit } = launched;
-    let enforced = words(instance.enforced());
-    let mut process = Process::new(instance, exit);
-    let mut output = Output::new(stdout, stderr);
+    let Begun { mut process, mut output, channel, late_env } =
+        begin(shared, &runtime, launch, &command).await?;
+    let enforced = words(process.instance.enforced(), !late_env.is_empty());
     let contract = match runtime {
         Runtime::Shim(interpreter) => {
-            let stream = channel.ok_or_else(|| failure::system("the sandbox gave no channel"))?;
-            let channel = Channel::new(stream, shared.config.bounds.result_bytes_max);
+            let channel = channel.ok_or_else(|| failure::system("the sandbox gave no channel"))?;
             let mut shim = Shim { channel, family: interpreter.family };
             let mut loading = Loading {
                 shared,
@@ -94,6 +93,7 @@ pub(super) async fn start(
                 process: &mut process,
                 output: &mut output,
                 shim: &mut shim,
+                late_env,
             };
             let ready = loading.run(request_id).await;
             ready.map(|()| Contract::Shim(shim))
@@ -113,6 +113,71 @@ pub(super) async fn start(
             Err(NotStarted { failure, output })
         }
     }
+}
+
+/// A process in its sandbox, before it knows its handler.
+struct Begun {
+    process: Process,
+    output: Output,
+    channel: Option<Channel>,
+    /// The environment, when it was started without.
+    late_env: Vec<u8>,
+}
+
+/// Takes an interpreter that waits, or starts one.
+async fn begin(
+    shared: &NodeShared,
+    runtime: &Runtime,
+    launch: LaunchSpec,
+    command: &str,
+) -> Result<Begun, Failure> {
+    if let Runtime::Shim(interpreter) = runtime
+        && can_come_later(shared, interpreter, &launch)
+        && let Some(begun) = equip(shared, interpreter, &launch).await
+    {
+        return Ok(begun);
+    }
+    let launched = shared.launcher.launch(launch).await;
+    let launched = launched.map_err(|error| not_launched(&error, command))?;
+    let Launched { instance, stdout, stderr, channel, exit } = launched;
+    let bytes_max = shared.config.bounds.result_bytes_max;
+    Ok(Begun {
+        process: Process::new(instance, exit),
+        output: Output::new(stdout, stderr),
+        channel: channel.map(|stream| Channel::new(stream, bytes_max)),
+        late_env: Vec::new(),
+    })
+}
+
+/// Whether one that waits is as good: what cannot be given to a running process must be as usual.
+fn can_come_later(shared: &NodeShared, interpreter: &Interpreter, launch: &LaunchSpec) -> bool {
+    let usual = shim_binds(shared, interpreter);
+    launch.inside == Inside::default()
+        && launch.binds.iter().all(|bind| comes_later(bind) || usual.contains(bind))
+        && environment::can_come_later(&launch.env)
+}
+
+fn comes_later(bind: &Bind) -> bool {
+    bind.target == Path::new(CODE) || bind.target == Path::new(LAYERS)
+}
+
+/// Gives one that waits what belongs to the function; `None` when none waits, or it does not take it.
+async fn equip(
+    shared: &NodeShared,
+    interpreter: &Interpreter,
+    launch: &LaunchSpec,
+) -> Option<Begun> {
+    let kind = Kind { interpreter: interpreter.clone(), network: launch.network };
+    let Parked { process, output, channel } = *shared.parking.take(kind).await?;
+    let binds = launch.binds.iter().filter(|bind| comes_later(bind)).cloned().collect();
+    let equipment = Equipment { limits: launch.limits, binds };
+    if let Err(error) = shared.launcher.equip(&process.instance, equipment).await {
+        let error = stint_supervise::chain(&error);
+        tracing::warn!(error, "an interpreter that waited could not be used; another is started");
+        return None;
+    }
+    let late_env = environment::encoded(&launch.env);
+    Some(Begun { process, output, channel: Some(channel), late_env })
 }
 
 /// Everything that is bound into the sandbox.
@@ -136,16 +201,14 @@ async fn files(
         held.push(code);
     }
     if let Some(layers) = shared.cache.layers(&spec.layers).await.map_err(bad)? {
-        binds.push(Bind::read_only(layers.path(), "/opt"));
+        binds.push(Bind::read_only(layers.path(), LAYERS));
         held.push(layers);
     }
     if let Runtime::Shim(interpreter) = runtime {
-        binds.extend_from_slice(&interpreter.binds);
-        binds.push(Bind::read_only(&shared.shims, shims::INSIDE));
+        binds.extend(shim_binds(shared, interpreter));
     }
     if let Some(nas) = spec.config.nas.clone().filter(|nas| !nas.mounts.is_empty()) {
-        let user = shared.identities.user(spec.account);
-        let user = user.map_err(|error| failure::system(error.to_string()))?;
+        let (user, _) = identity(shared, spec)?;
         let (volumes, account) = (shared.volumes.clone(), spec.account);
         let made = shared.supervisor.blocking(move || volumes.binds(account, user, Some(&nas)));
         let made = made.await.map_err(|crash| failure::system(crash.to_string()))?;
@@ -155,6 +218,16 @@ async fn files(
         binds.extend(made);
     }
     Ok((held, binds))
+}
+
+/// Who the instance is: the account's user, or what its volumes state.
+fn identity(shared: &NodeShared, spec: &PoolSpec) -> Result<(HostUser, Inside), Failure> {
+    let stated = spec.config.nas.as_ref().filter(|nas| !nas.mounts.is_empty());
+    let found = match stated {
+        Some(nas) => shared.identities.stated(spec.account, (nas.user_id, nas.group_id)),
+        None => shared.identities.user(spec.account).map(|user| (user, Inside::default())),
+    };
+    found.map_err(|error| failure::system(error.to_string()))
 }
 
 /// Whether a custom runtime has something to run.
@@ -172,18 +245,17 @@ fn launch_spec(
     runtime: &Runtime,
 ) -> Result<LaunchSpec, Failure> {
     let bounds = &shared.config.bounds;
-    let user = shared.identities.user(spec.account);
-    let user = user.map_err(|error| failure::system(error.to_string()))?;
+    let (user, inside) = identity(shared, spec)?;
     let is_custom = *runtime == Runtime::Custom;
-    let network = if spec.config.internet_access && shared.config.host_network && !is_custom {
-        Network::Host
+    let network = if spec.config.internet_access && !is_custom {
+        shared.usual_network()
     } else {
         Network::Loopback
     };
     let cwd = if binds.iter().any(|bind| bind.target == Path::new(CODE)) { CODE } else { "/tmp" };
     Ok(LaunchSpec {
         argv: match runtime {
-            Runtime::Shim(interpreter) => shim_command(interpreter),
+            Runtime::Shim(interpreter) => shims::command(interpreter),
             Runtime::Custom => server::command(spec),
         },
         env: environment::environment(spec, id),
@@ -197,24 +269,18 @@ fn launch_spec(
             tmp_mb: (spec.size.memory_mb / TMP_SHARE).max(16).min(spec.config.disk_mb.max(16)),
         },
         user,
+        inside,
         network,
         channel: if is_custom { WithChannel::None } else { WithChannel::Stream },
+        outfit: Outfit::Whole,
     })
 }
 
-fn shim_command(interpreter: &Interpreter) -> Vec<String> {
-    let program = interpreter.path.display().to_string();
-    match interpreter.family {
-        // Without `site`: the shim sets the path itself, and starting costs a quarter less.
-        Family::Python => {
-            vec![program, "-S".into(), "-s".into(), "-B".into(), inside("python/bootstrap.py")]
-        }
-        Family::Node => vec![program, inside("nodejs/bootstrap.js")],
-    }
-}
-
-fn inside(name: &str) -> String {
-    format!("{}/{name}", shims::INSIDE)
+/// What a shim needs of the host besides `/usr`.
+pub(super) fn shim_binds(shared: &NodeShared, interpreter: &Interpreter) -> Vec<Bind> {
+    let mut binds = interpreter.binds.clone();
+    binds.push(Bind::read_only(&shared.shims, shims::INSIDE));
+    binds
 }
 
 /// A launch that failed: the program's fault, or the machine's.
@@ -240,6 +306,7 @@ struct Loading<'a> {
     process: &'a mut Process,
     output: &'a mut Output,
     shim: &'a mut Shim,
+    late_env: Vec<u8>,
 }
 
 impl Loading<'_> {
@@ -253,12 +320,12 @@ impl Loading<'_> {
     }
 
     async fn load(&mut self) -> Result<(), Failure> {
-        let Self { shared, spec, process, output, shim } = self;
+        let Self { shared, spec, process, output, shim, late_env } = self;
         let limit = shared.config.bounds.start_timeout;
         let begun = shared.clock.now();
         let config = configuration(spec);
         let loading = async {
-            shim.channel.write(Said::Configure, &config, b"").await?;
+            shim.channel.write(Said::Configure, &config, late_env).await?;
             shim.channel.read().await
         };
         match attend(process, output, shared.clock.within(limit, loading)).await {
@@ -293,7 +360,7 @@ impl Loading<'_> {
             }
             Some(None) => {
                 process.terminate(&shared.clock, shared.config.bounds.term_grace, output).await;
-                Err(failure::timed_out(INITIALIZATION, limit, peak(process).await))
+                Err(failure::timed_out(INITIALIZATION, limit, process.peak().await))
             }
             Some(Some(Ok(_))) => Err(failure::broken_answer("an unexpected frame")),
             Some(Some(Err(FrameError::Closed))) | None => {
@@ -310,30 +377,13 @@ impl Loading<'_> {
             process.kill(&shared.clock, output).await;
             return failure::broken_answer("the channel was closed");
         }
-        let ran = shared.clock.now().since(begun);
-        let memory = peak(process).await;
-        if was_out_of_memory(process).await {
-            return failure::out_of_memory(class, ran, memory, spec.size.memory_mb);
-        }
-        failure::crashed(class, ran, memory)
+        process.failed_early(class, spec, shared.clock.now().since(begun)).await
     }
 }
 
 /// A hook that is really configured.
 pub(super) fn hook(hook: Option<&Hook>) -> Option<&Hook> {
     hook.filter(|hook| !hook.handler.is_empty())
-}
-
-/// Peak memory of a process that has ended, thousandths of a MB.
-async fn peak(process: &mut Process) -> u64 {
-    match process.ended().await {
-        Ended::Exit(exit) => exit.usage.memory_peak_bytes.unwrap_or(0).saturating_mul(1_000) >> 20,
-        Ended::Lost => 0,
-    }
-}
-
-async fn was_out_of_memory(process: &mut Process) -> bool {
-    matches!(process.ended().await, Ended::Exit(exit) if exit.out_of_memory)
 }
 
 /// The head of the configure frame.
@@ -372,7 +422,7 @@ fn configuration(spec: &PoolSpec) -> Vec<u8> {
 }
 
 /// What holds the instance, for people.
-fn words(enforced: &Enforced) -> Arc<[String]> {
+fn words(enforced: &Enforced, waited: bool) -> Arc<[String]> {
     let by = |limit: LimitedBy| match limit {
         LimitedBy::Cgroup => "cgroup",
         LimitedBy::Watchdog => "watchdog",
@@ -384,15 +434,33 @@ fn words(enforced: &Enforced) -> Arc<[String]> {
         Network::Host => "network: the host's",
     };
     vec![
-        format!("user: {:?}", enforced.user),
+        user_words(enforced.user),
         network.to_owned(),
         format!("memory: {}", by(enforced.memory)),
         format!("processes: {}", by(enforced.processes)),
         format!("cpu: {}", by(enforced.cpu)),
         format!("landlock: {}", enforced.landlock_abi),
         format!("seccomp: {} instructions", enforced.filter_length),
+        match waited {
+            true => "start: an interpreter that waited".to_owned(),
+            false => "start: ordinary".to_owned(),
+        },
     ]
     .into()
+}
+
+fn user_words(wall: UserWall) -> String {
+    match wall {
+        UserWall::MappedTo(user) => {
+            format!("user: host ids {}:{} in a user namespace", user.uid, user.gid)
+        }
+        UserWall::MappedToCaller(user) => {
+            format!("user: the server's own ids {}:{} in a user namespace", user.uid, user.gid)
+        }
+        UserWall::HostIds(user) => {
+            format!("user: host ids {}:{} without a user namespace", user.uid, user.gid)
+        }
+    }
 }
 
 #[cfg(test)]

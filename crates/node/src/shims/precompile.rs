@@ -9,8 +9,8 @@ use std::path::Path;
 
 use stint_model::time::Span;
 use stint_sandbox::{
-    Bind, Channel, Exit, ExitHow, HostUser, Interpreter, LaunchSpec, Launched, Launcher, Limits,
-    Network,
+    Bind, Channel, Exit, ExitHow, HostUser, Inside, Interpreter, LaunchSpec, Launched, Launcher,
+    Limits, Network, Outfit,
 };
 use stint_supervise::Clock;
 use tokio::io::AsyncReadExt as _;
@@ -75,8 +75,10 @@ async fn compiled(
         binds,
         limits: Limits { memory_mb: 256, cpu_milli: 1000, pids_max: 64, nofile: 1024, tmp_mb: 16 },
         user: HostUser { uid: NOBODY, gid: NOBODY },
+        inside: Inside::default(),
         network: Network::Loopback,
         channel: Channel::None,
+        outfit: Outfit::Whole,
     };
     let launched = launcher.launch(spec).await.map_err(|error| error.to_string())?;
     let instance = launched.instance.clone();

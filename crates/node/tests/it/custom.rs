@@ -128,9 +128,10 @@ async fn a_stop_or_a_crash_takes_the_neighbours_along_uncharged() {
     assert_eq!(rig.finished(one).await.outcome, Outcome::Stopped(StopReason::Stopped));
     assert!(matches!(rig.finished(two).await.outcome, Outcome::SystemError { .. }));
     let done = rig.invoke(&spec, b"exit").await;
+    assert_eq!(done.user_error().0, "UnhandledInvocationError");
     assert!(done.user_error().2.starts_with("Process exited unexpectedly"), "{done:?}");
     let done = rig.invoke(&spec, b"break").await;
-    assert_eq!(done.user_error().0, "InvocationError");
+    assert_eq!(done.user_error().0, "UnhandledInvocationError");
     rig.close().await;
 }
 

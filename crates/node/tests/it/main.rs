@@ -4,6 +4,7 @@
 
 mod custom;
 mod nodejs;
+mod parked;
 mod pool;
 mod python;
 mod rig;

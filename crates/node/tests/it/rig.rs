@@ -158,7 +158,8 @@ impl Rig {
             host_network: false,
             cpu_overcommit_percent: 100,
             account_ids_from: 100_000,
-            bounds: NodeBounds::DEFAULT,
+            // Whoever wants interpreters to wait says so.
+            bounds: NodeBounds { parked_max: 0, ..NodeBounds::DEFAULT },
         };
         adjust(&mut config);
         let (shelf, sink) = (Arc::new(Shelf::default()), Arc::new(Sink::default()));

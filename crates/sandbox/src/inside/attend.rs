@@ -10,7 +10,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrV4, SocketFlags, SocketType, connect, socket_with};
 
-use crate::message::{Connect, Connected, Orders, Word, decode, encode, receive, send};
+use super::{root, walls};
+use crate::message::{
+    Control, Done, Failure, Later, Orders, PACKET_BYTES_MAX, Word, decode, encode, receive, send,
+};
 use crate::spec::LimitedBy;
 use crate::sys;
 
@@ -34,18 +37,19 @@ impl Attendant {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None).map_err(errno)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&all, flags).map_err(errno)?;
-        let watched = (orders.memory == LimitedBy::Watchdog)
-            .then(|| u64::from(orders.spec.limits.memory_mb) << 20);
-        Ok(Self { signals, watched, exceeded: false })
+        Ok(Self { signals, watched: watched(orders), exceeded: false })
     }
 
-    /// Until the program has ended or the spawner is gone; then the sandbox ends with us.
+    /// Until the program has ended or the spawner is gone; then the sandbox ends with us. `waiting`
+    /// holds the orders of a program that is still to be equipped.
     pub(super) fn attend(
         &mut self,
         program: i32,
         spawner: &OwnedFd,
         control: OwnedFd,
-    ) -> Result<(), Errno> {
+        mut waiting: Option<Orders>,
+    ) -> Result<(), Failure> {
+        let at = |errno: Errno| Failure::new("attending the program", errno);
         let mut control = Some(control);
         loop {
             let mut watched = vec![
@@ -56,7 +60,7 @@ impl Attendant {
             let timeout = self.watched.map(|_| &WATCH_EVERY);
             match poll(&mut watched, timeout) {
                 Err(Errno::INTR) => continue,
-                other => other?,
+                other => other.map_err(at)?,
             };
             let ready: Vec<bool> = watched.iter().map(|fd| !fd.revents().is_empty()).collect();
             if ready.get(2) == Some(&true) && !control.as_ref().is_some_and(answer) {
@@ -66,14 +70,41 @@ impl Attendant {
             if ready[0] {
                 self.forward_signals(program);
                 if let Some(ended) = self.reap(program) {
-                    return send(spawner, &encode(&ended), &[]);
+                    return send(spawner, &encode(&ended), &[]).map_err(at);
                 }
             }
-            // The spawner never speaks again: readable means gone.
             if ready[1] {
-                return Ok(());
+                // The spawner speaks once more to those who wait; else readable means gone.
+                let Some(orders) = waiting.take() else { return Ok(()) };
+                if !self.equip(program, spawner, orders)? {
+                    return Ok(());
+                }
             }
         }
+    }
+
+    /// Takes what belongs to the function, then goes behind the walls; false when the spawner is gone.
+    fn equip(
+        &mut self,
+        program: i32,
+        spawner: &OwnedFd,
+        mut orders: Orders,
+    ) -> Result<bool, Failure> {
+        let at = |stage: &'static str| move |errno: Errno| Failure::new(stage, errno);
+        let mut buffer = vec![0; PACKET_BYTES_MAX];
+        let Some((length, opened)) =
+            receive(spawner, &mut buffer).map_err(at("reading the equipment"))?
+        else {
+            return Ok(false);
+        };
+        let Later { equipment } = decode(&buffer[..length]).map_err(at("parsing the equipment"))?;
+        orders.spec.limits = equipment.limits;
+        root::equip(&orders, &equipment.binds, opened)?;
+        walls::tighten(program, &orders)?;
+        self.watched = watched(&orders);
+        walls::raise(&orders, walls::Who::Init)?;
+        send(spawner, &encode(&Word::Equipped), &[]).map_err(at("reporting"))?;
+        Ok(true)
     }
 
     fn forward_signals(&self, program: i32) {
@@ -108,21 +139,38 @@ impl Attendant {
         let Some(limit) = self.watched else { return };
         if !self.exceeded && used_bytes() > limit {
             self.exceeded = true;
-            // From process 1 this reaches everybody but itself.
-            nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), Signal::SIGKILL).ok();
+            // The next look tries again.
+            signal_all(Signal::SIGKILL).ok();
         }
     }
+}
+
+fn watched(orders: &Orders) -> Option<u64> {
+    let limit = u64::from(orders.spec.limits.memory_mb) << 20;
+    (orders.memory == LimitedBy::Watchdog).then_some(limit)
 }
 
 /// Handles one request of the big process; false when it is gone.
 fn answer(control: &OwnedFd) -> bool {
     let mut buffer = [0; 16];
     let Ok(Some((length, _))) = receive(control, &mut buffer) else { return false };
-    let Ok(Connect { port }) = decode(&buffer[..length]) else { return false };
-    let made = connect_loopback(port);
-    let errno = made.as_ref().err().map_or(0, |errno| errno.raw_os_error());
-    let fds: Vec<_> = made.as_ref().ok().map(AsFd::as_fd).into_iter().collect();
-    send(control, &encode(&Connected { errno }), &fds).is_ok()
+    let Ok(asked) = decode(&buffer[..length]) else { return false };
+    let done = match asked {
+        Control::Connect { port } => connect_loopback(port).map(Some),
+        Control::Freeze => signal_all(Signal::SIGSTOP).map(|()| None),
+        Control::Thaw => signal_all(Signal::SIGCONT).map(|()| None),
+    };
+    let errno = done.as_ref().err().map_or(0, |errno| errno.raw_os_error());
+    let fds: Vec<_> = done.as_ref().ok().into_iter().flatten().map(AsFd::as_fd).collect();
+    send(control, &encode(&Done { errno }), &fds).is_ok()
+}
+
+/// From process 1 this reaches everybody but itself. Nobody there is no failure.
+fn signal_all(signal: Signal) -> Result<(), Errno> {
+    match nix::sys::signal::kill(nix::unistd::Pid::from_raw(-1), signal) {
+        Ok(()) | Err(nix::Error::ESRCH) => Ok(()),
+        Err(errno) => Err(Errno::from_raw_os_error(errno as i32)),
+    }
 }
 
 /// Starts a connection; whoever asked waits for its end.

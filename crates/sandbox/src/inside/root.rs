@@ -4,23 +4,27 @@
 //! changed; then everything is attached. So no path of the spec, and no symbolic link in a user's
 //! directory, is ever resolved against the host's tree as a target.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdir, open, symlink};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdir, open, openat2, symlink};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
-    mount_change, move_mount, open_tree, unmount,
+    mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 
 use super::walls;
 use crate::message::{Failure, Identity, Orders};
-use crate::spec::{Access, Bind, Network};
+use crate::spec::{Access, Bind, Network, Outfit};
 use crate::sys::{self, ATTR_NODEV, ATTR_NOSUID, ATTR_RDONLY, Depth};
 
 /// Where the new root is mounted before it becomes `/`; every Linux has it.
 const STAGE: &str = "/tmp";
+/// Where the host's tree stays for a while when nobody can open it for us; a place of the root that
+/// is empty afterwards.
+const HOST: &str = "/mnt";
 /// Parts of the host's `/etc` shown as they are now: they follow what is installed in `/usr`.
 const LIVE_ETC: &[&str] =
     &["/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs", "/etc/fonts"];
@@ -52,9 +56,9 @@ pub(super) fn build(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(), Failure
     mount_change("/", private).map_err(at("leaving the host's mounts"))?;
     let (parts, links) = collect(orders, opened)?;
     if !matches!(orders.identity, Identity::Host(_)) {
-        walls::take_ids(orders.identity)?;
+        walls::take_ids(orders)?;
     }
-    enter_new_root()?;
+    enter_new_root(host_place(orders))?;
     for (name, to) in &links {
         symlink(to, format!("/{name}")).map_err(at("linking into /usr"))?;
     }
@@ -64,6 +68,12 @@ pub(super) fn build(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(), Failure
         attach(&part)?;
     }
     finish_dev(orders.spec.limits.tmp_mb)?;
+    if orders.spec.outfit == Outfit::Later {
+        // The loader remembers which of the directories it was told of are there.
+        for dir in ["/code/lib", "/opt/lib"] {
+            mkdir(dir, Mode::from_raw_mode(0o755)).map_err(at("making places for libraries"))?;
+        }
+    }
     let root = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(at("opening the new root"))?;
     sys::mount_setattr(root.as_fd(), ATTR_RDONLY, Depth::This).map_err(at("sealing the root"))
@@ -91,9 +101,9 @@ fn collect(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(Vec<Part>, Vec<Link
         return Err(Failure::new("counting the mounts", Errno::BADF));
     }
     let mut opened = opened.into_iter();
-    let mut granted = granted.into_iter().map(|(source, target, attributes)| match opened.next() {
-        Some(mount) => Ok(Part { mount, target: target.to_owned(), attributes: 0 }),
-        None => part(source, target, attributes),
+    let mut granted = granted.into_iter().map(|wanted| match opened.next() {
+        Some(mount) => Ok(Part { mount, target: wanted.target.to_owned(), attributes: 0 }),
+        None => wanted.open(),
     });
     parts.extend(granted.next().transpose()?);
     let resolver = (orders.spec.network == Network::Host).then_some("/etc/resolv.conf");
@@ -112,39 +122,114 @@ fn collect(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(Vec<Part>, Vec<Link
     Ok((parts, links))
 }
 
+/// Brings what belongs to the function into a root that was built without it, as [`open_binds`] has
+/// opened it, or from the host's tree, which then goes.
+pub(super) fn equip(orders: &Orders, binds: &[Bind], opened: Vec<OwnedFd>) -> Result<(), Failure> {
+    let keeps_host = host_place(orders) != Host::Leave;
+    if !keeps_host && opened.len() != binds.len() {
+        return Err(Failure::new("counting the mounts", Errno::BADF));
+    }
+    if keeps_host {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let host = open(HOST, flags, Mode::empty()).map_err(at("opening the host's tree"))?;
+        for bind in binds {
+            let mut wanted = Wanted::of(bind);
+            wanted.resolve |= ResolveFlags::IN_ROOT;
+            attach(&wanted.open_from(host.as_fd())?)?;
+        }
+        drop(host);
+        unmount(HOST, UnmountFlags::DETACH).map_err(at("leaving the host's tree"))?;
+    }
+    for (mount, bind) in opened.into_iter().zip(binds) {
+        attach(&Part { mount, target: bind.target.clone(), attributes: 0 })?;
+    }
+    let tmp_mb = orders.spec.limits.tmp_mb;
+    resize("/tmp", tmp_mb)?;
+    resize("/dev/shm", tmp_mb.min(SHM_MB_MAX))
+}
+
+/// Opens and protects binds, for a privileged spawner.
+pub(crate) fn open_binds(binds: &[Bind]) -> Result<Vec<OwnedFd>, Failure> {
+    binds.iter().map(|bind| Wanted::of(bind).open_protected()).collect()
+}
+
+/// What becomes of the host's tree when the root is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Host {
+    Leave,
+    /// It stays at [`HOST`] until the equipment has been opened.
+    Keep,
+}
+
+/// Only who waits without a privileged spawner needs it.
+fn host_place(orders: &Orders) -> Host {
+    let waits = orders.spec.outfit == Outfit::Later;
+    if waits && orders.identity == Identity::MappedWithGroups { Host::Keep } else { Host::Leave }
+}
+
 /// What only the spec or the server's own directory decides: `/etc` first, then the binds.
-fn granted<'a>(etc: &'a Path, binds: &'a [Bind]) -> Vec<(&'a Path, &'a Path, u64)> {
+fn granted<'a>(etc: &'a Path, binds: &'a [Bind]) -> Vec<Wanted<'a>> {
     let sealed = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV;
-    let mut granted = vec![(etc, Path::new("/etc"), sealed)];
-    granted.extend(binds.iter().map(|bind| {
-        let attributes = match bind.access {
-            Access::ReadOnly => sealed,
-            Access::ReadWrite => ATTR_NOSUID | ATTR_NODEV,
-        };
-        (bind.source.as_path(), bind.target.as_path(), attributes)
-    }));
+    let any = ResolveFlags::empty();
+    let mut granted =
+        vec![Wanted { source: etc, target: Path::new("/etc"), attributes: sealed, resolve: any }];
+    granted.extend(binds.iter().map(Wanted::of));
     granted
+}
+
+/// A mount that is still to be opened.
+struct Wanted<'a> {
+    source: &'a Path,
+    target: &'a Path,
+    attributes: u64,
+    /// Which links of the source are followed.
+    resolve: ResolveFlags,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(bind: &'a Bind) -> Self {
+        let (attributes, resolve) = match bind.access {
+            Access::ReadOnly => (ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV, ResolveFlags::empty()),
+            // Users write there, also while we look.
+            Access::ReadWrite => (ATTR_NOSUID | ATTR_NODEV, ResolveFlags::NO_SYMLINKS),
+        };
+        Self { source: &bind.source, target: &bind.target, attributes, resolve }
+    }
+
+    fn open(&self) -> Result<Part, Failure> {
+        self.open_from(CWD)
+    }
+
+    fn open_protected(&self) -> Result<OwnedFd, Failure> {
+        let part = self.open()?;
+        protect(&part)?;
+        Ok(part.mount)
+    }
+
+    fn open_from(&self, root: BorrowedFd<'_>) -> Result<Part, Failure> {
+        let stage = |errno| {
+            Failure::new(format!("opening the bind source {}", self.source.display()), errno)
+        };
+        let place =
+            openat2(root, self.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), self.resolve)
+                .map_err(stage)?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH
+            | OpenTreeFlags::AT_RECURSIVE;
+        let mount = open_tree(&place, "", flags).map_err(stage)?;
+        Ok(Part { mount, target: self.target.to_owned(), attributes: self.attributes })
+    }
 }
 
 /// Opens and protects what is [`granted`], for a privileged spawner: the child in its user
 /// namespace is nobody in the directories of the host's other users.
 pub(crate) fn open_granted(etc: &Path, binds: &[Bind]) -> Result<Vec<OwnedFd>, Failure> {
-    let open = |(source, target, attributes)| {
-        let part = part(source, target, attributes)?;
-        protect(&part)?;
-        Ok(part.mount)
-    };
-    granted(etc, binds).into_iter().map(open).collect()
+    granted(etc, binds).iter().map(Wanted::open_protected).collect()
 }
 
 fn part(source: &Path, target: &Path, attributes: u64) -> Result<Part, Failure> {
-    let stage =
-        |errno| Failure::new(format!("opening the bind source {}", source.display()), errno);
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE;
-    let mount = open_tree(CWD, source, flags).map_err(stage)?;
-    Ok(Part { mount, target: target.to_owned(), attributes })
+    Wanted { source, target, attributes, resolve: ResolveFlags::empty() }.open()
 }
 
 fn protect(part: &Part) -> Result<(), Failure> {
@@ -153,7 +238,7 @@ fn protect(part: &Part) -> Result<(), Failure> {
 }
 
 /// Mounts an empty root with a `/proc` of this PID namespace, and leaves the host's tree for good.
-fn enter_new_root() -> Result<(), Failure> {
+fn enter_new_root(host: Host) -> Result<(), Failure> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount("root", STAGE, "tmpfs", flags, c"size=1m,nr_inodes=4096,mode=0755")
         .map_err(at("mounting the root"))?;
@@ -164,8 +249,16 @@ fn enter_new_root() -> Result<(), Failure> {
     // While the host's /proc is still mounted: the kernel wants to see one like it.
     mount("proc", "proc", "proc", flags | MountFlags::NOEXEC, c"hidepid=invisible")
         .map_err(at("mounting /proc"))?;
-    rustix::process::pivot_root(".", ".").map_err(at("changing the root"))?;
-    unmount(".", UnmountFlags::DETACH).map_err(at("leaving the host's tree"))?;
+    match host {
+        Host::Leave => {
+            rustix::process::pivot_root(".", ".").map_err(at("changing the root"))?;
+            unmount(".", UnmountFlags::DETACH).map_err(at("leaving the host's tree"))?;
+        }
+        Host::Keep => {
+            let place = HOST.trim_start_matches('/');
+            rustix::process::pivot_root(".", place).map_err(at("changing the root"))?;
+        }
+    }
     rustix::process::chdir("/").map_err(at("entering the new root"))
 }
 
@@ -205,12 +298,22 @@ fn make_target(target: &Path, kind: FileType) -> Result<(), Errno> {
 }
 
 fn tmpfs(target: &str, size_mb: u32, mode: &str) -> Result<(), Failure> {
-    // One inode per 4 KiB, so that empty files cannot take more memory than full ones.
-    let inodes = u64::from(size_mb) * 256;
-    let options = format!("size={size_mb}m,nr_inodes={inodes},mode={mode}");
-    let options = std::ffi::CString::new(options).expect("no NUL in there");
+    let options = CString::new(format!("{},mode={mode}", size(size_mb))).expect("no NUL in there");
     mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
         .map_err(|errno| Failure::new(format!("mounting {target}"), errno))
+}
+
+/// Changes the size of what [`tmpfs`] has mounted.
+fn resize(target: &str, size_mb: u32) -> Result<(), Failure> {
+    let options = CString::new(size(size_mb)).expect("no NUL in there");
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount_remount(target, flags, options.as_c_str())
+        .map_err(|errno| Failure::new(format!("resizing {target}"), errno))
+}
+
+fn size(size_mb: u32) -> String {
+    // One inode per 4 KiB, so that empty files cannot take more memory than full ones.
+    format!("size={size_mb}m,nr_inodes={}", u64::from(size_mb) * 256)
 }
 
 fn finish_dev(tmp_mb: u32) -> Result<(), Failure> {

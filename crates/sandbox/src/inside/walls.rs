@@ -10,8 +10,7 @@ use rustix::thread::{Gid, Uid};
 
 use crate::filter;
 use crate::message::{Failure, Identity, Orders};
-use crate::seat::INSIDE_ID;
-use crate::spec::{Access, LimitedBy, Network};
+use crate::spec::{Access, LimitedBy, Network, Outfit};
 use crate::sys;
 
 /// The version the rules are written for; older kernels enforce the part they know.
@@ -41,11 +40,14 @@ pub(super) fn own_cgroup_view() -> Result<(), Errno> {
         .map_err(|errno| Errno::from_raw_os_error(errno as i32))
 }
 
-/// Becomes the only user of the user namespace. Capabilities stay: user 0 is not mapped, so the
-/// kernel sees no change from or to root.
-pub(super) fn take_ids(identity: Identity) -> Result<(), Failure> {
+/// Becomes the instance's user. Capabilities stay until they are cleared: whoever user 0 of the
+/// namespace is, we have not been it, so the kernel sees no change from root.
+pub(super) fn take_ids(orders: &Orders) -> Result<(), Failure> {
+    let identity = orders.identity;
     let (uid, gid) = match identity {
-        Identity::Mapped | Identity::MappedWithGroups => (INSIDE_ID, INSIDE_ID),
+        Identity::Mapped | Identity::MappedWithGroups => {
+            (orders.spec.inside.uid, orders.spec.inside.gid)
+        }
         Identity::Host(user) => (user.uid, user.gid),
     };
     if identity != Identity::MappedWithGroups {
@@ -56,19 +58,54 @@ pub(super) fn take_ids(identity: Identity) -> Result<(), Failure> {
     rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(at("taking the user"))
 }
 
+/// What [`raise`] will have raised, for a program that does so itself.
+pub(super) fn promised(orders: &Orders) -> Raised {
+    let filter_length = u32::try_from(filter::program().len()).expect("a few hundred instructions");
+    Raised { landlock_abi: orders.landlock_abi, filter_length }
+}
+
+/// Lowers what a running program may take, to what its function may.
+pub(super) fn tighten(program: i32, orders: &Orders) -> Result<(), Failure> {
+    if orders.memory != LimitedBy::Watchdog {
+        return Ok(());
+    }
+    let limit = data_limit(orders.spec.limits.memory_mb);
+    let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
+    let program = rustix::process::Pid::from_raw(program);
+    rustix::process::prlimit(program, Resource::Data, limit)
+        .map(drop)
+        .map_err(at("limiting the program's memory"))
+}
+
+fn data_limit(memory_mb: u32) -> u64 {
+    (4 * u64::from(memory_mb) + DATA_SLACK_MB) << 20
+}
+
+/// Who goes behind the walls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// The program, or init on its behalf.
+    Program,
+    /// Init alone, whose program is behind walls of its own and must still get its signals.
+    Init,
+}
+
 /// Everything after the root is in place.
-pub(super) fn raise(orders: &Orders) -> Result<Raised, Failure> {
+pub(super) fn raise(orders: &Orders, who: Who) -> Result<Raised, Failure> {
     // A courtesy, not a wall: service managers may forbid the call to us and all our children.
     rustix::system::sethostname(b"stint").ok();
     if orders.spec.network == Network::Loopback {
         sys::loopback_up().map_err(at("starting the loopback interface"))?;
     }
     limit(orders).map_err(at("setting resource limits"))?;
-    let landlock_abi = if orders.landlock_abi > 0 { landlock(orders)? } else { 0 };
+    // Landlock would part init from a program in a domain of its own: no signals, no look at what it
+    // uses. Init runs nothing but this file's callers.
+    let landlocks = orders.landlock_abi > 0 && who == Who::Program;
+    let landlock_abi = if landlocks { landlock(orders)? } else { 0 };
     drop_bounding_set()?;
     sys::prctl(libc::PR_SET_SECUREBITS, SECURE_BITS).map_err(at("locking the secure bits"))?;
     if let Identity::Host(_) = orders.identity {
-        take_ids(orders.identity)?;
+        take_ids(orders)?;
     }
     sys::clear_capabilities().map_err(at("dropping capabilities"))?;
     sys::prctl(libc::PR_SET_DUMPABLE, 0).map_err(at("refusing debuggers"))?;
@@ -96,7 +133,10 @@ fn limit(orders: &Orders) -> Result<(), Errno> {
         set(Resource::Nproc, u64::from(limits.pids_max) + 1)?;
     }
     if orders.memory == LimitedBy::Watchdog {
-        set(Resource::Data, (4 * u64::from(limits.memory_mb) + DATA_SLACK_MB) << 20)?;
+        // A program that waits may grow to what its function will be allowed.
+        if orders.spec.outfit == Outfit::Whole {
+            set(Resource::Data, data_limit(limits.memory_mb))?;
+        }
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stint_sandbox::{
-    Bind, Channel, Exit, ExitHow, HostUser, IsolationPolicy, LaunchSpec, Launched, Launcher,
-    LauncherConfig, Limits, Network, SandboxError, SpawnerCommand, UserNamespace,
+    Bind, Channel, Exit, ExitHow, HostUser, Inside, IsolationPolicy, LaunchSpec, Launched,
+    Launcher, LauncherConfig, Limits, Network, Outfit, SandboxError, SpawnerCommand, UserNamespace,
 };
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
@@ -132,8 +132,10 @@ pub(crate) fn spec(argv: &[&str]) -> LaunchSpec {
         binds: Vec::<Bind>::new(),
         limits: Limits { memory_mb: 128, cpu_milli: 1000, pids_max: 32, nofile: 1024, tmp_mb: 16 },
         user: HostUser { uid: 123_456, gid: 123_456 },
+        inside: Inside::default(),
         network: Network::Loopback,
         channel: Channel::None,
+        outfit: Outfit::Whole,
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+mod equipping;
 mod escaping;
 mod lab;
 mod launching;

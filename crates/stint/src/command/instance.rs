@@ -15,11 +15,35 @@ pub(crate) enum Command {
         #[arg(long)]
         function: Option<String>,
     },
+    /// End an instance when what runs on it has ended.
+    Stop {
+        /// Its id, as `instance list` shows it.
+        id: String,
+        /// At once; what runs on it is tried again elsewhere.
+        #[arg(long)]
+        now: bool,
+    },
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
-    let Command::List { function } = command;
-    let page = context.client()?.instance_list(function.as_deref()).await?;
+    match command {
+        Command::List { function } => list(function.as_deref(), context).await,
+        Command::Stop { id, now } => {
+            let instance = context.client()?.instance_stop(&id, now).await?;
+            context.screen.show(&instance, || {
+                let mut rows = Rows::of_one();
+                rows.line("instance", instance.id.as_str());
+                rows.line("function", instance.function.as_str());
+                rows.line("was", context.screen.state(&instance.state));
+                rows.line("ends", if now { "now" } else { "when what runs on it has ended" });
+                rows
+            })
+        }
+    }
+}
+
+async fn list(function: Option<&str>, context: &Context) -> Result<(), Failure> {
+    let page = context.client()?.instance_list(function).await?;
     context.screen.show(&page, || {
         let header = ["INSTANCE", "FUNCTION", "VERSION", "NODE", "STATE", "CREATED", "ENFORCED"];
         let mut rows = Rows::new(&header).or_say("no live instances");

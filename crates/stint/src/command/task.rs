@@ -1,7 +1,7 @@
 //! `stint task`.
 
-mod find;
-mod follow;
+pub(crate) mod find;
+pub(crate) mod follow;
 mod submit;
 
 use clap::{Args, Subcommand};

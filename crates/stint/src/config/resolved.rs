@@ -60,6 +60,9 @@ pub(crate) struct Node {
     pub(crate) cpu_overcommit_percent: u32,
     pub(crate) idle_timeout: Span,
     pub(crate) parked: u32,
+    pub(crate) parked_interpreters: u32,
+    pub(crate) parked_memory_mb: u32,
+    pub(crate) freeze: bool,
     pub(crate) strict: bool,
     pub(crate) host_network: bool,
     pub(crate) nas_allow: Vec<PathBuf>,
@@ -208,19 +211,34 @@ fn listen(read: &Reader<'_>) -> Result<Listen, ConfigError> {
     Ok(Listen { control: address("listen.control")?, trigger: address("listen.trigger")?, tls })
 }
 
+/// A machine that offers less keeps no interpreters waiting unless it is told to.
+const PARKING_FROM_MB: u32 = 1_024;
+/// Of what is offered, one part in so many is for waiting interpreters, and never more than that.
+const PARKING_PART: u32 = 16;
+const PARKING_MOST_MB: u32 = 512;
+
 fn node(read: &Reader<'_>) -> Result<Node, ConfigError> {
     let machine = machine::offered();
     let cpu_milli = match read.text("node.cpu").as_str() {
         "auto" => machine.cpu_milli,
         _ => read.parse("node.cpu", unit::cpu_milli)?,
     };
-    let memory_mb = match read.text("node.memory").as_str() {
+    let offered_mb = match read.text("node.memory").as_str() {
         "auto" => {
             let reserve = megabytes(read.size("node.memory_reserve")?);
             // Half at least: a small machine is still worth something.
             machine.memory_mb.saturating_sub(reserve).max(machine.memory_mb / 2)
         }
         _ => megabytes(read.size("node.memory")?),
+    };
+    let parked_memory_mb = match read.text("node.parked_memory").as_str() {
+        "auto" if offered_mb < PARKING_FROM_MB => 0,
+        "auto" => (offered_mb / PARKING_PART).min(PARKING_MOST_MB),
+        _ => megabytes(read.size("node.parked_memory")?),
+    };
+    let memory_mb = match read.text("node.memory").as_str() {
+        "auto" => offered_mb.saturating_sub(parked_memory_mb),
+        _ => offered_mb,
     };
     let absolute = |text: &str| {
         let path = PathBuf::from(text);
@@ -231,6 +249,9 @@ fn node(read: &Reader<'_>) -> Result<Node, ConfigError> {
         cpu_overcommit_percent: read.parse("node.cpu_overcommit", unit::percent)?,
         idle_timeout: read.duration("node.idle_timeout")?,
         parked: read.count("node.parked")?,
+        parked_interpreters: read.count("node.parked_interpreters")?,
+        parked_memory_mb,
+        freeze: read.switch("node.freeze")?,
         strict: read.word("node.isolation")? == "strict",
         host_network: read.switch("node.host_network")?,
         nas_allow: read.many("node.nas_allow", absolute)?,

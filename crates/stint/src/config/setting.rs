@@ -191,6 +191,24 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Sandboxed children kept ready, so that a cold start is short.",
     ),
     plain(
+        "node.parked_interpreters",
+        "STINT_NODE_PARKED_INTERPRETERS",
+        Kind::Count,
+        "Started interpreters kept waiting for a function, at most so many of each kind; the number follows demand. `0`: none.",
+    ),
+    plain(
+        "node.parked_memory",
+        "STINT_NODE_PARKED_MEMORY",
+        Kind::SizeOrAuto,
+        "Memory that waiting interpreters may take together, kept beside `node.memory`. `auto`: a sixteenth of what is offered, up to 512 MiB, and none below 1 GiB.",
+    ),
+    plain(
+        "node.freeze",
+        "STINT_NODE_FREEZE",
+        Kind::Switch,
+        "Let nothing of an instance run between its requests.",
+    ),
+    plain(
         "node.isolation",
         "STINT_NODE_ISOLATION",
         Kind::Word(&["personal", "strict"]),

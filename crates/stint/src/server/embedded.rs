@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use stint_model::id::NodeId;
 use stint_node::{
-    CodeSource, FetchError, LogSink, NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle,
-    RuntimeTable,
+    CodeSource, FetchError, Freeze, LogSink, NodeAgent, NodeBounds, NodeConfig, NodeDeps,
+    NodeHandle, RuntimeTable,
 };
 use stint_sandbox::{Discovery, Launcher, LauncherConfig, Pump, SandboxError, UserNamespace};
 use stint_store::Blobs;
@@ -132,6 +132,12 @@ fn node_config(config: &Config) -> NodeConfig {
         bounds: NodeBounds {
             idle_timeout: config.node.idle_timeout,
             attempt_log_bytes_max: config.history.attempt_log_bytes,
+            parked_max: usize::try_from(config.node.parked_interpreters).unwrap_or(usize::MAX),
+            parked_memory_mb: config.node.parked_memory_mb,
+            freeze: match config.node.freeze {
+                true => Freeze::BetweenRequests,
+                false => Freeze::Never,
+            },
             ..NodeBounds::DEFAULT
         },
     }

@@ -29,6 +29,7 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     ("stint_node_cpu_cores", Unit::Count, "vCPU offered to instances"),
     ("stint_node_memory_used_bytes", Unit::Bytes, "memory promised to instances"),
     ("stint_node_memory_bytes", Unit::Bytes, "memory offered to instances"),
+    ("stint_node_parked_interpreters", Unit::Count, "started interpreters that wait"),
     ("stint_log_queued_bytes", Unit::Bytes, "log bytes that wait for the writer"),
     ("stint_log_queue_bytes_max", Unit::Bytes, "bound of the above"),
     ("stint_log_kept_bytes", Unit::Bytes, "log bytes kept since the start"),
@@ -132,6 +133,11 @@ fn describe() {
         ("stint_stale_reports_total", "reports of nodes refused by the fence"),
         ("stint_shard_reopened_total", "shards opened again after a failed commit"),
         ("stint_destination_errors_total", "deliveries to destinations that failed"),
+        ("stint_node_cold_starts_total", "instances begun"),
+        (
+            "stint_node_parked_taken_total",
+            "cold starts that asked for an interpreter that waits: hit, soon, miss",
+        ),
     ] {
         describe_counter!(name, Unit::Count, about);
     }

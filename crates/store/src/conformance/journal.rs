@@ -4,7 +4,7 @@ use bytes::Bytes;
 use stint_model::time::{Span, Timestamp};
 
 use super::life::START;
-use crate::journal::{Chunk, Journal, JournalQuery};
+use crate::journal::{Chunk, Journal, JournalQuery, Scope};
 
 fn at(seconds: u64) -> Timestamp {
     START + Span::from_secs(seconds)
@@ -74,6 +74,41 @@ pub async fn retention_drops_the_oldest_in_steps(journal: &dyn Journal) {
     assert_eq!(journal.retain(at(4), 2).await.expect("drops"), 0);
     assert_eq!(journal.retain(at(5), 2).await.expect("drops"), 1);
     assert!(journal.append(vec![chunk("a", "z", 9)]).await.expect("appends") > last);
+}
+
+/// In one order, in pages that join, and nothing of a name that only begins alike.
+pub async fn the_groups_below_a_name_are_read_together(journal: &dyn Journal) {
+    let mut chunks = Vec::new();
+    for n in 0..40 {
+        let stream = ["log/7/a", "log/7/b", "log/77/a", "log/7", "log/7/c"][n % 5];
+        let subject = if n % 3 == 0 { "x" } else { "y" };
+        chunks.push(chunk(stream, subject, u64::try_from(n).expect("small")));
+    }
+    journal.append(chunks).await.expect("appends");
+    let below = |limit| JournalQuery { scope: Scope::Below, limit, ..query("log/7") };
+    let wanted: Vec<u64> = (0..40).filter(|n| ![2, 3].contains(&(n % 5))).collect();
+    for descending in [false, true] {
+        let mut found = Vec::new();
+        let mut ask = JournalQuery { descending, ..below(7) };
+        loop {
+            let page = journal.range(&ask).await.expect("reads");
+            assert!(page.iter().all(|chunk| chunk.stream.starts_with("log/7/")));
+            ask.after = page.last().map(|chunk| chunk.seq);
+            found.extend(page.iter().map(|chunk| chunk.at));
+            if page.len() < 7 {
+                break;
+            }
+        }
+        if descending {
+            found.reverse();
+        }
+        assert_eq!(found, wanted.iter().map(|n| at(*n)).collect::<Vec<_>>());
+    }
+    let subject = JournalQuery { subject: Some("x".into()), ..below(100) };
+    let found = journal.range(&subject).await.expect("reads");
+    assert_eq!(found.len(), wanted.iter().filter(|n| *n % 3 == 0).count());
+    let window = JournalQuery { from: Some(at(5)), until: Some(at(10)), ..below(100) };
+    assert_eq!(journal.range(&window).await.expect("reads").len(), 3);
 }
 
 /// And is no error.

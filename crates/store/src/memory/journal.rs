@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use stint_model::time::Timestamp;
 
-use crate::journal::{Chunk, Journal, JournalError, JournalQuery};
+use crate::journal::{Chunk, Journal, JournalError, JournalQuery, Scope};
 
 /// A journal in memory; clones share it, so it survives the handle that wrote it.
 #[derive(Clone, Debug, Default)]
@@ -32,9 +32,19 @@ impl MemoryJournal {
 }
 
 impl JournalQuery {
+    /// Whether a group is asked for.
+    fn covers(&self, stream: &str) -> bool {
+        match self.scope {
+            Scope::Exactly => self.stream == stream,
+            Scope::Below => {
+                stream.strip_prefix(&self.stream).is_some_and(|rest| rest.starts_with('/'))
+            }
+        }
+    }
+
     /// Whether the piece is asked for (`limit` and the order apart).
     pub fn matches(&self, chunk: &Chunk) -> bool {
-        self.stream == chunk.stream
+        self.covers(&chunk.stream)
             && self.subject.as_ref().is_none_or(|subject| *subject == chunk.subject)
             && self.from.is_none_or(|from| chunk.at >= from)
             && self.until.is_none_or(|until| chunk.at < until)

@@ -90,6 +90,43 @@ async fn what_was_pushed_is_found_by_every_condition() {
 }
 
 #[tokio::test]
+async fn an_account_is_searched_as_a_whole() {
+    let House { logs, .. } = house(LogsConfig::for_tests());
+    for n in 0..200_i64 {
+        let function = format!("f{}", n % 9);
+        logs.push(piece(&function, &format!("r{n}"), 1, n, &format!("line {n} of {function}\n")));
+        if n % 30 == 0 {
+            logs.flush().await;
+        }
+    }
+    let mut other = piece("f1", "r7", 1, 7, "another account's line\n");
+    other.account = AccountId::new(5);
+    logs.push(other);
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let mut query = LogQuery { order, limit: 17, ..LogQuery::all(AccountId::ROOT) };
+        let mut found = Vec::new();
+        loop {
+            let page = logs.search(&query).await.unwrap();
+            for line in &page.lines {
+                assert!(line.text.ends_with(&*line.function), "{line:?}");
+            }
+            found.extend(page.lines.into_iter().map(|line| line.text));
+            match page.next {
+                Some(next) => query.cursor = Some(next),
+                None => break,
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        assert_eq!(found.len(), 200);
+    }
+    let request = LogQuery { request_id: Some("r7".into()), ..LogQuery::all(AccountId::ROOT) };
+    assert_eq!(texts(&logs, &request).await, ["line 7 of f7"]);
+    let text = LogQuery { text: Some("line 19".into()), ..LogQuery::all(AccountId::ROOT) };
+    assert_eq!(texts(&logs, &text).await.len(), 11);
+}
+
+#[tokio::test]
 async fn pages_join_to_the_whole_from_either_end() {
     let House { logs, .. } = house(LogsConfig::for_tests());
     let mut said = Vec::new();

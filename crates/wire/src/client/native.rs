@@ -64,6 +64,7 @@ impl LogFilter {
     pub fn query(&self) -> Query {
         Query::new()
             .maybe("function", self.function.as_ref())
+            .maybe("task", self.task.as_ref())
             .maybe("request", self.request_id.as_ref())
             .maybe("instance", self.instance.as_ref())
             .maybe("attempt", self.attempt)
@@ -226,6 +227,13 @@ impl Client {
     /// New log lines as they come.
     pub async fn log_follow(&self, filter: &LogFilter) -> Result<LogFollow, ClientError> {
         self.follow("/v1/logs".into(), filter.query(), "searchLogs").await
+    }
+
+    /// Ends an instance; answers it as it was.
+    pub async fn instance_stop(&self, instance: &str, now: bool) -> Result<Instance, ClientError> {
+        let path = format!("/v1/instances/{}/stop", segment(instance));
+        let query = Query::new().maybe("now", now.then_some("true"));
+        self.answer(Call::new(Method::POST, path, "stopInstance").query(query)).await
     }
 
     async fn follow(

@@ -30,6 +30,9 @@ pub struct LogFilter {
     /// Of this function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// Of this task: its uid, FUNCTION/TASK, or its id when no other task of the account has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// Of this request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,

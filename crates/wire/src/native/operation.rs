@@ -203,8 +203,10 @@ operations! {
             "What goes on now.";
         listInstances GET "/v1/instances" read ["function" "limit" "cursor"] "" => 200 "Page_Instance",
             "Live instances.";
-        searchLogs GET "/v1/logs" read ["function" "request" "instance" "attempt" "text" "from" "until" "order" "follow" "limit" "cursor"] "" => 200 "Page_LogLine",
-            "Finds log lines by function, request, time and text; with `follow`, new ones as they come.";
+        stopInstance POST "/v1/instances/{instance}/stop" write ["now"] "" => 200 "Instance",
+            "Ends an instance when what runs on it has ended, or with `now` at once; such attempts are tried again.";
+        searchLogs GET "/v1/logs" read ["function" "task" "request" "instance" "attempt" "text" "from" "until" "order" "follow" "limit" "cursor"] "" => 200 "Page_LogLine",
+            "Finds log lines of one function or of all, by task, request, time and text; with `follow`, new ones as they come.";
         listAudit GET "/v1/audit" administer ["until" "limit" "cursor"] "" => 200 "Page_AuditEntry",
             "Who changed what, newest first.";
         getConfig GET "/v1/config" operate [] "" => 200 "Page_Setting",

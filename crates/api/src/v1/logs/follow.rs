@@ -47,7 +47,6 @@ type Mark = (Timestamp, u32, InstanceId);
 /// See the module comment.
 pub(super) struct Follow {
     door: Arc<Door>,
-    function: String,
     stop: Stop,
     follower: Option<Follower>,
     past: Option<LogQuery>,
@@ -59,10 +58,9 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    pub(super) fn new(call: &Call, function: &str, until: Until) -> Self {
+    pub(super) fn new(call: &Call, until: Until) -> Self {
         Self {
             door: Arc::clone(&call.door),
-            function: function.to_owned(),
             stop: call.stop.clone(),
             follower: None,
             past: None,
@@ -132,7 +130,7 @@ impl Follow {
                     if self.known.len() < KNOWN_MAX {
                         self.known.insert((found.at, found.attempt, found.instance));
                     }
-                    let line = super::line(&self.function, found);
+                    let line = super::line(found);
                     self.ready.push_back(event(&line));
                 }
                 if page.next.is_some() {
@@ -196,7 +194,7 @@ impl Follow {
                 for found in piece.lines() {
                     let wanted = self.text.as_ref().is_none_or(|text| found.text.contains(text));
                     if wanted {
-                        let line = super::line(&self.function, found);
+                        let line = super::line(found);
                         self.ready.push_back(event(&line));
                     }
                 }

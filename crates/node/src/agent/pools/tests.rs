@@ -71,7 +71,7 @@ impl World {
         self.keys += 1;
         let key = InstanceKey(self.keys);
         let (orders, inbox) = mpsc::channel(8);
-        self.pools.born(key, start, orders, self.now);
+        self.pools.born((key, InstanceId(u128::from(key.0))), start, orders, self.now);
         self.inboxes.insert(key, inbox);
         key
     }
@@ -202,4 +202,24 @@ fn an_end_in_the_moment_of_sending_gives_the_order_back() {
     world.pools.ended(a.0);
     world.done(a);
     assert_eq!(world.pools.totals(), Totals::default());
+}
+
+#[test]
+fn a_stopped_instance_takes_nothing_new_and_ends_when_it_is_idle() {
+    let mut world = World::new(10_000);
+    let spec = World::spec(1, 1);
+    let (busy, idle) = (world.place(&spec).unwrap(), world.place(&spec).unwrap());
+    world.done(idle);
+    let id = |key: InstanceKey| InstanceId(u128::from(key.0));
+    world.pools.stop_instance(id(InstanceKey(99)), StopWhen::Now);
+    assert!(world.told().is_empty(), "one that is not there has ended");
+    world.pools.stop_instance(id(busy.0), StopWhen::Idle);
+    assert!(world.told().is_empty(), "what runs may end");
+    assert_eq!(world.pools.take_changed(), [(1, 1, 0)], "it is nothing to plan with");
+    assert_eq!(world.place(&spec).unwrap().0, idle.0);
+    assert_ne!(world.place(&spec).unwrap().0, busy.0);
+    world.done(busy);
+    assert_eq!(world.told(), [busy.0.0]);
+    world.pools.stop_instance(id(idle.0), StopWhen::Now);
+    assert_eq!(world.told(), [idle.0.0], "now means now");
 }

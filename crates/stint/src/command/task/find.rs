@@ -51,7 +51,7 @@ pub(crate) enum Moment {
     Ago(Span),
 }
 
-fn moment(text: &str) -> Result<Moment, String> {
+pub(crate) fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(at) = text.parse::<Time>() {
         return Ok(Moment::At(at));
     }
@@ -61,7 +61,7 @@ fn moment(text: &str) -> Result<Moment, String> {
 }
 
 impl Moment {
-    fn time(self) -> Time {
+    pub(crate) fn time(self) -> Time {
         match self {
             Self::At(at) => at,
             Self::Ago(span) => Time(stint_supervise::Clock::start().now() - span),

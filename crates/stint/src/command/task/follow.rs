@@ -84,16 +84,27 @@ pub(super) async fn logs(args: &Logs, context: &Context) -> Result<(), Failure> 
             break;
         }
     }
+    show_lines(lines, cursor, args.limit, context, |line| write(line, args.long, context))
+}
+
+/// A page for scripts, lines for people.
+pub(crate) fn show_lines(
+    lines: Vec<LogLine>,
+    next: Option<String>,
+    limit: usize,
+    context: &Context,
+    write: impl Fn(&LogLine) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     if context.screen.format != Format::Table {
         let mut page = whole(lines);
-        page.next = cursor;
+        page.next = next;
         return context.screen.show(&page, crate::screen::Rows::of_one);
     }
     for line in &lines {
-        write(line, args.long, context)?;
+        write(line)?;
     }
-    if cursor.is_some() {
-        context.screen.note(format!("there are more: --limit {}", args.limit.saturating_mul(2)));
+    if next.is_some() {
+        context.screen.note(format!("there are more: --limit {}", limit.saturating_mul(2)));
     }
     Ok(())
 }

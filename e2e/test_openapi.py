@@ -92,6 +92,7 @@ def walk_accounts(cloud):
     v1("PATCH", f"/keys/{mine}", {"disabled": True})
     v1("POST", f"/keys/{mine}/rotate")
     v1("DELETE", f"/keys/{mine}")
+    v1("POST", "/master-key:rotate")
     assert key
 
 
@@ -99,6 +100,11 @@ def walk_observation(cloud, name):
     for path in ("/overview", "/instances", "/audit", "/config"):
         cloud.v1("GET", path)
     cloud.v1("GET", "/logs", function=name)
+    other = unique("stopped")
+    cloud.create(other, "def handler(event, context):\n    return event\n")
+    cloud.invoke(other)
+    instance = cloud.v1("GET", "/instances", function=other)["items"][0]["id"]
+    cloud.v1("POST", f"/instances/{instance}/stop")
 
 
 def test_every_operation_answers_as_documented(server, cloud):

@@ -26,7 +26,8 @@ const LOOK_EVERY: usize = 20;
 pub(super) async fn waiting(plan: &Plan) -> Result<Vec<Row>> {
     let count = 1_000_000 / plan.divide;
     let mut memory = row("memory for 1,000,000 queued", "MB", "≤ 1,536 MB for 10,000,000");
-    let mut rate = row("submit, 64 connections, over 1,000,000 queued", "/s", "within 10 % of empty");
+    let mut rate =
+        row("submit, 64 connections, over 1,000,000 queued", "/s", "within 10 % of empty");
     for _ in 0..plan.repeats {
         let server = Server::start(&plan.bin).await?;
         let mut api = server.api().await?;

@@ -90,7 +90,7 @@ macro_rules! journal_conformance {
             a_stream_holds_only_its_own
             a_range_is_bounded_by_time_and_number
             retention_drops_the_oldest_in_steps
-            the_groups_below_a_name_are_read_together,
+            the_groups_below_a_name_are_read_together
             nothing_appended_is_nothing_read
         }}
     };

@@ -18,7 +18,7 @@ use crate::problem::Envelope;
 #[derive(OpenApi)]
 #[openapi(components(schemas(
     Account, AccountCreate, AccountPatch, BatchResult, BatchSubmit, BulkRequest, BulkResult,
-    Backlog, Envelope, FunctionLimits, FunctionSummary, Health, Key, KeyCreate, KeyCreated,
+    Backlog, Envelope, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
     KeyPatch, KeyTemporary, MasterKeyRotated, Overview, ProgressReport, RetryPolicy, StopRequest, Task,
     TaskAccepted, TaskCount, TaskSubmit, WhoAmI, Why, Page<Account>, Page<AuditEntry>,
     Page<Backlog>, Page<FunctionSummary>, Page<Instance>, Page<Key>, Page<LogLine>,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
-use crate::native::operation::{OPERATIONS, Operation, QUERY, REQUIRED};
+use crate::native::operation::{OPERATIONS, Operation, QUERY};
 use crate::native::{
     Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
     BulkRequest, BulkResult, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate,
@@ -96,8 +96,8 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     let in_query = operation.query.iter().map(|name| {
         let (_, meaning) = QUERY.iter().find(|(known, _)| known == name).unwrap_or(&("", ""));
         json!({
-            "name": name, "in": "query", "required": REQUIRED.contains(&(operation.id, *name)),
-            "description": meaning, "schema": { "type": "string" },
+            "name": name, "in": "query", "required": false, "description": meaning,
+            "schema": { "type": "string" },
         })
     });
     in_path.chain(in_query).collect()

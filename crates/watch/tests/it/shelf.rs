@@ -33,15 +33,7 @@ impl Journal for Shelf {
 
     async fn range(&self, query: &JournalQuery) -> Result<Vec<Chunk>, JournalError> {
         let kept = self.chunks.lock().unwrap();
-        let wanted = |chunk: &&Chunk| {
-            chunk.stream == query.stream
-                && query.subject.as_ref().is_none_or(|subject| *subject == chunk.subject)
-                && query.from.is_none_or(|from| chunk.at >= from)
-                && query.until.is_none_or(|until| chunk.at < until)
-                && query.after.is_none_or(|after| {
-                    if query.descending { chunk.seq < after } else { chunk.seq > after }
-                })
-        };
+        let wanted = |chunk: &&Chunk| query.matches(chunk);
         let matching = kept.iter().filter(wanted).cloned();
         Ok(if query.descending {
             matching.rev().take(query.limit).collect()

@@ -26,9 +26,6 @@ pub struct Operation {
     pub answer: (u16, &'static str),
 }
 
-/// Query parameters that must be given: operation and name.
-pub const REQUIRED: &[(&str, &str)] = &[("searchLogs", "function")];
-
 /// Query parameters and what they mean.
 pub const QUERY: &[(&str, &str)] = &[
     ("qualifier", "LATEST (if absent), a version's number or an alias."),
@@ -46,6 +43,7 @@ pub const QUERY: &[(&str, &str)] = &[
     ("includePayload", "`true`: with payloads."),
     ("limit", "At most so many, 1 to 1,000; 100 if absent."),
     ("cursor", "`next` of the page before."),
+    ("now", "`true`: what runs on it is ended too, and tried again."),
     ("timeout", "How long to wait, up to 60 s; 30 s if absent."),
     ("follow", "`true`: keep the answer open and send lines as server-sent events."),
     ("attempt", "Only of this try."),

@@ -47,6 +47,7 @@ pub const QUERY: &[(&str, &str)] = &[
     ("timeout", "How long to wait, up to 60 s; 30 s if absent."),
     ("follow", "`true`: keep the answer open and send lines as server-sent events."),
     ("attempt", "Only of this try."),
+    ("task", "Only of this task: its uid, or `function/taskId`."),
     ("request", "Only of this request id."),
     ("instance", "Only of this instance."),
     ("text", "Only lines that contain this."),

@@ -7,6 +7,7 @@ use stint_model::limit::Resources;
 use stint_model::time::Span;
 
 use crate::code::UnpackLimits;
+use crate::image::ImageSettings;
 
 /// Resolved values; the node reads neither files nor the environment for them.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct NodeConfig {
     /// Whether functions with internet access get the host's network. Without it, and always for
     /// custom runtimes (their ports would collide), an instance has only its own loopback.
     pub host_network: bool,
+    /// Where images may come from, and how much of them is kept.
+    pub images: ImageSettings,
     /// The first host uid and gid of the accounts' range.
     pub account_ids_from: u32,
     /// Bounds.

@@ -22,23 +22,56 @@ pub(crate) struct Credentials {
     pub(crate) token: String,
 }
 
+/// What the environment starts from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Base<'a> {
+    /// Where the platform's runtimes look for things.
+    Platform,
+    /// What the image says, and its user's home.
+    Image { env: &'a [(String, String)], home: &'a str },
+}
+
+/// Where programs are looked for in an image that does not say.
+const IMAGE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+impl Base<'_> {
+    fn pairs(self) -> BTreeMap<String, String> {
+        let own = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        match self {
+            Self::Platform => own(&[
+                (
+                    "PATH",
+                    "/opt/bin:/code/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+                ),
+                ("LD_LIBRARY_PATH", "/code:/code/lib:/opt/lib"),
+                ("NODE_PATH", "/opt/nodejs/node_modules:/opt/node_modules:/code/node_modules"),
+                ("HOME", "/tmp"),
+                ("TMPDIR", "/tmp"),
+                ("TZ", "UTC"),
+                ("LANG", "C.UTF-8"),
+            ]),
+            Self::Image { env, home } => {
+                let mut pairs: BTreeMap<String, String> =
+                    own(&[("PATH", IMAGE_PATH), ("HOME", home), ("TZ", "UTC")]);
+                pairs.extend(env.iter().cloned());
+                pairs
+            }
+        }
+    }
+}
+
 /// The whole environment. What the user configured wins, except over `FC_*`.
-pub(crate) fn environment(spec: &PoolSpec, instance: InstanceId) -> Vec<(String, String)> {
-    let mut env: BTreeMap<String, String> = BTreeMap::new();
+pub(crate) fn environment(
+    spec: &PoolSpec,
+    instance: InstanceId,
+    base: Base<'_>,
+) -> Vec<(String, String)> {
+    let mut env = base.pairs();
     let mut set = |name: &str, value: String| {
         env.insert(name.to_owned(), value);
     };
-    set(
-        "PATH",
-        "/opt/bin:/code/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-            .to_owned(),
-    );
-    set("LD_LIBRARY_PATH", "/code:/code/lib:/opt/lib".to_owned());
-    set("NODE_PATH", "/opt/nodejs/node_modules:/opt/node_modules:/code/node_modules".to_owned());
-    set("HOME", "/tmp".to_owned());
-    set("TMPDIR", "/tmp".to_owned());
-    set("TZ", "UTC".to_owned());
-    set("LANG", "C.UTF-8".to_owned());
     for (name, value) in &spec.config.environment {
         if !name.starts_with("FC_") {
             set(name, value.clone());
@@ -67,9 +100,7 @@ pub(crate) fn environment(spec: &PoolSpec, instance: InstanceId) -> Vec<(String,
 
 /// Where a custom server listens.
 pub(crate) fn port(spec: &PoolSpec) -> u16 {
-    const DEFAULT: u16 = 9000;
-    let configured = spec.config.custom_runtime.as_ref().map(|custom| custom.port);
-    configured.filter(|port| *port != 0).unwrap_or(DEFAULT)
+    spec.config.server_port()
 }
 
 /// What requests carry; nothing where the function does not want it.
@@ -105,12 +136,29 @@ mod tests {
             config.environment.insert("TZ".into(), "Asia/Shanghai".into());
             config.environment.insert("OWN".into(), "yes".into());
         });
-        let env: BTreeMap<_, _> = environment(&spec.spec, InstanceId(7)).into_iter().collect();
+        let env = environment(&spec.spec, InstanceId(7), Base::Platform);
+        let env: BTreeMap<_, _> = env.into_iter().collect();
         assert_eq!(env["FC_ACCOUNT_ID"], spec.spec.account.to_string());
         assert_eq!((env["TZ"].as_str(), env["OWN"].as_str()), ("Asia/Shanghai", "yes"));
         assert_eq!(env["FC_INSTANCE_ID"], "c-00000000-00000000-000000000007");
         assert_eq!(env["FC_REGION"], "local");
         assert!(!env.contains_key("FC_CUSTOM_LISTEN_PORT"));
+    }
+
+    #[test]
+    fn an_image_says_first_and_the_user_wins() {
+        let mut spec = testing::spec("custom-container", "x");
+        spec.config_mut(|config| drop(config.environment.insert("MODE".into(), "fast".into())));
+        let said = [("MODE", "slow"), ("PATH", "/app/bin"), ("FC_INSTANCE_ID", "forged")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let base = Base::Image { env: &said, home: "/srv" };
+        let env: BTreeMap<_, _> =
+            environment(&spec.spec, InstanceId(7), base).into_iter().collect();
+        assert_eq!((env["MODE"].as_str(), env["PATH"].as_str()), ("fast", "/app/bin"));
+        assert_eq!(env["HOME"], "/srv");
+        assert!(!env.contains_key("LD_LIBRARY_PATH"), "that is the platform's");
+        assert_eq!(env["FC_INSTANCE_ID"], "c-00000000-00000000-000000000007");
+        assert_eq!(env["FC_CUSTOM_LISTEN_PORT"], "9000");
     }
 
     #[test]
@@ -124,7 +172,8 @@ mod tests {
             let mut spec = testing::spec("custom", "x");
             spec.config_mut(|config| config.inject = inject);
             spec.spec.extra_env.insert(ACCESS_KEY_ID.into(), "STS.1".into());
-            let env: BTreeMap<_, _> = environment(&spec.spec, InstanceId(7)).into_iter().collect();
+            let env = environment(&spec.spec, InstanceId(7), Base::Platform);
+            let env: BTreeMap<_, _> = env.into_iter().collect();
             assert_eq!(env.contains_key(ACCESS_KEY_ID), in_env, "{inject:?}");
             assert_eq!(request_credentials(&spec.spec).id == "STS.1", in_request, "{inject:?}");
             assert_eq!(env["FC_CUSTOM_LISTEN_PORT"], "9000");

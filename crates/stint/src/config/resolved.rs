@@ -63,6 +63,10 @@ pub(crate) struct Node {
     pub(crate) strict: bool,
     pub(crate) host_network: bool,
     pub(crate) nas_allow: Vec<PathBuf>,
+    pub(crate) registries: Vec<String>,
+    pub(crate) oci_allow: Vec<PathBuf>,
+    pub(crate) image_max: u64,
+    pub(crate) image_cache: u64,
     pub(crate) interpreters: BTreeMap<String, PathBuf>,
 }
 
@@ -234,6 +238,10 @@ fn node(read: &Reader<'_>) -> Result<Node, ConfigError> {
         strict: read.word("node.isolation")? == "strict",
         host_network: read.switch("node.host_network")?,
         nas_allow: read.many("node.nas_allow", absolute)?,
+        registries: read.many("node.registries", |text| Ok(text.to_owned()))?,
+        oci_allow: read.many("node.oci_allow", absolute)?,
+        image_max: read.size("node.image_max")?,
+        image_cache: read.size("node.image_cache")?,
         interpreters: read.each("interpreters", absolute)?,
     })
 }

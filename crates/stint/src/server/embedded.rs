@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use stint_model::id::NodeId;
 use stint_node::{
-    CodeSource, FetchError, LogSink, NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle,
-    RuntimeTable,
+    CodeSource, FetchError, ImageSettings, LayerLimits, LogSink, NodeAgent, NodeBounds, NodeConfig,
+    NodeDeps, NodeHandle, RuntimeTable,
 };
 use stint_sandbox::{Discovery, Launcher, LauncherConfig, Pump, SandboxError, UserNamespace};
 use stint_store::Blobs;
@@ -128,6 +128,14 @@ fn node_config(config: &Config) -> NodeConfig {
         host_dirs_allowed: config.node.nas_allow.clone(),
         host_network: config.node.host_network,
         cpu_overcommit_percent: config.node.cpu_overcommit_percent,
+        images: ImageSettings {
+            registries: config.node.registries.clone(),
+            // Strict is for accounts that do not trust each other.
+            loopback_allowed: !config.node.strict,
+            layouts: config.node.oci_allow.clone(),
+            bytes_max: config.node.image_cache,
+            layer: LayerLimits { bytes_max: config.node.image_max, ..LayerLimits::DEFAULT },
+        },
         account_ids_from: ACCOUNT_IDS_FROM,
         bounds: NodeBounds {
             idle_timeout: config.node.idle_timeout,

@@ -21,7 +21,7 @@ use stint_wire::node::{FromNode, Lease, Outcome, Start, StopReason, ToNode};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::code::{CodeCache, CodeError};
+use crate::code::{CodeCache, CodeError, Keeps};
 use crate::config::NodeConfig;
 use crate::identity::Identities;
 use crate::instance::{self, Birth, Invocation, Order};
@@ -30,6 +30,7 @@ use crate::runtimes::RuntimeTable;
 use crate::shared::NodeShared;
 use crate::shims;
 use crate::volume::Volumes;
+use crate::wasm::{self, Prime, Wasm};
 
 use pools::{Bound, Change, Pools};
 
@@ -41,6 +42,8 @@ const BATCH_MAX: usize = 256;
 const EVENTS_MAX: usize = 4_096;
 /// Connections to custom servers.
 const CONNECTIONS_MAX: usize = 16_384;
+/// Programs that wait to be compiled ahead; what does not fit is compiled when it is started.
+const PRIMES_MAX: usize = 64;
 /// Orders that wait for an instance besides its invocations.
 const CONTROL_ORDERS: usize = 8;
 
@@ -101,6 +104,7 @@ pub enum NodeError {
 pub struct NodeHandle {
     status: Arc<Status>,
     capacity: Resources,
+    primes: mpsc::Sender<Prime>,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +132,13 @@ pub struct NodeStatus {
 }
 
 impl NodeHandle {
+    /// Makes ready what will be started soon, when there is time. Only a start that comes later
+    /// tells whether it worked.
+    pub fn prime(&self, prime: Prime) {
+        // Too many wait, or the node is ending: the start does it itself.
+        drop(self.primes.try_send(prime));
+    }
+
     /// As of the last turn.
     pub fn status(&self) -> NodeStatus {
         let get = |n: &AtomicU32| n.load(Ordering::Relaxed);
@@ -153,6 +164,7 @@ pub struct NodeAgent {
     instances: Guests,
     pools: Pools,
     outbox: VecDeque<FromNode>,
+    primes: Option<mpsc::Receiver<Prime>>,
     status: Arc<Status>,
     drain: Option<Drain>,
     keys: u64,
@@ -179,14 +191,20 @@ impl NodeAgent {
         let shims = shims::write_out(&config.dir.join("runtimes")).map_err(NodeError::Directory)?;
         let cache = CodeCache::open(
             config.dir.join("code"),
-            config.bounds.code_bytes_max,
-            config.bounds.unpack,
+            Keeps::ThisBoot,
+            (config.bounds.code_bytes_max, config.bounds.unpack),
             Arc::clone(&code),
             supervisor.clone(),
         )?;
         let identities = Identities::open(config.dir.join("accounts"), config.account_ids_from)
             .map_err(NodeError::Directory)?;
         let volumes = Volumes::new(config.volumes_dir.clone(), config.host_dirs_allowed.clone());
+        let wasm = runtimes.wasm().map(|program| {
+            let dir = config.dir.join("wasm");
+            Wasm::open(program, &dir, Arc::clone(&code), supervisor.clone())
+        });
+        let wasm = wasm.transpose()?;
+        let (primes_in, primes) = mpsc::channel(PRIMES_MAX);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let instances = supervisor.guests("instance", config.bounds.instances_max);
         let connections = supervisor.guests("server-connection", CONNECTIONS_MAX);
@@ -203,6 +221,7 @@ impl NodeAgent {
             identities,
             volumes,
             shims,
+            wasm,
             connections,
             events: events_in,
             link: to_server,
@@ -216,11 +235,12 @@ impl NodeAgent {
             instances,
             pools,
             outbox: VecDeque::new(),
+            primes: Some(primes),
             status: Arc::clone(&status),
             drain: None,
             keys: 0,
         };
-        Ok((agent, NodeHandle { status, capacity }))
+        Ok((agent, NodeHandle { status, capacity, primes: primes_in }))
     }
 
     /// Serves until it is stopped; then ends every instance at once (drain first to be polite).
@@ -235,6 +255,7 @@ impl NodeAgent {
             runtimes,
         });
         self.precompile();
+        self.prime();
         let mut orders = Vec::with_capacity(BATCH_MAX);
         let mut events = Vec::with_capacity(BATCH_MAX);
         loop {
@@ -258,6 +279,17 @@ impl NodeAgent {
                 }
             };
             stop.until(work).await;
+        });
+    }
+
+    /// One program at a time, beside everything else.
+    fn prime(&mut self) {
+        let Some(mut primes) = self.primes.take() else { return };
+        let shared = Arc::clone(&self.shared);
+        self.shared.supervisor.spawn("node/prime", OnExit::Ignore, |stop| async move {
+            while let Some(Some(wanted)) = stop.until(primes.recv()).await {
+                stop.until(wasm::prime(&shared, &wanted)).await;
+            }
         });
     }
 

@@ -18,9 +18,11 @@ mod shims;
 #[cfg(test)]
 mod testing;
 mod volume;
+mod wasm;
 
 pub use agent::{NodeAgent, NodeDeps, NodeError, NodeHandle, NodeStatus};
 pub use code::{CodeError, NameError, UnpackError, UnpackLimits};
 pub use config::{NodeBounds, NodeConfig};
 pub use ports::{CodeSource, FetchError, LogSink};
 pub use runtimes::RuntimeTable;
+pub use wasm::{Prime, WasmProgram};

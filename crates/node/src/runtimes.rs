@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 
 use stint_sandbox::{Discovery, Family, Interpreter};
 
+use crate::wasm::WasmProgram;
+
 /// Names and what stands behind them.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeTable {
     /// What the operator said: the interpreter, or why it cannot be used.
     configured: BTreeMap<String, Result<Interpreter, String>>,
     found: Discovery,
+    /// What runs WebAssembly, or why nothing does.
+    wasm: Option<Result<WasmProgram, String>>,
 }
 
 /// Upstream's names, for `Hello` and `doctor`.
@@ -37,6 +41,8 @@ pub(crate) enum Runtime {
     Shim(Interpreter),
     /// By itself, as an HTTP server.
     Custom,
+    /// By our Wasm worker.
+    Wasm,
 }
 
 impl RuntimeTable {
@@ -50,7 +56,18 @@ impl RuntimeTable {
                 (name, interpreter)
             })
             .collect();
-        Self { configured, found }
+        Self { configured, found, wasm: None }
+    }
+
+    /// With what runs WebAssembly: a program that was proven, or why it was not.
+    pub fn with_wasm(mut self, wasm: Result<WasmProgram, String>) -> Self {
+        self.wasm = Some(wasm);
+        self
+    }
+
+    /// What runs WebAssembly here.
+    pub(crate) fn wasm(&self) -> Option<&WasmProgram> {
+        self.wasm.as_ref().and_then(|wasm| wasm.as_ref().ok())
     }
 
     /// The runtime behind a name, or what to do so that there is one.
@@ -66,6 +83,7 @@ impl RuntimeTable {
             "custom" | "custom.debian10" | "custom.debian11" | "custom.debian12" => {
                 return Ok(Runtime::Custom);
             }
+            "wasm" => return self.resolve_wasm(),
             "custom-container" => {
                 return Err("container images are not run by this node yet".to_owned());
             }
@@ -77,6 +95,17 @@ impl RuntimeTable {
         match self.found.choose(family, wanted) {
             Some(interpreter) => Ok(Runtime::Shim(interpreter.clone())),
             None => Err(advice(name, family, wanted)),
+        }
+    }
+
+    fn resolve_wasm(&self) -> Result<Runtime, String> {
+        match &self.wasm {
+            Some(Ok(_)) => Ok(Runtime::Wasm),
+            Some(Err(reason)) => Err(format!(
+                "The function cannot be started. Runtime wasm does not work in this machine's \
+                 sandbox: {reason}"
+            )),
+            None => Err("runtime wasm is not run by this node".to_owned()),
         }
     }
 
@@ -98,6 +127,9 @@ impl RuntimeTable {
         }
         for name in ["custom", "custom.debian10", "custom.debian11", "custom.debian12"] {
             names.insert(name.to_owned(), "the package's own server".to_owned());
+        }
+        if let Some(wasm) = self.wasm() {
+            names.insert("wasm".to_owned(), wasm.version.clone());
         }
         names
     }
@@ -213,5 +245,23 @@ mod tests {
         assert_eq!(names["python3.10"], "/usr/bin/python3.11 (3.11.2)");
         assert!(!names.contains_key("nodejs22"));
         assert!(names.contains_key("custom"));
+        assert!(!names.contains_key("wasm"));
+    }
+
+    #[test]
+    fn wasm_is_there_when_it_was_proven() {
+        let program = WasmProgram {
+            path: "/usr/bin/stint".into(),
+            arguments: vec!["__wasm".into()],
+            key: "k".into(),
+            version: "wasmtime 48".into(),
+        };
+        let good = table().with_wasm(Ok(program));
+        assert_eq!(good.resolve("wasm"), Ok(Runtime::Wasm));
+        assert_eq!(good.names()["wasm"], "wasmtime 48");
+        let bad = table().with_wasm(Err("no executable memory".into()));
+        assert!(bad.resolve("wasm").unwrap_err().contains("no executable memory"));
+        assert!(!bad.names().contains_key("wasm"));
+        assert!(table().resolve("wasm").is_err());
     }
 }

@@ -17,6 +17,7 @@ use crate::identity::Identities;
 use crate::ports::{CodeSource, LogSink};
 use crate::runtimes::RuntimeTable;
 use crate::volume::Volumes;
+use crate::wasm::Wasm;
 
 /// See the module.
 pub(crate) struct NodeShared {
@@ -31,6 +32,8 @@ pub(crate) struct NodeShared {
     pub(crate) identities: Identities,
     pub(crate) volumes: Volumes,
     pub(crate) shims: PathBuf,
+    /// Where the machine runs WebAssembly.
+    pub(crate) wasm: Option<Wasm>,
     /// Connections to custom servers.
     pub(crate) connections: Guests,
     pub(crate) events: mpsc::Sender<AgentEvent>,

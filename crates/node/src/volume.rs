@@ -115,7 +115,7 @@ impl Volumes {
 }
 
 /// A directory that exists afterwards and, where we may say so, belongs to the account's user.
-fn make(dir: &Path, user: Option<HostUser>) -> Result<(), VolumeError> {
+pub(crate) fn make(dir: &Path, user: Option<HostUser>) -> Result<(), VolumeError> {
     let failed = |source| VolumeError::Disk { path: dir.to_owned(), source };
     if dir.is_dir() {
         return Ok(());

@@ -54,6 +54,15 @@ pub(super) struct Desk {
     pub(super) output: Output,
     pub(super) running: Vec<Running>,
     meter: Meter,
+    /// The runtime ends attempts itself; how long it may take to.
+    overtime: Span,
+}
+
+/// A limit that a runtime holds by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Limit {
+    Time,
+    Memory,
 }
 
 impl Desk {
@@ -66,11 +75,16 @@ impl Desk {
     ) -> Self {
         let mut meter = Meter::default();
         meter.read(shared.clock.now(), Span::ZERO, &process.instance);
-        Self { shared, who, inbox, process, output, running: Vec::new(), meter }
+        let overtime = Span::ZERO;
+        Self { shared, who, inbox, process, output, running: Vec::new(), meter, overtime }
     }
 
     pub(super) fn into_inbox(self) -> mpsc::Receiver<Order> {
         self.inbox
+    }
+
+    pub(super) fn allow_overtime(&mut self, overtime: Span) {
+        self.overtime = overtime;
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -97,7 +111,7 @@ impl Desk {
         let started = FromNode::Started { lease: start.lease, measured };
         self.running.push(Running {
             started_at: now,
-            deadline: now + start.timeout,
+            deadline: now + start.timeout + self.overtime,
             log,
             log_since: Timestamp::ZERO,
             progress: None,
@@ -121,6 +135,22 @@ impl Desk {
     /// The user code failed and the instance serves on.
     pub(super) async fn fail(&mut self, at: usize, failure: Failure, claim: Claim) {
         self.finish(at, failure, claim, Alive::Yes).await;
+    }
+
+    /// The runtime ended the attempt at a limit, and the instance serves on.
+    pub(super) async fn limited(&mut self, at: usize, limit: Limit, claim: Claim) {
+        let Some(running) = self.running.get(at) else { return };
+        let claimed = claim.peak_kb.saturating_mul(1_000) >> 10;
+        let memory = self.meter.peak_milli_mb().max(claimed);
+        let failure = match limit {
+            Limit::Time => failure::timed_out(UNHANDLED, running.invocation.start.timeout, memory),
+            Limit::Memory => {
+                let ran = self.now().since(running.started_at);
+                let limit_mb = self.who.spec.size.memory_mb;
+                failure::out_of_memory(UNHANDLED, ran, memory, limit_mb)
+            }
+        };
+        self.fail(at, failure, claim).await;
     }
 
     /// Settles one attempt. Order matters: its output is in before it is finished, and the agent

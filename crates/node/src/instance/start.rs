@@ -15,7 +15,7 @@ use stint_wire::node::PoolSpec;
 
 use super::process::{Ended, Process, attend};
 use super::server::{self, Server};
-use super::shim::Shim;
+use super::shim::{Kind, Shim};
 use crate::code::Held;
 use crate::environment::{self, CODE};
 use crate::failure::{self, Failure, INITIALIZATION, UNHANDLED};
@@ -24,6 +24,7 @@ use crate::output::{Output, Rest};
 use crate::runtimes::Runtime;
 use crate::shared::NodeShared;
 use crate::shims;
+use crate::wasm::{self, Prime, Wasm};
 
 /// Upstream's bound on the initializer (§4.4).
 pub(super) const INITIALIZER_MAX: Span = Span::from_secs(300);
@@ -80,17 +81,24 @@ pub(super) async fn start(
     let launched = shared.launcher.launch(launch).await;
     let launched = launched.map_err(|error| not_launched(&error, &command))?;
     let Launched { instance, stdout, stderr, channel, exit } = launched;
-    let enforced = words(instance.enforced());
+    let holds = shared.wasm.as_ref().filter(|_| runtime == Runtime::Wasm).map(Wasm::words);
+    let enforced = words(instance.enforced(), holds);
     let mut process = Process::new(instance, exit);
     let mut output = Output::new(stdout, stderr);
-    let contract = match runtime {
-        Runtime::Shim(interpreter) => {
+    let kind = match &runtime {
+        Runtime::Shim(interpreter) => Some(Kind::Language(interpreter.family)),
+        Runtime::Wasm => Some(Kind::Wasm),
+        Runtime::Custom => None,
+    };
+    let contract = match kind {
+        Some(kind) => {
             let stream = channel.ok_or_else(|| failure::system("the sandbox gave no channel"))?;
             let channel = Channel::new(stream, shared.config.bounds.result_bytes_max);
-            let mut shim = Shim { channel, family: interpreter.family };
+            let mut shim = Shim { channel, kind };
             let mut loading = Loading {
                 shared,
                 spec,
+                id,
                 process: &mut process,
                 output: &mut output,
                 shim: &mut shim,
@@ -98,7 +106,7 @@ pub(super) async fn start(
             let ready = loading.run(request_id).await;
             ready.map(|()| Contract::Shim(shim))
         }
-        Runtime::Custom => {
+        None => {
             let at = server::Start { shared, spec, id, request_id, command: &command };
             let server = server::open(at, &mut process, &mut output).await;
             server.map(|server| Contract::Server(Box::new(server)))
@@ -143,6 +151,14 @@ async fn files(
         binds.extend_from_slice(&interpreter.binds);
         binds.push(Bind::read_only(&shared.shims, shims::INSIDE));
     }
+    if let (Runtime::Wasm, Some(wasm), Some(package)) = (runtime, &shared.wasm, &spec.code) {
+        let (code, handler) = (package.clone(), spec.config.handler.clone());
+        let wanted = Prime { account: spec.account, code, handler };
+        let package = held.first().ok_or_else(|| failure::system("the code is not there"))?;
+        let artefact = wasm.artefact(shared, &wanted, package).await.map_err(bad)?;
+        binds.extend(wasm.binds(&artefact));
+        held.push(artefact);
+    }
     if let Some(nas) = spec.config.nas.clone().filter(|nas| !nas.mounts.is_empty()) {
         let user = shared.identities.user(spec.account);
         let user = user.map_err(|error| failure::system(error.to_string()))?;
@@ -185,8 +201,12 @@ fn launch_spec(
         argv: match runtime {
             Runtime::Shim(interpreter) => shim_command(interpreter),
             Runtime::Custom => server::command(spec),
+            Runtime::Wasm => shared.wasm.as_ref().map(Wasm::command).unwrap_or_default(),
         },
-        env: environment::environment(spec, id),
+        env: match runtime {
+            Runtime::Wasm => Vec::new(),
+            Runtime::Shim(_) | Runtime::Custom => environment::environment(spec, id),
+        },
         cwd: cwd.into(),
         binds,
         limits: Limits {
@@ -237,6 +257,7 @@ fn not_launched(error: &SandboxError, command: &str) -> Failure {
 struct Loading<'a> {
     shared: &'a NodeShared,
     spec: &'a PoolSpec,
+    id: InstanceId,
     process: &'a mut Process,
     output: &'a mut Output,
     shim: &'a mut Shim,
@@ -253,12 +274,20 @@ impl Loading<'_> {
     }
 
     async fn load(&mut self) -> Result<(), Failure> {
-        let Self { shared, spec, process, output, shim } = self;
+        let Self { shared, spec, id, process, output, shim } = self;
         let limit = shared.config.bounds.start_timeout;
         let begun = shared.clock.now();
-        let config = configuration(spec);
+        let mut head = configuration(spec);
+        let mut body = Vec::new();
+        if shim.kind == Kind::Wasm {
+            let bytes_max = shared.config.bounds.result_bytes_max;
+            let environment = environment::environment(spec, *id);
+            let (more, guest) = wasm::configuration(spec, &environment, bytes_max);
+            head.extend(more);
+            body = guest;
+        }
         let loading = async {
-            shim.channel.write(Said::Configure, &config, b"").await?;
+            shim.channel.write(Said::Configure, &head, &body).await?;
             shim.channel.read().await
         };
         match attend(process, output, shared.clock.within(limit, loading)).await {
@@ -372,7 +401,7 @@ fn configuration(spec: &PoolSpec) -> Vec<u8> {
 }
 
 /// What holds the instance, for people.
-fn words(enforced: &Enforced) -> Arc<[String]> {
+fn words(enforced: &Enforced, more: Option<String>) -> Arc<[String]> {
     let by = |limit: LimitedBy| match limit {
         LimitedBy::Cgroup => "cgroup",
         LimitedBy::Watchdog => "watchdog",
@@ -383,7 +412,7 @@ fn words(enforced: &Enforced) -> Arc<[String]> {
         Network::Loopback => "network: own loopback",
         Network::Host => "network: the host's",
     };
-    vec![
+    let mut words = vec![
         format!("user: {:?}", enforced.user),
         network.to_owned(),
         format!("memory: {}", by(enforced.memory)),
@@ -391,8 +420,9 @@ fn words(enforced: &Enforced) -> Arc<[String]> {
         format!("cpu: {}", by(enforced.cpu)),
         format!("landlock: {}", enforced.landlock_abi),
         format!("seccomp: {} instructions", enforced.filter_length),
-    ]
-    .into()
+    ];
+    words.extend(more);
+    words.into()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use stint_supervise::Clock;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::catalog::{Catalog, FunctionEntry};
-use crate::control::code::CodeBuckets;
+use crate::control::code::{CodeBuckets, CodeJudge};
 use crate::control::keys::Issued;
 use crate::edit::Edit;
 use crate::entropy::Entropy;
@@ -101,6 +101,8 @@ pub struct Ports {
     pub blobs: Arc<dyn Blobs>,
     /// Buckets that code may be taken from.
     pub buckets: Arc<dyn CodeBuckets>,
+    /// Who looks at code before it is kept.
+    pub judge: Arc<dyn CodeJudge>,
     /// The engine's time.
     pub clock: Clock,
     /// Request ids, draws, jitter.
@@ -214,6 +216,10 @@ impl Engine {
 
     pub(crate) fn buckets(&self) -> &dyn CodeBuckets {
         self.inner.ports.buckets.as_ref()
+    }
+
+    pub(crate) fn judge(&self) -> &dyn CodeJudge {
+        self.inner.ports.judge.as_ref()
     }
 
     /// What seals secrets.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
 use stint_model::function::{
-    CustomContainer, CustomDns, CustomRuntime, Disabled, Function, Hook, InjectCredentials,
-    IsolationMode, LogConfig, NasConfig, Revision, check,
+    CustomContainer, CustomDns, CustomRuntime, Disabled, Function, FunctionConfig, Hook,
+    InjectCredentials, IsolationMode, LogConfig, NasConfig, Revision, check,
 };
 use stint_model::id::AccountId;
 use stint_model::time::Span;
@@ -156,6 +156,11 @@ impl FunctionQuery {
     }
 }
 
+/// What decides how code is run.
+fn runs_by(config: &FunctionConfig) -> (&str, &str) {
+    (&config.runtime, &config.handler)
+}
+
 /// A number of the wire in thousandths; `None` when it is no number of thousandths.
 pub fn milli(number: f64) -> Option<u32> {
     let text = format!("{number:.6}");
@@ -194,7 +199,7 @@ impl Engine {
         let draft = decide_create(&input, &made, has_code)?;
         self.layers_fit(account, &draft.head.config)?;
         if let Some(code) = &input.code {
-            let place = CodePlace::Function(account, made.function);
+            let place = CodePlace::Function(&draft);
             made.code = Some(self.code_keep(place, code).await?);
         }
         let function = Arc::new(decide_create(&input, &made, has_code)?);
@@ -203,7 +208,10 @@ impl Engine {
         change.shows(CatalogChange::FunctionSet(Arc::clone(&function)));
         let deed = Deed::on_function(Operation::FunctionCreate, &function.name);
         match self.commit(caller, deed, change).await {
-            Ok(()) => Ok(self.view(function)),
+            Ok(()) => {
+                self.code_kept(&function);
+                Ok(self.view(function))
+            }
             Err(error) => {
                 self.code_undo(&error, made.code.as_ref()).await;
                 Err(if error.code() == Code::ConcurrentUpdateError {
@@ -212,6 +220,12 @@ impl Engine {
                     error
                 })
             }
+        }
+    }
+
+    fn code_kept(&self, function: &Function) {
+        if let Some(code) = &function.head.code {
+            self.judge().kept(function.account, &function.head.config, code);
         }
     }
 
@@ -253,8 +267,10 @@ impl Engine {
         self.layers_fit(account, &draft.head.config)?;
         if let Some(code) = &input.code {
             self.storage_allows()?;
-            let place = CodePlace::Function(account, made.function);
+            let place = CodePlace::Function(&draft);
             made.code = Some(self.code_keep(place, code).await?);
+        } else if runs_by(&draft.head.config) != runs_by(&before.head.config) {
+            self.code_judge_again(&draft.head.config, before.head.code.as_ref()).await?;
         }
         let changed = self
             .function_change(
@@ -269,7 +285,10 @@ impl Engine {
             )
             .await;
         match changed {
-            Ok(function) => Ok(self.view(function)),
+            Ok(function) => {
+                self.code_kept(&function);
+                Ok(self.view(function))
+            }
             Err(error) => {
                 self.code_undo(&error, made.code.as_ref()).await;
                 Err(error)

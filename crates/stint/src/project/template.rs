@@ -7,12 +7,12 @@ use crate::failure::Failure;
 /// A file of a template: where, what, whether it is a program.
 struct File {
     path: &'static str,
-    text: &'static str,
+    text: &'static [u8],
     program: bool,
 }
 
 const fn plain(path: &'static str, text: &'static str) -> File {
-    File { path, text, program: false }
+    File { path, text: text.as_bytes(), program: false }
 }
 
 const PYTHON: &[File] = &[plain(
@@ -46,7 +46,7 @@ exports.handler = async (event, context) => {
 
 const CUSTOM: &[File] = &[File {
     path: "code/bootstrap",
-    text: r#"#!/usr/bin/env python3
+    text: br#"#!/usr/bin/env python3
 """Any HTTP server will do: it answers POST /invoke on the port."""
 import json
 import os
@@ -73,19 +73,26 @@ ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
     program: true,
 }];
 
+/// The program is there ready to run; its text says how to make others.
+const WASM: &[File] = &[
+    File { path: "code/main.wasm", text: include_bytes!("template/main.wasm"), program: false },
+    plain("main.wat", include_str!("template/main.wat")),
+];
+
 /// Writes a project into `directory`; refuses to overwrite anything.
 pub(crate) fn write(directory: &Path, name: &str, runtime: &str) -> Result<Vec<String>, Failure> {
     let files = match runtime {
         r if r.starts_with("python") => PYTHON,
         r if r.starts_with("nodejs") => NODE,
         "custom" | "custom.debian10" | "custom.debian11" | "custom.debian12" => CUSTOM,
+        "wasm" => WASM,
         _ => {
             return Err(Failure::usage(format!("there is no template for runtime `{runtime}`"))
-                .next("python3.10, python3.12, nodejs18, nodejs20 and custom have one"));
+                .next("python3.10, python3.12, nodejs18, nodejs20, custom and wasm have one"));
         }
     };
     let project = project_file(name, runtime);
-    let all = std::iter::once(("stint.yaml", project.as_str(), false))
+    let all = std::iter::once(("stint.yaml", project.as_bytes(), false))
         .chain(files.iter().map(|file| (file.path, file.text, file.program)));
     let all: Vec<_> = all.collect();
     for (path, _, _) in &all {
@@ -102,7 +109,7 @@ pub(crate) fn write(directory: &Path, name: &str, runtime: &str) -> Result<Vec<S
     Ok(all.into_iter().map(|(path, _, _)| path.to_owned()).collect())
 }
 
-fn put(path: &Path, text: &str, program: bool) -> std::io::Result<()> {
+fn put(path: &Path, text: &[u8], program: bool) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
@@ -116,9 +123,10 @@ fn put(path: &Path, text: &str, program: bool) -> std::io::Result<()> {
 
 fn project_file(name: &str, runtime: &str) -> String {
     let extra = if runtime.starts_with("custom") { "    port: 9000\n" } else { "" };
+    let handler = if runtime == "wasm" { "main.wasm" } else { "index.handler" };
     format!(
         "# `stint deploy` makes it so; docs/cli.md lists every key.\nfunctions:\n  {name}:\n    \
-         runtime: {runtime}\n    handler: index.handler\n    code: code\n    cpu: 0.5\n    memory: \
+         runtime: {runtime}\n    handler: {handler}\n    code: code\n    cpu: 0.5\n    memory: \
          512MiB\n    timeout: 60s\n{extra}    async:\n      retries: 3\n"
     )
 }
@@ -130,10 +138,10 @@ mod tests {
 
     #[test]
     fn every_template_is_a_project_that_reads_and_packs() {
-        for runtime in ["python3.10", "nodejs20", "custom"] {
+        for runtime in ["python3.10", "nodejs20", "custom", "wasm"] {
             let dir = tempfile::tempdir().unwrap();
             let written = write(dir.path(), "hello", runtime).unwrap();
-            assert_eq!(written.len(), 2);
+            assert!(written.len() >= 2);
             let project = project::read(&dir.path().join("stint.yaml"), &|_| None).unwrap();
             let function = &project.functions[0];
             assert_eq!(function.config["runtime"], runtime);
@@ -142,6 +150,13 @@ mod tests {
             let again = write(dir.path(), "hello", runtime).unwrap_err();
             assert!(again.message.contains("exists"), "{again}");
         }
+    }
+
+    #[test]
+    fn the_program_is_what_its_text_says() {
+        let text = include_str!("template/main.wat");
+        let made = wat::parse_str(text).unwrap();
+        assert_eq!(made, include_bytes!("template/main.wasm"), "make it again from its text");
     }
 
     #[test]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from cloud import Cloud, unique
-from server import ROOT, Server
+from server import ROOT, Server, binary
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,8 @@ def stage(place):
 
 
 def example(stage, *command, limit=240) -> str:
-    environment = stage.environment() | {"STINT_DATA": str(stage.dir), "NO_PROXY": "127.0.0.1"}
+    environment = stage.environment() | {
+        "STINT_DATA": str(stage.dir), "STINT_BIN": binary(), "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=limit)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -73,3 +74,10 @@ def test_wordcount(stage, tmp_path):
     assert re.search(r"12000\s+three\s+8000\s+two\s+4000\s+one", said)
     assert " 0 of them new" in example(stage, "node", "examples/wordcount/run.mjs", str(text))
     assert "words" in example(stage, "node", "examples/wordcount/run.mjs")
+
+
+def test_wasm(stage):
+    said = example(stage, sys.executable, "examples/wasm/run.py", "--lines", "300")
+    assert said.count("verified") >= 4
+    for language in ("c", "javascript", "python"):
+        assert f"hide-{language}" in said

@@ -11,7 +11,7 @@ from cloud import Cloud, fc, refusal, unique
 from server import ROOT, until
 
 ECHO = (ROOT / "crates/stint/src/project/template/main.wat").read_text()
-PARTS = (ROOT / "crates/wasm/src/worker/tests/print.wat").read_text()
+PARTS = (ROOT / "crates/wasm/src/shim/tests/print.wat").read_text()
 
 # The event's first letter says what to do.
 MANY = """

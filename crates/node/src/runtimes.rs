@@ -41,7 +41,7 @@ pub(crate) enum Runtime {
     Shim(Interpreter),
     /// By itself, as an HTTP server.
     Custom,
-    /// By our Wasm worker.
+    /// By our Wasm shim.
     Wasm,
 }
 

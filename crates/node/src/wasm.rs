@@ -2,7 +2,7 @@
 //! inside a sandbox, and the machine code it has made.
 //!
 //! Machine code is kept by account, package and engine, with a digest of our own beside it, in a
-//! directory nobody but the node can write; a worker is shown the one file it runs. What a user hands
+//! directory nobody but the node can write; a shim is shown the one file it runs. What a user hands
 //! in as machine code is refused by the compiler and never gets here.
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,7 +28,7 @@ use crate::volume;
 
 /// Where a sandbox sees the program.
 const PROGRAM: &str = "/var/stint/wasm";
-/// Where a worker sees its machine code.
+/// Where a shim sees its machine code.
 const ARTEFACT: &str = "/var/stint/code.cwasm";
 /// Where a compiler sees what it remembers.
 const FUNCTIONS: &str = "/var/stint/functions";
@@ -226,7 +226,7 @@ impl Wasm {
         }
     }
 
-    /// What a worker needs to see.
+    /// What a shim needs to see.
     pub(crate) fn binds(&self, artefact: &Held) -> [Bind; 2] {
         [
             Bind::read_only(&self.program, PROGRAM),
@@ -234,17 +234,17 @@ impl Wasm {
         ]
     }
 
-    /// How a worker is started. Its environment is empty: what the user configured belongs to the
+    /// How a shim is started. Its environment is empty: what the user configured belongs to the
     /// guest and must not reach the program around it.
     pub(crate) fn command(&self) -> Vec<String> {
         let mut argv = vec![PROGRAM.to_owned()];
         argv.extend(self.arguments.iter().cloned());
-        argv.extend(["worker", ARTEFACT].map(str::to_owned));
+        argv.extend(["shim", ARTEFACT].map(str::to_owned));
         argv
     }
 }
 
-/// What a worker is told besides what every shim is: more fields, and the guest's environment.
+/// What a shim is told besides what every shim is: more fields, and the guest's environment.
 pub(crate) fn configuration(
     spec: &PoolSpec,
     environment: &[(String, String)],
@@ -400,7 +400,7 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn a_worker_is_told_what_only_it_needs() {
+    fn a_shim_is_told_what_only_it_needs() {
         let mut draft = testing::spec("wasm", "main.wasm");
         draft.config_mut(|config| {
             config.internet_access = false;

@@ -112,7 +112,7 @@ const PROOF: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a
 /// Proves that this process, behind its walls, can compile and run; says the version.
 pub(crate) fn probe() -> ExitCode {
     let run = || -> wasmtime::Result<()> {
-        let engine = engine::worker()?;
+        let engine = engine::shim()?;
         let module = wasmtime::Module::from_binary(&engine, PROOF)?;
         let mut store = wasmtime::Store::new(&engine, ());
         store.set_epoch_deadline(1);

@@ -1,4 +1,4 @@
-//! One engine configuration for compiler and worker: what differs in it makes machine code useless.
+//! One engine configuration for compiler and shim: what differs in it makes machine code useless.
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) fn compiler(store: Option<Arc<dyn CacheStore>>) -> Result<Engine> {
 }
 
 /// An engine that runs one program, one store at a time.
-pub(crate) fn worker() -> Result<Engine> {
+pub(crate) fn shim() -> Result<Engine> {
     let mut config = common();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(1)));
     Engine::new(&config)

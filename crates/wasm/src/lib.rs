@@ -1,7 +1,7 @@
 //! Runs WebAssembly functions: the Wasm tier's inside.
 //!
 //! Nothing here runs in the server. The binary starts itself again inside a sandbox, as a *compiler*
-//! (a package in, machine code out) or as a *worker* (one instance of a function: it speaks the
+//! (a package in, machine code out) or as a *shim* (one instance of a function: it speaks the
 //! frames of `runtimes/README.md` and makes a fresh store for every invocation). Both meet hostile
 //! input and therefore live behind the process tier's wall, so that a hole in the engine is no more
 //! than any custom runtime has anyway. The server itself only looks at packages ([`inspect`]), with
@@ -20,7 +20,7 @@ mod engine;
 mod incremental;
 mod package;
 mod program;
-mod worker;
+mod shim;
 
 use std::process::ExitCode;
 
@@ -31,8 +31,8 @@ pub use package::{Form, PackageError, choose, inspect, is_machine_code};
 pub fn main(arguments: &[String]) -> ExitCode {
     match arguments {
         [task, code, handler, cache] if task == "compile" => compile::main(code, handler, cache),
-        [task, artefact] if task == "worker" => worker::main(artefact),
-        [task, count] if task == "measure" => worker::measure::main(count),
+        [task, artefact] if task == "shim" => shim::main(artefact),
+        [task, count] if task == "measure" => shim::measure::main(count),
         [task] if task == "probe" => compile::probe(),
         _ => ExitCode::from(64),
     }

@@ -7,7 +7,7 @@ use wasmtime::{Engine, InstancePre, Linker, Module, Precompiled, Result, bail};
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
-use crate::worker::guest::Guest;
+use crate::shim::guest::Guest;
 
 /// The interfaces of `runtimes/wasm/wit`.
 pub(crate) mod world {

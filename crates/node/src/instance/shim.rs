@@ -26,7 +26,7 @@ pub(super) struct Shim {
 pub(super) enum Kind {
     /// A shim in this language.
     Language(Family),
-    /// Our Wasm worker, which ends what takes too long or too much by itself and serves on.
+    /// Our Wasm shim, which ends what takes too long or too much by itself and serves on.
     Wasm,
 }
 

@@ -1,4 +1,4 @@
-//! Figures for `bench/`: what a fresh instance of a program costs in a live worker, and what ten
+//! Figures for `bench/`: what a fresh instance of a program costs in a live shim, and what ten
 //! thousand living ones take. No function is behind it, and no sandbox around it.
 
 use std::io::Write as _;
@@ -51,7 +51,7 @@ fn now() -> Instant {
 
 /// The whole of an invocation but the frames: store, WASI, instance, call, end. In microseconds.
 fn fresh_calls() -> Result<Vec<f64>> {
-    let engine = engine::worker()?;
+    let engine = engine::shim()?;
     let program = program::link(&engine, Code::Module(Module::from_binary(&engine, PROGRAM)?))?;
     let setting = Setting::parse(b"memory\x00128\0result_bytes_max\x00100", b"")
         .map_err(|reason| wasmtime::format_err!("{reason}"))?;

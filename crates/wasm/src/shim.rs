@@ -1,4 +1,4 @@
-//! The worker: one instance of a Wasm function. It reads frames, runs one invocation at a time in a
+//! The shim: one instance of a Wasm function. It reads frames, runs one invocation at a time in a
 //! store of its own, and answers. Nothing of a guest outlives its invocation but files in `/tmp`.
 
 mod call;
@@ -34,7 +34,7 @@ const FILE_THREADS: usize = 4;
 pub(crate) fn main(artefact: &str) -> ExitCode {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().max_blocking_threads(FILE_THREADS).build();
-    let (Ok(runtime), Ok(engine)) = (runtime, engine::worker()) else {
+    let (Ok(runtime), Ok(engine)) = (runtime, engine::shim()) else {
         return ExitCode::from(70);
     };
     let channel = Arc::new(Channel::inherited());

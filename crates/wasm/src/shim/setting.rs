@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-/// Memory the worker itself takes; the rest of the function's belongs to its guests.
-pub(crate) const WORKER_MB: u64 = 32;
+/// Memory the shim itself takes; the rest of the function's belongs to its guests.
+pub(crate) const SHIM_MB: u64 = 32;
 /// A guest gets this much however small the function is.
 const GUEST_MB_LEAST: u64 = 16;
 /// Between the paths of `mounts`.
@@ -45,7 +45,7 @@ impl Setting {
         let fields: BTreeMap<String, String> = pairs(head).collect();
         let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
         let memory_mb: u64 = field("memory").parse().map_err(|_| "no memory is said".to_owned())?;
-        let guest_mb = memory_mb.saturating_sub(WORKER_MB).max(GUEST_MB_LEAST);
+        let guest_mb = memory_mb.saturating_sub(SHIM_MB).max(GUEST_MB_LEAST);
         let result_bytes_max = field("result_bytes_max").parse().unwrap_or(6 << 20);
         let logs = logs().map_err(|error| format!("no output: {error}"))?;
         let network = field("network") == "yes";

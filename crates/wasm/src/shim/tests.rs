@@ -40,7 +40,7 @@ impl Stage {
         let compiler = engine::compiler(None).unwrap();
         let artefact = dir.path().join("code.cwasm");
         fs::write(&artefact, translate(&compiler, form, wasm).unwrap()).unwrap();
-        let engine = engine::worker().unwrap();
+        let engine = engine::shim().unwrap();
         let head = b"memory\x00128\0function_name\0f\0handler\0main.wasm\0result_bytes_max\x00100";
         let mut ready = configure(&engine, &artefact, head, b"COLOUR\0blue").unwrap();
         ready.setting.preopens = [("tmp", true), ("code", false)]
@@ -318,7 +318,7 @@ fn frames_make_a_whole_life() {
     let Stage { engine, channel, node, runtime, dir, .. } = stage;
     std::thread::scope(|scope| {
         let artefact = dir.path().join("code.cwasm");
-        let worker = scope.spawn(move || {
+        let shim = scope.spawn(move || {
             let served = serve(&channel, &engine, &artefact, &runtime);
             drop(channel);
             served
@@ -346,6 +346,6 @@ fn frames_make_a_whole_life() {
         assert_eq!(say(1, b"memory\x00128", b"").0, 16);
         assert_eq!(say(3, b"r\0\x000\0\0\x001000", b"you"), (20, b"hello, you".to_vec()));
         drop(stream);
-        worker.join().unwrap().unwrap();
+        shim.join().unwrap().unwrap();
     });
 }

@@ -1,6 +1,8 @@
 //! What is measured. Each case starts a server of its own on an empty directory, so that no figure
 //! depends on the one before it.
 
+mod wasm;
+
 use std::io::{Cursor, Write as _};
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 http.server.HTTPServer(("0.0.0.0", int(os.environ["FC_CUSTOM_LISTEN_PORT"])), Handler).serve_forever()
 "#;
+/// The template of `stint init wasm`.
+const WASM: &[u8] = include_bytes!("../../crates/stint/src/project/template/main.wasm");
 const BATCH: usize = 10_000;
 const DONE_MAX: Duration = Duration::from_secs(300);
 
@@ -62,6 +66,9 @@ pub(crate) async fn run(plan: &Plan) -> Result<Vec<Row>> {
     if plan.wants("cold") {
         rows.extend(cold(plan).await.context("cold")?);
     }
+    if plan.wants("wasm") {
+        rows.extend(wasm::wasm(plan).await.context("wasm")?);
+    }
     if plan.wants("recovery") {
         rows.extend(recovery(plan).await.context("recovery")?);
     }
@@ -73,12 +80,12 @@ fn row(name: &'static str, unit: &'static str, target: &'static str) -> Row {
     Row { name, unit, taken: Vec::new(), target, note: String::new() }
 }
 
-fn zip(files: &[(&str, &str)]) -> Result<String> {
+fn zip(files: &[(&str, &[u8])]) -> Result<String> {
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, text) in files {
         let options = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
         archive.start_file(*name, options)?;
-        archive.write_all(text.as_bytes())?;
+        archive.write_all(text)?;
     }
     let bytes = archive.finish()?.into_inner();
     Ok(base64::engine::general_purpose::STANDARD.encode(bytes))
@@ -86,13 +93,14 @@ fn zip(files: &[(&str, &str)]) -> Result<String> {
 
 /// A function in task mode that gives back what it gets.
 async fn create(api: &mut Api, name: &str, runtime: &str) -> Result<()> {
-    let files: &[(&str, &str)] = match runtime {
+    let files: &[(&str, &[u8])] = match runtime {
         "custom" => &[
-            ("bootstrap", "#!/bin/sh\nexec /usr/bin/python3 /code/server.py\n"),
-            ("server.py", CUSTOM),
+            ("bootstrap", b"#!/bin/sh\nexec /usr/bin/python3 /code/server.py\n"),
+            ("server.py", CUSTOM.as_bytes()),
         ],
-        "nodejs20" => &[("index.js", NODE)],
-        _ => &[("index.py", PYTHON)],
+        "nodejs20" => &[("index.js", NODE.as_bytes())],
+        "wasm" => &[("main.wasm", WASM)],
+        _ => &[("index.py", PYTHON.as_bytes())],
     };
     let function = json!({
         "functionName": name, "runtime": runtime, "handler": "index.handler", "cpu": 0.25,
@@ -365,6 +373,7 @@ async fn cold(plan: &Plan) -> Result<Vec<Row>> {
     for (runtime, name, target) in [
         ("python3.10", "cold start, Python, p50", "≤ 10 ms"),
         ("nodejs20", "cold start, Node.js, p50", "–"),
+        ("wasm", "cold start, Wasm shim, p50", "–"),
         ("custom", "cold start, own server (Python http.server), p50", "–"),
     ] {
         let mut row = row(name, "ms", target);
@@ -436,7 +445,7 @@ mod tests {
 
     #[test]
     fn packages_hold_what_they_are_given() {
-        let text = zip(&[("index.py", PYTHON)]).unwrap();
+        let text = zip(&[("index.py", PYTHON.as_bytes())]).unwrap();
         let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
         let archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
         assert_eq!(archive.len(), 1);

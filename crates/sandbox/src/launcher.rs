@@ -24,7 +24,7 @@ use rustix::process::Signal as RawSignal;
 use thiserror::Error;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
-use tokio::net::{TcpStream, UnixDatagram, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixDatagram, UnixStream};
 use tokio::sync::oneshot;
 
 use crate::cgroup;
@@ -138,6 +138,8 @@ pub struct Launched {
     pub stderr: pipe::Receiver,
     /// The other end of the program's descriptor 3, when `Channel::Stream` was asked for.
     pub channel: Option<UnixStream>,
+    /// Takes connections to the program's loopback, when `Channel::Listener` was asked for.
+    pub listener: Option<TcpListener>,
     /// The end. An error here means the spawner is gone, and with it the instance.
     pub exit: oneshot::Receiver<Exit>,
 }
@@ -205,8 +207,8 @@ impl Launcher {
         if spec.network == Network::Host && !self.shared.host_network_allowed {
             return Err(SandboxError::HostNetworkDenied);
         }
-        let network = spec.network;
-        let ends = Ends::new(spec.channel)?;
+        let (network, kind) = (spec.network, spec.channel);
+        let ends = Ends::new(kind)?;
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let packet = encode(&Request::Launch { id, spec });
         if packet.len() > SPEC_BYTES_MAX {
@@ -226,16 +228,35 @@ impl Launcher {
         let started = started.await;
         abandon.id = None;
         let started = started.map_err(|_| SandboxError::Gone)??;
+        let listener = match kind {
+            Channel::Listener(_) => match receive_listener(&control).await {
+                Ok(listener) => Some(listener),
+                Err(error) => {
+                    kill(started.pidfd.as_fd(), RawSignal::KILL);
+                    return Err(error);
+                }
+            },
+            Channel::None | Channel::Stream => None,
+        };
         let control = tokio::sync::Mutex::new(control);
         let inner = InstanceInner { id, network, started, control };
-        Ok(Launched {
-            instance: Instance { inner: Arc::new(inner) },
-            stdout,
-            stderr,
-            channel,
-            exit,
-        })
+        let instance = Instance { inner: Arc::new(inner) };
+        Ok(Launched { instance, stdout, stderr, channel, listener, exit })
     }
+}
+
+/// What init sent before the program ran, and thus before the launch was reported.
+async fn receive_listener(control: &UnixDatagram) -> Result<TcpListener, SandboxError> {
+    let mut buffer = [0; 64];
+    let (_, mut fds) = receive_async(control, &mut buffer).await?.ok_or(SandboxError::Gone)?;
+    let doing = "cannot take the instance's port";
+    let fd = fds.pop().ok_or_else(|| system(doing)(Errno::BADMSG))?;
+    let listener = std::net::TcpListener::from(fd);
+    let watch = || {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    watch().map_err(|source| SandboxError::System { doing, source })
 }
 
 /// Starts a spawner and waits until it has looked at the machine.
@@ -447,7 +468,7 @@ impl Ends {
                 .map_err(|source| SandboxError::System { doing, source })
         };
         let (channel, their_channel) = match channel {
-            Channel::None => (None, None),
+            Channel::None | Channel::Listener(_) => (None, None),
             Channel::Stream => {
                 let (a, b) =
                     socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)

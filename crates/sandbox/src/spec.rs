@@ -84,11 +84,15 @@ pub enum Network {
     Host,
 }
 
-/// Whether descriptor 3 of the program is a stream socket whose other end is [`crate::Launched::channel`].
+/// How the program and the big process talk, besides the pipes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Channel {
     None,
+    /// Descriptor 3 of the program is a stream socket whose other end is [`crate::Launched::channel`].
     Stream,
+    /// Before the program runs, this port of its own loopback is open, and [`crate::Launched::listener`]
+    /// takes the connections. Not on the host's network, where others could connect, too.
+    Listener(u16),
 }
 
 /// Signals that make sense to send to an instance; the sandbox's init forwards them to the program.
@@ -186,6 +190,8 @@ pub enum SpecError {
     TooLarge(usize),
     #[error("the host identity must not be root")]
     RootUser,
+    #[error("a listener needs a loopback of its own")]
+    SharedListener,
 }
 
 impl LaunchSpec {
@@ -236,7 +242,12 @@ impl LaunchSpec {
         if self.user.uid == 0 || self.user.gid == 0 {
             return Err(SpecError::RootUser);
         }
-        Ok(())
+        match (self.channel, self.network) {
+            (Channel::Listener(_), Network::Host) => Err(SpecError::SharedListener),
+            (Channel::Listener(_), Network::Loopback) | (Channel::None | Channel::Stream, _) => {
+                Ok(())
+            }
+        }
     }
 }
 
@@ -283,7 +294,7 @@ mod tests {
     #[test]
     fn what_cannot_be_launched_says_why() {
         type Break = fn(&mut LaunchSpec);
-        let cases: [(Break, &str); 10] = [
+        let cases: [(Break, &str); 11] = [
             (|s| s.argv.clear(), "absolute path"),
             (|s| s.argv[0] = "true".to_owned(), "absolute path"),
             (|s| s.argv.push("a\0b".to_owned()), "NUL"),
@@ -294,6 +305,10 @@ mod tests {
             (|s| s.binds[0].target = "/usr/lib".into(), "mounted over"),
             (|s| s.limits.memory_mb = 0, "memory_mb"),
             (|s| s.user.uid = 0, "root"),
+            (
+                |s| (s.network, s.channel) = (Network::Host, Channel::Listener(9001)),
+                "loopback of its own",
+            ),
         ];
         for (spoil, expected) in cases {
             let mut spec = good();

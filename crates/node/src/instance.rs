@@ -10,6 +10,7 @@
 
 mod desk;
 mod meter;
+mod poll;
 mod process;
 mod server;
 mod shim;
@@ -138,6 +139,7 @@ impl Life {
         let (desk, reason) = match contract {
             start::Contract::Shim(shim) => shim::serve(desk, shim, waiting).await,
             start::Contract::Server(server) => server::serve(desk, *server, waiting).await,
+            start::Contract::Polls(polls) => poll::serve(desk, *polls, waiting).await,
         };
         self.inbox = desk.into_inbox();
         drop((held, enforced));

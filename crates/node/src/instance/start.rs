@@ -13,6 +13,7 @@ use stint_sandbox::{
 };
 use stint_wire::node::PoolSpec;
 
+use super::poll::{self, Polls};
 use super::process::{Ended, Process, attend};
 use super::server::{self, Server};
 use super::shim::Shim;
@@ -21,7 +22,7 @@ use crate::environment::{self, CODE};
 use crate::failure::{self, Failure, INITIALIZATION, UNHANDLED};
 use crate::frame::{Channel, Frame, FrameError, Heard, Said};
 use crate::output::{Output, Rest};
-use crate::runtimes::Runtime;
+use crate::runtimes::{Poller, Runtime};
 use crate::shared::NodeShared;
 use crate::shims;
 
@@ -47,6 +48,7 @@ pub(super) struct Live {
 pub(super) enum Contract {
     Shim(Shim),
     Server(Box<Server>),
+    Polls(Box<Polls>),
 }
 
 /// Why it is not, and what it wrote until then.
@@ -72,14 +74,14 @@ pub(super) async fn start(
     let runtime = shared.runtimes.resolve(&spec.config.runtime);
     let runtime = runtime.map_err(failure::not_started)?;
     let (held, binds) = files(shared, spec, &runtime).await?;
-    if runtime == Runtime::Custom && !has_entry(spec, held.first()) {
-        return Err(failure::no_bootstrap().into());
+    if let Some(missing) = missing_entry(spec, &runtime, held.first()) {
+        return Err(failure::no_entry(&missing).into());
     }
     let launch = launch_spec(shared, spec, id, binds, &runtime)?;
     let command = launch.argv.join(" ");
     let launched = shared.launcher.launch(launch).await;
     let launched = launched.map_err(|error| not_launched(&error, &command))?;
-    let Launched { instance, stdout, stderr, channel, exit } = launched;
+    let Launched { instance, stdout, stderr, channel, listener, exit } = launched;
     let enforced = words(instance.enforced());
     let mut process = Process::new(instance, exit);
     let mut output = Output::new(stdout, stderr);
@@ -102,6 +104,12 @@ pub(super) async fn start(
             let at = server::Start { shared, spec, id, request_id, command: &command };
             let server = server::open(at, &mut process, &mut output).await;
             server.map(|server| Contract::Server(Box::new(server)))
+        }
+        Runtime::Poll(_) => {
+            let listener = listener.ok_or_else(|| failure::system("the sandbox gave no port"))?;
+            let at = server::Start { shared, spec, id, request_id, command: &command };
+            let polls = poll::open(at, listener, &mut process, &mut output).await;
+            polls.map(|polls| Contract::Polls(Box::new(polls)))
         }
     };
     match contract {
@@ -139,7 +147,7 @@ async fn files(
         binds.push(Bind::read_only(layers.path(), "/opt"));
         held.push(layers);
     }
-    if let Runtime::Shim(interpreter) = runtime {
+    if let Some(interpreter) = runtime.interpreter() {
         binds.extend_from_slice(&interpreter.binds);
         binds.push(Bind::read_only(&shared.shims, shims::INSIDE));
     }
@@ -157,11 +165,17 @@ async fn files(
     Ok((held, binds))
 }
 
-/// Whether a custom runtime has something to run.
-fn has_entry(spec: &PoolSpec, code: Option<&Held>) -> bool {
-    let has_command =
-        spec.config.custom_runtime.as_ref().is_some_and(|custom| !custom.command.is_empty());
-    has_command || code.is_some_and(|code| code.path().join("bootstrap").exists())
+/// The file of the package that should be run and is not there.
+fn missing_entry(spec: &PoolSpec, runtime: &Runtime, code: Option<&Held>) -> Option<String> {
+    let custom = spec.config.custom_runtime.as_ref();
+    let entry = match runtime {
+        Runtime::Custom if custom.is_some_and(|custom| !custom.command.is_empty()) => return None,
+        Runtime::Custom => "bootstrap",
+        Runtime::Poll(Poller::Own) => poll::program(spec),
+        Runtime::Shim(_) | Runtime::Poll(Poller::Java(_) | Poller::Bash(_)) => return None,
+    };
+    let is_there = code.is_some_and(|code| code.path().join(entry).exists());
+    (!is_there).then(|| format!("{CODE}/{entry}"))
 }
 
 fn launch_spec(
@@ -174,19 +188,25 @@ fn launch_spec(
     let bounds = &shared.config.bounds;
     let user = shared.identities.user(spec.account);
     let user = user.map_err(|error| failure::system(error.to_string()))?;
-    let is_custom = *runtime == Runtime::Custom;
-    let network = if spec.config.internet_access && shared.config.host_network && !is_custom {
+    let mut env = environment::environment(spec, id);
+    // Ports that others must not take, or not reach, want a loopback of their own.
+    let (argv, channel, may_share) = match runtime {
+        Runtime::Shim(interpreter) => (shim_command(interpreter), WithChannel::Stream, true),
+        Runtime::Custom => (server::command(spec), WithChannel::None, false),
+        Runtime::Poll(poller) => {
+            env.push((poll::VARIABLE.to_owned(), poll::address()));
+            (poll::command(spec, poller), WithChannel::Listener(poll::PORT), false)
+        }
+    };
+    let network = if spec.config.internet_access && shared.config.host_network && may_share {
         Network::Host
     } else {
         Network::Loopback
     };
     let cwd = if binds.iter().any(|bind| bind.target == Path::new(CODE)) { CODE } else { "/tmp" };
     Ok(LaunchSpec {
-        argv: match runtime {
-            Runtime::Shim(interpreter) => shim_command(interpreter),
-            Runtime::Custom => server::command(spec),
-        },
-        env: environment::environment(spec, id),
+        argv,
+        env,
         cwd: cwd.into(),
         binds,
         limits: Limits {
@@ -198,7 +218,7 @@ fn launch_spec(
         },
         user,
         network,
-        channel: if is_custom { WithChannel::None } else { WithChannel::Stream },
+        channel,
     })
 }
 
@@ -210,6 +230,7 @@ fn shim_command(interpreter: &Interpreter) -> Vec<String> {
             vec![program, "-S".into(), "-s".into(), "-B".into(), inside("python/bootstrap.py")]
         }
         Family::Node => vec![program, inside("nodejs/bootstrap.js")],
+        Family::Java | Family::Bash => unreachable!("their shims poll, see Runtime::of"),
     }
 }
 
@@ -310,13 +331,24 @@ impl Loading<'_> {
             process.kill(&shared.clock, output).await;
             return failure::broken_answer("the channel was closed");
         }
-        let ran = shared.clock.now().since(begun);
-        let memory = peak(process).await;
-        if was_out_of_memory(process).await {
-            return failure::out_of_memory(class, ran, memory, spec.size.memory_mb);
-        }
-        failure::crashed(class, ran, memory)
+        exit_failure(shared, spec, process, class, begun).await
     }
+}
+
+/// The process has ended on its way: user code did that, most likely.
+pub(super) async fn exit_failure(
+    shared: &NodeShared,
+    spec: &PoolSpec,
+    process: &mut Process,
+    class: &str,
+    begun: Timestamp,
+) -> Failure {
+    let ran = shared.clock.now().since(begun);
+    let memory = peak(process).await;
+    if was_out_of_memory(process).await {
+        return failure::out_of_memory(class, ran, memory, spec.size.memory_mb);
+    }
+    failure::crashed(class, ran, memory)
 }
 
 /// A hook that is really configured.
@@ -325,7 +357,7 @@ pub(super) fn hook(hook: Option<&Hook>) -> Option<&Hook> {
 }
 
 /// Peak memory of a process that has ended, thousandths of a MB.
-async fn peak(process: &mut Process) -> u64 {
+pub(super) async fn peak(process: &mut Process) -> u64 {
     match process.ended().await {
         Ended::Exit(exit) => exit.usage.memory_peak_bytes.unwrap_or(0).saturating_mul(1_000) >> 20,
         Ended::Lost => 0,

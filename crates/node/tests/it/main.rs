@@ -4,6 +4,7 @@
 
 mod custom;
 mod nodejs;
+mod poll;
 mod pool;
 mod python;
 mod rig;

@@ -73,3 +73,11 @@ def test_wordcount(stage, tmp_path):
     assert re.search(r"12000\s+three\s+8000\s+two\s+4000\s+one", said)
     assert " 0 of them new" in example(stage, "node", "examples/wordcount/run.mjs", str(text))
     assert "words" in example(stage, "node", "examples/wordcount/run.mjs")
+
+
+def test_poll(stage, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("one two two\nthree three three\n")
+    said = example(stage, sys.executable, "examples/poll/run.py", str(text))
+    for language in ("Go", "Rust"):
+        assert re.search(rf"^{language}\s+2 lines\s+6 words  text.txt$", said, re.MULTILINE), said

@@ -78,6 +78,8 @@ pub(super) struct Polls {
     undelivered: VecDeque<Delivery>,
     /// Since when nothing runs.
     quiet_since: Timestamp,
+    /// Whether a request has been delivered: what was written before belongs to the first.
+    has_served: bool,
 }
 
 /// An invocation that waits for a poll.
@@ -146,6 +148,7 @@ pub(super) async fn open(
         parked: VecDeque::new(),
         undelivered: VecDeque::new(),
         quiet_since: begun,
+        has_served: false,
     };
     let limit = shared.config.bounds.start_timeout;
     let first = polls.first(shared);
@@ -336,7 +339,9 @@ pub(super) async fn serve(
             Wake::Asked(ask) => asked(&mut desk, &mut polls, ask).await,
             Wake::Told(order) => told(&mut desk, &mut polls, &mut waiting, order).await,
             Wake::Output => {
-                desk.sort_output(Rest::Keep).await;
+                if polls.has_served || waiting.is_empty() {
+                    desk.sort_output(Rest::Keep).await;
+                }
                 None
             }
             Wake::Due => due(&mut desk, &polls, &mut waiting).await,
@@ -383,6 +388,7 @@ async fn due(
 async fn feed(desk: &mut Desk, polls: &mut Polls, waiting: &mut VecDeque<Waiting>) {
     while !waiting.is_empty() && polls.has_poll() {
         let Some(Waiting { invocation, .. }) = waiting.pop_front() else { return };
+        polls.has_served = true;
         let event = match &invocation.start.event {
             Event::Inline(bytes) => Ok(bytes.clone()),
             Event::Blob(name) => desk.shared.source.get(name).await,

@@ -102,7 +102,7 @@ async fn a_program_polls_as(who: As) {
         (Outcome::Ok, "got hello".into()),
         "{first:?}"
     );
-    assert!(first.measured.cold && first.measured.memory_milli_mb > 0);
+    assert!(first.measured.cold);
     assert!(first.log.contains("hook 1 get-ready\n"), "{}", first.log);
     let start = rig.start(&spec, b"headers");
     let (request_id, key) = (start.request_id.clone(), start.idempotency_key.clone());
@@ -239,8 +239,9 @@ async fn a_program_that_cannot_start_says_why() {
     let absent = rig.invoke(&named(&[("main", POLLER)], "absent"), b"").await;
     let Outcome::NotStarted { message } = absent.outcome else { panic!("{absent:?}") };
     assert!(message.ends_with("Error: the file /code/absent is not exist"), "{message}");
-    let silent = rig.invoke(&named(&[("main", "#!/bin/sh\necho deaf\nsleep 60")], "main"), b"");
-    let Outcome::NotStarted { message } = silent.await.outcome else { panic!() };
+    let deaf = named(&[("main", "#!/bin/sh\necho deaf\nsleep 60")], "main");
+    let silent = rig.invoke(&deaf, b"").await;
+    let Outcome::NotStarted { message } = silent.outcome else { panic!("{silent:?}") };
     assert!(message.contains("did not load the code in 2 seconds. Logs: deaf"), "{message}");
     let short = rig.invoke(&named(&[("main", "#!/bin/sh\necho oops\nexit 1")], "main"), b"").await;
     assert!(short.user_error().2.starts_with("Process exited unexpectedly"), "{short:?}");

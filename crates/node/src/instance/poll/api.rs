@@ -58,7 +58,7 @@ pub(super) enum End {
 }
 
 /// What the loop thinks of an ask.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
     Taken,
     /// No such invocation runs here.

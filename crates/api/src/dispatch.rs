@@ -39,6 +39,17 @@ pub(crate) enum Face {
     Control,
     /// HTTP triggers and custom domains.
     Triggers,
+    /// The control face as instances see it: nothing is open, everybody shows a key.
+    Instances,
+}
+
+impl Face {
+    fn is_control(self) -> bool {
+        match self {
+            Self::Control | Self::Instances => true,
+            Self::Triggers => false,
+        }
+    }
 }
 
 /// Everything the doors share.
@@ -108,14 +119,16 @@ pub(crate) async fn serve(
 ) -> Answer {
     let (parts, body) = request.into_parts();
     let arrived = Arrived { parts, body, secure, stop };
-    if face == Face::Control
+    if face.is_control()
         && let Some(function) = route::invocation(&arrived.parts.method, arrived.parts.uri.path())
     {
         return fc::invocation::serve(door, function, arrived).await;
     }
     let request_id = door.new_request_id();
     let answered = match face {
-        Face::Control => Box::pin(control(door, arrived, &request_id)).await,
+        Face::Control | Face::Instances => {
+            Box::pin(control(door, face, arrived, &request_id)).await
+        }
         Face::Triggers => Err(triggers()),
     };
     let mut answer = answered.unwrap_or_else(|problem| problem.answer(&request_id));
@@ -127,6 +140,7 @@ pub(crate) async fn serve(
 
 async fn control(
     door: &Arc<Door>,
+    face: Face,
     arrived: Arrived,
     request_id: &Arc<str>,
 ) -> Result<Answer, Problem> {
@@ -150,7 +164,12 @@ async fn control(
         return fc::code::download(door, method, rest, query).await;
     }
     match route::find(method, path)? {
-        Route::Native(operation, _) if operation.need == "open" => Ok(open(door, operation.id)),
+        Route::Native(operation, _) if operation.need == "open" => {
+            if face == Face::Instances {
+                door.doorman.admit(&arrived.parts)?;
+            }
+            Ok(open(door, operation.id))
+        }
         Route::Fc(operation, params) => {
             count(operation.name);
             let limit = fc::body_limit(&door.config, operation.name);
@@ -172,7 +191,12 @@ async fn control(
             door.doorman.admit(&arrived.parts)?;
             Err(Problem::no_path(method, path))
         }
-        Route::None => Err(console(method, path)),
+        Route::None => {
+            if face == Face::Instances {
+                door.doorman.admit(&arrived.parts)?;
+            }
+            Err(console(method, path))
+        }
     }
 }
 

@@ -290,6 +290,10 @@ pub struct InstanceReport {
     pub enforced: Arc<[String]>,
     /// Why it ended, in words; empty before.
     pub reason: String,
+    /// Bytes it has sent to the world outside, through the node's proxy; zero before its end.
+    pub sent_bytes: u64,
+    /// Bytes it has received from there.
+    pub received_bytes: u64,
 }
 
 /// An instance's life.

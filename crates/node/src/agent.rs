@@ -23,9 +23,10 @@ use tokio::sync::mpsc;
 
 use crate::code::{CodeCache, CodeError};
 use crate::config::NodeConfig;
+use crate::egress::Egress;
 use crate::identity::Identities;
 use crate::instance::{self, Birth, Invocation, Order};
-use crate::ports::{CodeSource, LogSink};
+use crate::ports::{ApiDoor, CodeSource, LogSink};
 use crate::runtimes::RuntimeTable;
 use crate::shared::NodeShared;
 use crate::shims;
@@ -73,6 +74,8 @@ pub struct NodeDeps {
     pub code: Arc<dyn CodeSource>,
     /// Who keeps log lines.
     pub logs: Arc<dyn LogSink>,
+    /// What instances find behind their door to the API.
+    pub api: Arc<dyn ApiDoor>,
     /// Orders.
     pub from_server: mpsc::Receiver<ToNode>,
     /// Reports.
@@ -174,7 +177,8 @@ struct Drain {
 impl NodeAgent {
     /// Prepares the node's directory and the cache. Blocks on the disk; call it while starting up.
     pub fn new(config: NodeConfig, deps: NodeDeps) -> Result<(Self, NodeHandle), NodeError> {
-        let NodeDeps { supervisor, launcher, runtimes, code, logs, from_server, to_server } = deps;
+        let NodeDeps { supervisor, launcher, runtimes, code, logs, api, from_server, to_server } =
+            deps;
         std::fs::create_dir_all(&config.dir).map_err(NodeError::Directory)?;
         let shims = shims::write_out(&config.dir.join("runtimes")).map_err(NodeError::Directory)?;
         let cache = CodeCache::open(
@@ -190,6 +194,8 @@ impl NodeAgent {
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let instances = supervisor.guests("instance", config.bounds.instances_max);
         let connections = supervisor.guests("server-connection", CONNECTIONS_MAX);
+        let egress =
+            Egress::new(config.egress.clone(), api, &supervisor, config.bounds.instances_max);
         let pools = Pools::new(config.promised(), config.bounds);
         let capacity = config.capacity;
         let shared = NodeShared {
@@ -204,6 +210,7 @@ impl NodeAgent {
             volumes,
             shims,
             connections,
+            egress,
             events: events_in,
             link: to_server,
             config,

@@ -8,6 +8,8 @@ use stint_wire::node::PoolSpec;
 
 /// Where code lies inside.
 pub(crate) const CODE: &str = "/code";
+/// Where the platform's API is; client commands of `stint` look at the same variable.
+const ENDPOINT: &str = "STINT_ENDPOINT";
 /// Names of the credentials in what the platform adds.
 const ACCESS_KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const ACCESS_KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
@@ -22,8 +24,44 @@ pub(crate) struct Credentials {
     pub(crate) token: String,
 }
 
+/// What an instance is told about the ways out it has.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Outside {
+    /// Port of the proxy on its loopback.
+    pub(crate) proxy: Option<u16>,
+    /// Where it reaches the platform's API.
+    pub(crate) api: Option<String>,
+}
+
+impl Outside {
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = Vec::new();
+        if let Some(port) = self.proxy {
+            // Not `socks5h://`, although it is spoken: some clients refuse to start when they see
+            // it and lack a library for it.
+            let proxy = format!("http://127.0.0.1:{port}");
+            for name in
+                ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+            {
+                variables.push((name, proxy.clone()));
+            }
+            for name in ["no_proxy", "NO_PROXY"] {
+                variables.push((name, "localhost,127.0.0.1,::1".to_owned()));
+            }
+            // Node.js 24 and late 22 look at the others only then.
+            variables.push(("NODE_USE_ENV_PROXY", "1".to_owned()));
+        }
+        variables.extend(self.api.iter().map(|url| (ENDPOINT, url.clone())));
+        variables
+    }
+}
+
 /// The whole environment. What the user configured wins, except over `FC_*`.
-pub(crate) fn environment(spec: &PoolSpec, instance: InstanceId) -> Vec<(String, String)> {
+pub(crate) fn environment(
+    spec: &PoolSpec,
+    instance: InstanceId,
+    outside: &Outside,
+) -> Vec<(String, String)> {
     let mut env: BTreeMap<String, String> = BTreeMap::new();
     let mut set = |name: &str, value: String| {
         env.insert(name.to_owned(), value);
@@ -39,6 +77,9 @@ pub(crate) fn environment(spec: &PoolSpec, instance: InstanceId) -> Vec<(String,
     set("TMPDIR", "/tmp".to_owned());
     set("TZ", "UTC".to_owned());
     set("LANG", "C.UTF-8".to_owned());
+    for (name, value) in outside.variables() {
+        set(name, value);
+    }
     for (name, value) in &spec.config.environment {
         if !name.starts_with("FC_") {
             set(name, value.clone());
@@ -105,12 +146,34 @@ mod tests {
             config.environment.insert("TZ".into(), "Asia/Shanghai".into());
             config.environment.insert("OWN".into(), "yes".into());
         });
-        let env: BTreeMap<_, _> = environment(&spec.spec, InstanceId(7)).into_iter().collect();
+        let none = Outside::default();
+        let env: BTreeMap<_, _> =
+            environment(&spec.spec, InstanceId(7), &none).into_iter().collect();
         assert_eq!(env["FC_ACCOUNT_ID"], spec.spec.account.to_string());
         assert_eq!((env["TZ"].as_str(), env["OWN"].as_str()), ("Asia/Shanghai", "yes"));
         assert_eq!(env["FC_INSTANCE_ID"], "c-00000000-00000000-000000000007");
         assert_eq!(env["FC_REGION"], "local");
         assert!(!env.contains_key("FC_CUSTOM_LISTEN_PORT"));
+        assert!(!env.keys().any(|name| name.to_lowercase().contains("proxy")));
+        assert!(!env.contains_key("STINT_ENDPOINT"));
+    }
+
+    #[test]
+    fn the_ways_out_are_told_and_the_user_may_know_better() {
+        let mut spec = testing::spec("python3.10", "index.handler");
+        spec.config_mut(|config| {
+            config.environment.insert("no_proxy".into(), "example.com".into());
+        });
+        let outside = Outside { proxy: Some(3128), api: Some("http://127.0.0.1:3129".into()) };
+        let env: BTreeMap<_, _> =
+            environment(&spec.spec, InstanceId(7), &outside).into_iter().collect();
+        for name in ["http_proxy", "https_proxy", "all_proxy"] {
+            assert_eq!(env[name], "http://127.0.0.1:3128");
+            assert_eq!(env[&name.to_uppercase()], "http://127.0.0.1:3128");
+        }
+        assert_eq!(env["no_proxy"], "example.com");
+        assert_eq!(env["NO_PROXY"], "localhost,127.0.0.1,::1");
+        assert_eq!(env["STINT_ENDPOINT"], "http://127.0.0.1:3129");
     }
 
     #[test]
@@ -124,7 +187,9 @@ mod tests {
             let mut spec = testing::spec("custom", "x");
             spec.config_mut(|config| config.inject = inject);
             spec.spec.extra_env.insert(ACCESS_KEY_ID.into(), "STS.1".into());
-            let env: BTreeMap<_, _> = environment(&spec.spec, InstanceId(7)).into_iter().collect();
+            let none = Outside::default();
+            let env: BTreeMap<_, _> =
+                environment(&spec.spec, InstanceId(7), &none).into_iter().collect();
             assert_eq!(env.contains_key(ACCESS_KEY_ID), in_env, "{inject:?}");
             assert_eq!(request_credentials(&spec.spec).id == "STS.1", in_request, "{inject:?}");
             assert_eq!(env["FC_CUSTOM_LISTEN_PORT"], "9000");

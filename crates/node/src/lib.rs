@@ -5,6 +5,7 @@
 mod agent;
 mod code;
 mod config;
+mod egress;
 mod environment;
 mod failure;
 mod frame;
@@ -21,6 +22,7 @@ mod volume;
 
 pub use agent::{NodeAgent, NodeDeps, NodeError, NodeHandle, NodeStatus};
 pub use code::{CodeError, NameError, UnpackError, UnpackLimits};
-pub use config::{NodeBounds, NodeConfig};
-pub use ports::{CodeSource, FetchError, LogSink};
+pub use config::{EgressConfig, HostFor, NodeBounds, NodeConfig, NodeNetwork};
+pub use egress::{EgressRule, RuleError};
+pub use ports::{ApiDoor, CodeSource, FetchError, LogSink};
 pub use runtimes::RuntimeTable;

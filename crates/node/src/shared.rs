@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::agent::AgentEvent;
 use crate::code::CodeCache;
 use crate::config::NodeConfig;
+use crate::egress::Egress;
 use crate::identity::Identities;
 use crate::ports::{CodeSource, LogSink};
 use crate::runtimes::RuntimeTable;
@@ -33,6 +34,8 @@ pub(crate) struct NodeShared {
     pub(crate) shims: PathBuf,
     /// Connections to custom servers.
     pub(crate) connections: Guests,
+    /// Ways out of instances.
+    pub(crate) egress: Egress,
     pub(crate) events: mpsc::Sender<AgentEvent>,
     pub(crate) link: mpsc::Sender<FromNode>,
 }

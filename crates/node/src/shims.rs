@@ -18,6 +18,7 @@ const FILES: &[(&str, &str)] = &[
     ("python/stint_errors.py", include_str!("../../../runtimes/python/stint_errors.py")),
     ("python/stint_logging.py", include_str!("../../../runtimes/python/stint_logging.py")),
     ("nodejs/bootstrap.js", include_str!("../../../runtimes/nodejs/bootstrap.js")),
+    ("nodejs/proxy.js", include_str!("../../../runtimes/nodejs/proxy.js")),
 ];
 
 /// Writes the shims below `dir` unless this version is there, removes other versions, and returns

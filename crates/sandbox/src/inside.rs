@@ -10,6 +10,7 @@
 //! there, daemons included. It stays behind the same walls as the program, minus being debuggable.
 
 mod attend;
+mod doors;
 mod root;
 mod walls;
 
@@ -65,6 +66,8 @@ fn live(spawner: &OwnedFd, entrances: Vec<OwnedFd>) -> Result<(), Failure> {
         .ok_or_else(|| Failure::new("counting the descriptors", Errno::BADF))?;
     root::build(&orders, opened)?;
     let raised = walls::raise(&orders)?;
+    // Before the program: it must not meet a closed door, nor take the place of one.
+    doors::hand_out(orders.spec.network, &ends.control)?;
     let mut attendant = attend::Attendant::prepare(&orders).map_err(at("preparing init"))?;
     silence().map_err(at("leaving the server's output"))?;
     let Ends { stdout, stderr, control, channel } = ends;

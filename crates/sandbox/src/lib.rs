@@ -25,11 +25,11 @@ mod sys;
 
 pub use interpreters::{Candidate, Discovery, Family, Interpreter, Refused};
 pub use launcher::{
-    Instance, Launched, Launcher, LauncherConfig, Pump, SandboxError, SpawnerCommand,
+    Doors, Instance, Launched, Launcher, LauncherConfig, Pump, SandboxError, SpawnerCommand,
 };
 pub use policy::{Capabilities, CgroupMode, Demand, Finding, IsolationPolicy, UserNamespace};
 pub use spawner::spawner_main;
 pub use spec::{
-    Access, Bind, Channel, Enforced, Exit, ExitHow, HostUser, LaunchSpec, LimitedBy, Limits,
-    Network, Signal, SpecError, Usage, UserWall,
+    Access, Bind, Channel, DoorPorts, Enforced, Exit, ExitHow, HostUser, LaunchSpec, LimitedBy,
+    Limits, Network, Signal, SpecError, Usage, UserWall,
 };

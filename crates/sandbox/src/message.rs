@@ -68,6 +68,10 @@ pub(crate) enum Report {
         id: u64,
         exit: Exit,
     },
+    /// A child that waited for orders is gone, or none could be made. Another is made.
+    ParkedLost {
+        why: String,
+    },
 }
 
 /// A launch that did not reach its program.
@@ -77,6 +81,13 @@ pub(crate) struct Failure {
     pub(crate) stage: String,
     /// Zero when there is no error number.
     pub(crate) errno: i32,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { stage, errno } = self;
+        write!(f, "{stage}: {}", std::io::Error::from_raw_os_error(*errno))
+    }
 }
 
 impl Failure {
@@ -136,6 +147,14 @@ pub(crate) struct Connect {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Connected {
     pub(crate) errno: i32,
+}
+
+/// Sandbox's init → big process, before anything else and only when doors were asked for: with the
+/// listeners of egress and API, in this order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DoorsOpen {
+    /// How many descriptors ride along.
+    pub(crate) doors: u8,
 }
 
 /// A connected pair of packet sockets, closed on exec.

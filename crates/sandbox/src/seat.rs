@@ -7,6 +7,7 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::cgroup::{Cgroups, Controller, Leaf};
@@ -115,7 +116,7 @@ impl Seat {
         if ground.user_namespace {
             namespaces |= sys::NEW_USER;
         }
-        if network == Network::Loopback {
+        if network.is_own() {
             namespaces |= sys::NEW_NET;
         }
         let forked = sys::fork(namespaces, birthplace.as_ref().map(AsFd::as_fd), move || {
@@ -181,6 +182,12 @@ impl Seat {
     fn map_caller(&self, user: HostUser) -> std::io::Result<()> {
         fs::write(format!("/proc/{}/setgroups", self.pid), "deny")?;
         self.map(user)
+    }
+
+    /// Whether the child has not ended yet.
+    pub(crate) fn lives(&self) -> bool {
+        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        poll(&mut ended, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready == 0)
     }
 
     pub(crate) fn kill(&self) -> Result<(), Errno> {

@@ -80,8 +80,30 @@ pub struct HostUser {
 pub enum Network {
     /// A network namespace of its own with nothing but `lo`.
     Loopback,
+    /// The same, with two doors: ports of its loopback whose listeners are handed out before the
+    /// program runs. Whoever launches answers them, and decides what lies behind.
+    Doors(DoorPorts),
     /// The host's network as it is, host loopback included. Refused unless the operator allows it.
     Host,
+}
+
+impl Network {
+    /// Whether the instance has a network namespace of its own.
+    pub fn is_own(self) -> bool {
+        match self {
+            Self::Loopback | Self::Doors(_) => true,
+            Self::Host => false,
+        }
+    }
+}
+
+/// Where an instance finds its doors on its own 127.0.0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoorPorts {
+    /// To the world outside, as far as it may go there.
+    pub egress: u16,
+    /// To the platform's own API.
+    pub api: u16,
 }
 
 /// Whether descriptor 3 of the program is a stream socket whose other end is [`crate::Launched::channel`].
@@ -186,6 +208,8 @@ pub enum SpecError {
     TooLarge(usize),
     #[error("the host identity must not be root")]
     RootUser,
+    #[error("the ports of the doors must differ and be above 1023, not {0} and {1}")]
+    DoorPorts(u16, u16),
 }
 
 impl LaunchSpec {
@@ -236,6 +260,15 @@ impl LaunchSpec {
         if self.user.uid == 0 || self.user.gid == 0 {
             return Err(SpecError::RootUser);
         }
+        self.validate_doors()
+    }
+
+    fn validate_doors(&self) -> Result<(), SpecError> {
+        let Network::Doors(DoorPorts { egress, api }) = self.network else { return Ok(()) };
+        // Below that the user of the instance may not listen.
+        if egress == api || egress.min(api) < 1_024 {
+            return Err(SpecError::DoorPorts(egress, api));
+        }
         Ok(())
     }
 }
@@ -283,7 +316,7 @@ mod tests {
     #[test]
     fn what_cannot_be_launched_says_why() {
         type Break = fn(&mut LaunchSpec);
-        let cases: [(Break, &str); 10] = [
+        let cases: [(Break, &str); 12] = [
             (|s| s.argv.clear(), "absolute path"),
             (|s| s.argv[0] = "true".to_owned(), "absolute path"),
             (|s| s.argv.push("a\0b".to_owned()), "NUL"),
@@ -294,6 +327,8 @@ mod tests {
             (|s| s.binds[0].target = "/usr/lib".into(), "mounted over"),
             (|s| s.limits.memory_mb = 0, "memory_mb"),
             (|s| s.user.uid = 0, "root"),
+            (|s| s.network = Network::Doors(DoorPorts { egress: 80, api: 3129 }), "above 1023"),
+            (|s| s.network = Network::Doors(DoorPorts { egress: 3129, api: 3129 }), "differ"),
         ];
         for (spoil, expected) in cases {
             let mut spec = good();

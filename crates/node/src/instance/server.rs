@@ -17,7 +17,7 @@ use stint_wire::node::{Event, Lease, PoolSpec};
 
 use super::desk::{Desk, PRE_STOP_MAX};
 use super::meter::Claim;
-use super::process::{Process, attend};
+use super::process::{Ended, Process, attend};
 use super::{Invocation, Order};
 use crate::agent::AgentEvent;
 use crate::environment;
@@ -119,6 +119,9 @@ pub(super) async fn open(
 
 async fn exited(at: Start<'_>, process: &mut Process, output: &mut Output) -> Failure {
     output.drain();
+    if *process.ended().await == Ended::Lost {
+        return failure::lost();
+    }
     let code = process.ended().await.code();
     failure::exited_early(code, failure::exit_word(code), at.command, &output.take(Rest::Take))
 }
@@ -157,7 +160,10 @@ async fn initialize(
             Err(failure::said(INITIALIZATION, body.to_string().into()))
         }
         Some(None) => Err(failure::timed_out(INITIALIZATION, limit, 0)),
-        None => Err(failure::crashed(INITIALIZATION, Span::ZERO, 0)),
+        None => match process.ended().await {
+            Ended::Lost => Err(failure::lost()),
+            Ended::Exit(_) => Err(failure::crashed(INITIALIZATION, Span::ZERO, 0)),
+        },
     }
 }
 

@@ -17,7 +17,8 @@ use super::process::{Ended, Process, attend};
 use super::server::{self, Server};
 use super::shim::Shim;
 use crate::code::Held;
-use crate::environment::{self, CODE};
+use crate::egress::{self, Gate, Narrow};
+use crate::environment::{self, CODE, Outside};
 use crate::failure::{self, Failure, INITIALIZATION, UNHANDLED};
 use crate::frame::{Channel, Frame, FrameError, Heard, Said};
 use crate::output::{Output, Rest};
@@ -41,6 +42,8 @@ pub(super) struct Live {
     pub(super) held: Vec<Held>,
     /// What the sandbox holds, in words.
     pub(super) enforced: Arc<[String]>,
+    /// The ways out, open while this is held.
+    pub(super) gate: Option<Gate>,
 }
 
 /// How to talk to it.
@@ -64,7 +67,7 @@ impl From<Failure> for NotStarted {
 
 /// See the module. The initializer shares the id of the request that needs the instance.
 pub(super) async fn start(
-    shared: &NodeShared,
+    shared: &Arc<NodeShared>,
     spec: &Arc<PoolSpec>,
     id: InstanceId,
     request_id: &str,
@@ -79,7 +82,8 @@ pub(super) async fn start(
     let command = launch.argv.join(" ");
     let launched = shared.launcher.launch(launch).await;
     let launched = launched.map_err(|error| not_launched(&error, &command))?;
-    let Launched { instance, stdout, stderr, channel, exit } = launched;
+    let Launched { instance, stdout, stderr, channel, doors, exit } = launched;
+    let gate = doors.and_then(|doors| egress::open(shared, spec, id, doors));
     let enforced = words(instance.enforced());
     let mut process = Process::new(instance, exit);
     let mut output = Output::new(stdout, stderr);
@@ -105,7 +109,7 @@ pub(super) async fn start(
         }
     };
     match contract {
-        Ok(contract) => Ok(Live { process, output, contract, held, enforced }),
+        Ok(contract) => Ok(Live { process, output, contract, held, enforced, gate }),
         Err(failure) => {
             // What it still wrote explains the failure.
             process.kill(&shared.clock, &mut output).await;
@@ -175,18 +179,18 @@ fn launch_spec(
     let user = shared.identities.user(spec.account);
     let user = user.map_err(|error| failure::system(error.to_string()))?;
     let is_custom = *runtime == Runtime::Custom;
-    let network = if spec.config.internet_access && shared.config.host_network && !is_custom {
-        Network::Host
-    } else {
-        Network::Loopback
-    };
+    let own_port = is_custom.then(|| environment::port(spec));
+    let narrow = Narrow::read(&spec.config.environment);
+    let narrow = narrow
+        .map_err(|why| failure::not_started(format!("The function cannot be started. {why}")))?;
+    let network = egress::network(&shared.config.egress, spec, own_port, &narrow);
     let cwd = if binds.iter().any(|bind| bind.target == Path::new(CODE)) { CODE } else { "/tmp" };
     Ok(LaunchSpec {
         argv: match runtime {
             Runtime::Shim(interpreter) => shim_command(interpreter),
             Runtime::Custom => server::command(spec),
         },
-        env: environment::environment(spec, id),
+        env: environment::environment(spec, id, &outside(shared, network)),
         cwd: cwd.into(),
         binds,
         limits: Limits {
@@ -200,6 +204,18 @@ fn launch_spec(
         network,
         channel: if is_custom { WithChannel::None } else { WithChannel::Stream },
     })
+}
+
+/// What an instance on this network is told.
+fn outside(shared: &NodeShared, network: Network) -> Outside {
+    match network {
+        Network::Loopback => Outside::default(),
+        Network::Doors(ports) => Outside {
+            proxy: Some(ports.egress),
+            api: Some(format!("http://127.0.0.1:{}", ports.api)),
+        },
+        Network::Host => Outside { proxy: None, api: shared.egress.api_url() },
+    }
 }
 
 fn shim_command(interpreter: &Interpreter) -> Vec<String> {
@@ -310,6 +326,9 @@ impl Loading<'_> {
             process.kill(&shared.clock, output).await;
             return failure::broken_answer("the channel was closed");
         }
+        if *process.ended().await == Ended::Lost {
+            return failure::lost();
+        }
         let ran = shared.clock.now().since(begun);
         let memory = peak(process).await;
         if was_out_of_memory(process).await {
@@ -381,6 +400,7 @@ fn words(enforced: &Enforced) -> Arc<[String]> {
     };
     let network = match enforced.network {
         Network::Loopback => "network: own loopback",
+        Network::Doors(_) => "network: own loopback, egress through the node's proxy",
         Network::Host => "network: the host's",
     };
     vec![

@@ -20,17 +20,19 @@ use stint_model::shard::{Epoch, Shard};
 use stint_model::task::{Measured, Progress};
 use stint_model::time::Span;
 use stint_node::{
-    CodeSource, FetchError, LogSink, NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle,
-    RuntimeTable,
+    ApiDoor, CodeSource, EgressConfig, FetchError, LogSink, NodeAgent, NodeBounds, NodeConfig,
+    NodeDeps, NodeHandle, RuntimeTable,
 };
 use stint_sandbox::{
     Discovery, IsolationPolicy, Launcher, LauncherConfig, SpawnerCommand, UserNamespace,
 };
-use stint_supervise::{Clock, OnExit, Supervisor};
+use stint_supervise::{Clock, OnExit, Stop, Supervisor};
 use stint_wire::node::{
     AnswerHead, Event, FromNode, InstanceReport, Lease, LogPiece, Outcome, PoolSpec, Start, ToNode,
 };
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 /// No test waits longer for anything.
@@ -109,6 +111,25 @@ impl LogSink for Sink {
     }
 }
 
+/// Stands behind the door to the API: says what it was asked.
+struct Platform;
+
+#[async_trait]
+impl ApiDoor for Platform {
+    async fn serve(&self, mut stream: TcpStream, _: Stop) {
+        let mut asked = [0; 1024];
+        let n = stream.read(&mut asked).await.unwrap_or(0);
+        let line = String::from_utf8_lossy(&asked[..n]).lines().next().unwrap_or("").to_owned();
+        let body = format!("the platform heard {line}");
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).await.ok();
+    }
+
+    fn url(&self) -> Option<String> {
+        None
+    }
+}
+
 pub(crate) struct Rig {
     _dir: TempDir,
     pub(crate) handle: NodeHandle,
@@ -153,7 +174,7 @@ impl Rig {
             volumes_dir: dir.path().join("volumes"),
             capacity: Resources { cpu_milli: 16_000, memory_mb: 4_096 },
             host_dirs_allowed: Vec::new(),
-            host_network: false,
+            egress: EgressConfig::DEFAULT,
             cpu_overcommit_percent: 100,
             account_ids_from: 100_000,
             bounds: NodeBounds::DEFAULT,
@@ -169,6 +190,7 @@ impl Rig {
             runtimes: RuntimeTable::new(BTreeMap::new(), discovery),
             code: Arc::clone(&shelf) as Arc<dyn CodeSource>,
             logs: Arc::clone(&sink) as Arc<dyn LogSink>,
+            api: Arc::new(Platform),
             from_server,
             to_server,
         };
@@ -346,6 +368,13 @@ impl Rig {
             }
         });
         assert!(found.await.is_ok(), "no {text:?} in {:?}", self.log_of(request_id));
+    }
+
+    /// Runs beside the node until the rig closes.
+    pub(crate) fn serve(&self, name: &str, work: impl Future<Output = ()> + Send + 'static) {
+        self.supervisor.spawn(name, OnExit::Ignore, |stop| async move {
+            stop.until(work).await;
+        });
     }
 
     pub(crate) async fn close(self) {

@@ -11,7 +11,7 @@ use rustix::thread::{Gid, Uid};
 use crate::filter;
 use crate::message::{Failure, Identity, Orders};
 use crate::seat::INSIDE_ID;
-use crate::spec::{Access, LimitedBy, Network};
+use crate::spec::{Access, LimitedBy};
 use crate::sys;
 
 /// The version the rules are written for; older kernels enforce the part they know.
@@ -60,7 +60,7 @@ pub(super) fn take_ids(identity: Identity) -> Result<(), Failure> {
 pub(super) fn raise(orders: &Orders) -> Result<Raised, Failure> {
     // A courtesy, not a wall: service managers may forbid the call to us and all our children.
     rustix::system::sethostname(b"stint").ok();
-    if orders.spec.network == Network::Loopback {
+    if orders.spec.network.is_own() {
         sys::loopback_up().map_err(at("starting the loopback interface"))?;
     }
     limit(orders).map_err(at("setting resource limits"))?;

@@ -5,7 +5,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Child, Command};
 
-use stint_sandbox::{Bind, Network};
+use stint_sandbox::{Bind, DoorPorts, Network};
 
 use crate::lab::{Lab, Mode, finish, is_root, modes, open_to_all, spec};
 
@@ -31,6 +31,9 @@ const CONTROLS: &[&str] = &[
     "setns",
     "chroot",
     "mount",
+    "remount",
+    "signal-host-pid",
+    "host-env",
     "personality",
     "ptrace",
     "vm-read",
@@ -126,6 +129,7 @@ async fn every_way_out_is_shut_and_was_open() {
         let output = Command::new("/usr/bin/python3")
             .args(["-I", "-S", "-c", SCRIPT])
             .args(canaries.arguments())
+            .env("STINT_CANARY", "the server's own")
             .output()
             .unwrap();
         let control = verdicts(&String::from_utf8(output.stdout).unwrap());
@@ -136,9 +140,13 @@ async fn every_way_out_is_shut_and_was_open() {
     }
     for mode in modes() {
         let lab = Lab::open(mode).await;
-        let verdicts = inside(&lab, &canaries, Network::Loopback).await;
-        let ways_out: Vec<_> = verdicts.iter().filter(|(_, open)| **open).collect();
-        assert!(ways_out.is_empty(), "{mode:?}: {ways_out:?}");
+        // Doors that nobody answers are no way out either.
+        let doors = Network::Doors(DoorPorts { egress: 3128, api: 3129 });
+        for network in [Network::Loopback, doors] {
+            let verdicts = inside(&lab, &canaries, network).await;
+            let ways_out: Vec<_> = verdicts.iter().filter(|(_, open)| **open).collect();
+            assert!(ways_out.is_empty(), "{mode:?} {network:?}: {ways_out:?}");
+        }
     }
 }
 

@@ -207,6 +207,7 @@ impl Runner {
                         ToNode::Stop { .. }
                         | ToNode::Evict { .. }
                         | ToNode::Retire { .. }
+                        | ToNode::Prepare(_)
                         | ToNode::Fence { .. }
                         | ToNode::Drain { .. } => None,
                     };

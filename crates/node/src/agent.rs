@@ -7,17 +7,18 @@
 
 mod pools;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use stint_model::id::{InstanceId, RequestId};
+use stint_model::id::{InstanceId, RequestId, RevisionId};
+use stint_model::image::{ImageFault, ImageFaultKind, PinnedImage};
 use stint_model::limit::Resources;
 use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::Launcher;
 use stint_supervise::{Guests, OnExit, Stop, Supervisor};
-use stint_wire::node::{FromNode, Lease, Outcome, Start, StopReason, ToNode};
+use stint_wire::node::{FromNode, ImageOrder, Lease, Outcome, Start, StopReason, ToNode};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -25,6 +26,7 @@ use crate::code::{CodeCache, CodeError};
 use crate::config::NodeConfig;
 use crate::egress::Egress;
 use crate::identity::Identities;
+use crate::image::{ImageDeps, Images};
 use crate::instance::{self, Birth, Invocation, Order};
 use crate::ports::{ApiDoor, CodeSource, LogSink};
 use crate::runtimes::RuntimeTable;
@@ -42,6 +44,8 @@ const BATCH_MAX: usize = 256;
 const EVENTS_MAX: usize = 4_096;
 /// Connections to custom servers.
 const CONNECTIONS_MAX: usize = 16_384;
+/// Images fetched at once.
+const PREPARING_MAX: usize = 16;
 /// Orders that wait for an instance besides its invocations.
 const CONTROL_ORDERS: usize = 8;
 
@@ -60,6 +64,8 @@ pub(crate) enum AgentEvent {
     Ended { key: InstanceKey },
     /// It ended before this could begin: place it anew.
     Return { invocation: Box<Invocation> },
+    /// What became of an image that was asked for.
+    Prepared { order: Arc<ImageOrder>, found: Result<PinnedImage, ImageFault> },
 }
 
 /// What the node is made of, besides values.
@@ -97,6 +103,9 @@ pub enum NodeError {
     /// Its code cache.
     #[error("cannot open the code cache")]
     Cache(#[from] CodeError),
+    /// Its images.
+    #[error("cannot open the image store: {0}")]
+    Images(String),
 }
 
 /// How the node is doing; cheap to clone and to read.
@@ -154,6 +163,9 @@ pub struct NodeAgent {
     from_server: mpsc::Receiver<ToNode>,
     events: mpsc::Receiver<AgentEvent>,
     instances: Guests,
+    preparers: Guests,
+    /// Revisions whose image is being fetched.
+    preparing: BTreeSet<RevisionId>,
     pools: Pools,
     outbox: VecDeque<FromNode>,
     status: Arc<Status>,
@@ -196,6 +208,14 @@ impl NodeAgent {
         let connections = supervisor.guests("server-connection", CONNECTIONS_MAX);
         let egress =
             Egress::new(config.egress.clone(), api, &supervisor, config.bounds.instances_max);
+        let preparers = supervisor.guests("image", PREPARING_MAX);
+        let deps = ImageDeps {
+            source: Arc::clone(&code),
+            supervisor: supervisor.clone(),
+            clock: supervisor.clock().clone(),
+        };
+        let images = Images::open(config.dir.join("images"), config.images.clone(), deps)
+            .map_err(|error| NodeError::Images(error.to_string()))?;
         let pools = Pools::new(config.promised(), config.bounds);
         let capacity = config.capacity;
         let shared = NodeShared {
@@ -204,6 +224,7 @@ impl NodeAgent {
             launcher,
             runtimes,
             cache,
+            images,
             source: code,
             logs,
             identities,
@@ -221,6 +242,8 @@ impl NodeAgent {
             from_server,
             events,
             instances,
+            preparers,
+            preparing: BTreeSet::new(),
             pools,
             outbox: VecDeque::new(),
             status: Arc::clone(&status),
@@ -345,6 +368,11 @@ impl NodeAgent {
                 self.pools.forget(invocation.start.lease);
                 self.place(invocation.start, invocation.placed_at);
             }
+            AgentEvent::Prepared { order, found } => {
+                let (function, revision) = (order.function, order.revision);
+                self.preparing.remove(&revision);
+                self.outbox.push_back(FromNode::Image { function, revision, found });
+            }
         }
     }
 
@@ -357,6 +385,7 @@ impl NodeAgent {
             ToNode::Stop { lease, reason, grace } => self.stop(lease, reason, grace),
             ToNode::Evict { pool, count } => self.pools.evict(pool, count),
             ToNode::Retire { pool } => self.pools.retire(pool),
+            ToNode::Prepare(order) => self.prepare(order),
             ToNode::Fence { shard, epoch } => {
                 for lease in self.pools.leases() {
                     if lease.shard == shard && lease.epoch < epoch {
@@ -370,6 +399,27 @@ impl NodeAgent {
                 self.pools.end_idle("the node is being drained");
             }
         }
+    }
+
+    /// Fetches an image. Asked again meanwhile, or with too many on the way, it is left: the server
+    /// asks until it has an answer.
+    fn prepare(&mut self, order: Arc<ImageOrder>) {
+        if self.preparing.contains(&order.revision) {
+            return;
+        }
+        let Some(place) = self.preparers.try_admit() else { return };
+        self.preparing.insert(order.revision);
+        let shared = Arc::clone(&self.shared);
+        place.spawn(move |_| async move {
+            let found = match shared.identities.user(order.account) {
+                Ok(user) => shared.images.resolve(&order, user).await.map_err(|e| e.fault()),
+                Err(error) => {
+                    let (kind, reason) = (ImageFaultKind::Internal, error.to_string());
+                    Err(ImageFault { kind, reason })
+                }
+            };
+            shared.tell(AgentEvent::Prepared { order, found }).await;
+        });
     }
 
     /// Binds an invocation to an instance, a new one if need be.

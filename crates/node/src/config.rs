@@ -8,6 +8,7 @@ use stint_model::time::Span;
 
 use crate::code::UnpackLimits;
 use crate::egress::EgressRule;
+use crate::image::ImageSettings;
 
 /// Resolved values; the node reads neither files nor the environment for them.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct NodeConfig {
     pub host_dirs_allowed: Vec<PathBuf>,
     /// How functions with internet access get out, and where to.
     pub egress: EgressConfig,
+    /// Where images may come from, and how much of them is kept.
+    pub images: ImageSettings,
     /// The first host uid and gid of the accounts' range.
     pub account_ids_from: u32,
     /// Bounds.

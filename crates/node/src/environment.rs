@@ -56,27 +56,56 @@ impl Outside {
     }
 }
 
+/// What the environment starts from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Base<'a> {
+    /// Where the platform's runtimes look for things.
+    Platform,
+    /// What the image says, and its user's home.
+    Image { env: &'a [(String, String)], home: &'a str },
+}
+
+/// Where programs are looked for in an image that does not say.
+const IMAGE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+impl Base<'_> {
+    fn pairs(self) -> BTreeMap<String, String> {
+        let own = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        match self {
+            Self::Platform => own(&[
+                (
+                    "PATH",
+                    "/opt/bin:/code/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+                ),
+                ("LD_LIBRARY_PATH", "/code:/code/lib:/opt/lib"),
+                ("NODE_PATH", "/opt/nodejs/node_modules:/opt/node_modules:/code/node_modules"),
+                ("HOME", "/tmp"),
+                ("TMPDIR", "/tmp"),
+                ("TZ", "UTC"),
+                ("LANG", "C.UTF-8"),
+            ]),
+            Self::Image { env, home } => {
+                let mut pairs: BTreeMap<String, String> =
+                    own(&[("PATH", IMAGE_PATH), ("HOME", home), ("TZ", "UTC")]);
+                pairs.extend(env.iter().cloned());
+                pairs
+            }
+        }
+    }
+}
+
 /// The whole environment. What the user configured wins, except over `FC_*`.
 pub(crate) fn environment(
     spec: &PoolSpec,
     instance: InstanceId,
-    outside: &Outside,
+    (base, outside): (Base<'_>, &Outside),
 ) -> Vec<(String, String)> {
-    let mut env: BTreeMap<String, String> = BTreeMap::new();
+    let mut env = base.pairs();
     let mut set = |name: &str, value: String| {
         env.insert(name.to_owned(), value);
     };
-    set(
-        "PATH",
-        "/opt/bin:/code/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-            .to_owned(),
-    );
-    set("LD_LIBRARY_PATH", "/code:/code/lib:/opt/lib".to_owned());
-    set("NODE_PATH", "/opt/nodejs/node_modules:/opt/node_modules:/code/node_modules".to_owned());
-    set("HOME", "/tmp".to_owned());
-    set("TMPDIR", "/tmp".to_owned());
-    set("TZ", "UTC".to_owned());
-    set("LANG", "C.UTF-8".to_owned());
     for (name, value) in outside.variables() {
         set(name, value);
     }
@@ -108,9 +137,7 @@ pub(crate) fn environment(
 
 /// Where a custom server listens.
 pub(crate) fn port(spec: &PoolSpec) -> u16 {
-    const DEFAULT: u16 = 9000;
-    let configured = spec.config.custom_runtime.as_ref().map(|custom| custom.port);
-    configured.filter(|port| *port != 0).unwrap_or(DEFAULT)
+    spec.config.server_port()
 }
 
 /// What requests carry; nothing where the function does not want it.
@@ -146,9 +173,8 @@ mod tests {
             config.environment.insert("TZ".into(), "Asia/Shanghai".into());
             config.environment.insert("OWN".into(), "yes".into());
         });
-        let none = Outside::default();
-        let env: BTreeMap<_, _> =
-            environment(&spec.spec, InstanceId(7), &none).into_iter().collect();
+        let env = environment(&spec.spec, InstanceId(7), (Base::Platform, &Outside::default()));
+        let env: BTreeMap<_, _> = env.into_iter().collect();
         assert_eq!(env["FC_ACCOUNT_ID"], spec.spec.account.to_string());
         assert_eq!((env["TZ"].as_str(), env["OWN"].as_str()), ("Asia/Shanghai", "yes"));
         assert_eq!(env["FC_INSTANCE_ID"], "c-00000000-00000000-000000000007");
@@ -166,7 +192,7 @@ mod tests {
         });
         let outside = Outside { proxy: Some(3128), api: Some("http://127.0.0.1:3129".into()) };
         let env: BTreeMap<_, _> =
-            environment(&spec.spec, InstanceId(7), &outside).into_iter().collect();
+            environment(&spec.spec, InstanceId(7), (Base::Platform, &outside)).into_iter().collect();
         for name in ["http_proxy", "https_proxy", "all_proxy"] {
             assert_eq!(env[name], "http://127.0.0.1:3128");
             assert_eq!(env[&name.to_uppercase()], "http://127.0.0.1:3128");
@@ -174,6 +200,22 @@ mod tests {
         assert_eq!(env["no_proxy"], "example.com");
         assert_eq!(env["NO_PROXY"], "localhost,127.0.0.1,::1");
         assert_eq!(env["STINT_ENDPOINT"], "http://127.0.0.1:3129");
+    }
+
+    #[test]
+    fn an_image_says_first_and_the_user_wins() {
+        let mut spec = testing::spec("custom-container", "x");
+        spec.config_mut(|config| drop(config.environment.insert("MODE".into(), "fast".into())));
+        let said = [("MODE", "slow"), ("PATH", "/app/bin"), ("FC_INSTANCE_ID", "forged")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let base = Base::Image { env: &said, home: "/srv" };
+        let env: BTreeMap<_, _> =
+            environment(&spec.spec, InstanceId(7), (base, &Outside::default())).into_iter().collect();
+        assert_eq!((env["MODE"].as_str(), env["PATH"].as_str()), ("fast", "/app/bin"));
+        assert_eq!(env["HOME"], "/srv");
+        assert!(!env.contains_key("LD_LIBRARY_PATH"), "that is the platform's");
+        assert_eq!(env["FC_INSTANCE_ID"], "c-00000000-00000000-000000000007");
+        assert_eq!(env["FC_CUSTOM_LISTEN_PORT"], "9000");
     }
 
     #[test]
@@ -187,9 +229,9 @@ mod tests {
             let mut spec = testing::spec("custom", "x");
             spec.config_mut(|config| config.inject = inject);
             spec.spec.extra_env.insert(ACCESS_KEY_ID.into(), "STS.1".into());
-            let none = Outside::default();
-            let env: BTreeMap<_, _> =
-                environment(&spec.spec, InstanceId(7), &none).into_iter().collect();
+            let base = (Base::Platform, &Outside::default());
+            let env = environment(&spec.spec, InstanceId(7), base);
+            let env: BTreeMap<_, _> = env.into_iter().collect();
             assert_eq!(env.contains_key(ACCESS_KEY_ID), in_env, "{inject:?}");
             assert_eq!(request_credentials(&spec.spec).id == "STS.1", in_request, "{inject:?}");
             assert_eq!(env["FC_CUSTOM_LISTEN_PORT"], "9000");

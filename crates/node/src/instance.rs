@@ -8,6 +8,7 @@
 //! The agent binds an invocation to an instance before it is sent; one that reaches an instance too late
 //! goes back to the agent and is placed anew.
 
+mod container;
 mod desk;
 mod meter;
 mod process;

@@ -15,6 +15,7 @@ use crate::code::CodeCache;
 use crate::config::NodeConfig;
 use crate::egress::Egress;
 use crate::identity::Identities;
+use crate::image::Images;
 use crate::ports::{CodeSource, LogSink};
 use crate::runtimes::RuntimeTable;
 use crate::volume::Volumes;
@@ -27,6 +28,7 @@ pub(crate) struct NodeShared {
     pub(crate) launcher: Launcher,
     pub(crate) runtimes: RuntimeTable,
     pub(crate) cache: CodeCache,
+    pub(crate) images: Images,
     pub(crate) source: Arc<dyn CodeSource>,
     pub(crate) logs: Arc<dyn LogSink>,
     pub(crate) identities: Identities,

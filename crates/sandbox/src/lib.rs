@@ -30,6 +30,6 @@ pub use launcher::{
 pub use policy::{Capabilities, CgroupMode, Demand, Finding, IsolationPolicy, UserNamespace};
 pub use spawner::spawner_main;
 pub use spec::{
-    Access, Bind, Channel, DoorPorts, Enforced, Exit, ExitHow, HostUser, LaunchSpec, LimitedBy,
-    Limits, Network, Signal, SpecError, Usage, UserWall,
+    Access, Bind, Channel, DoorPorts, Enforced, Exit, ExitHow, HostUser, ImageRoot, InsideUser,
+    LaunchSpec, LimitedBy, Limits, Network, RootFs, Signal, SpecError, Usage, UserWall,
 };

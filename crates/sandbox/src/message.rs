@@ -18,12 +18,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::Capabilities;
 use crate::policy::UserNamespace;
-use crate::spec::{BINDS_MAX, Enforced, Exit, HostUser, LaunchSpec, LimitedBy};
+use crate::spec::{
+    BINDS_MAX, Enforced, Exit, HostUser, InsideUser, LAYERS_MAX, LaunchSpec, LimitedBy,
+};
 
 /// No packet is larger.
 pub(crate) const PACKET_BYTES_MAX: usize = 128 * 1024;
-/// No packet carries more descriptors: the instance's ends, its `/etc`, its binds.
-pub(crate) const PACKET_FDS_MAX: usize = 4 + 1 + BINDS_MAX;
+/// No packet carries more descriptors: the instance's ends, its `/etc`, its binds, its layers. The
+/// kernel takes 253.
+pub(crate) const PACKET_FDS_MAX: usize = 4 + 3 + BINDS_MAX + LAYERS_MAX;
 
 /// Big process → spawner.
 #[derive(Debug, Serialize, Deserialize)]
@@ -117,9 +120,9 @@ pub(crate) struct Orders {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Identity {
     /// The mapped ids of its user namespace, and no other group.
-    Mapped,
+    Mapped(InsideUser),
     /// The mapped ids; without privilege the caller's groups cannot be given up.
-    MappedWithGroups,
+    MappedWithGroups(InsideUser),
     /// Plain host ids: there is no user namespace.
     Host(HostUser),
 }

@@ -13,11 +13,8 @@ use rustix::io::Errno;
 use crate::cgroup::{Cgroups, Controller, Leaf};
 use crate::inside;
 use crate::message::{Failure, Identity, Orders, SpawnerSetup, encode, pair, send};
-use crate::spec::{Enforced, HostUser, LaunchSpec, LimitedBy, Network, UserWall};
+use crate::spec::{Enforced, HostUser, InsideUser, LaunchSpec, LimitedBy, Network, UserWall};
 use crate::sys;
-
-/// The only user id inside a sandbox that has a user namespace.
-pub(crate) const INSIDE_ID: u32 = 1000;
 
 /// What every seat stands on.
 #[derive(Debug)]
@@ -141,20 +138,22 @@ impl Seat {
         self.leaf
             .limit(&spec.limits)
             .map_err(|error| Failure::io(format!("limiting the instance: {error}"), &error))?;
+        let inside = spec.inside();
+        let unmapped = |error: std::io::Error| Failure::io("mapping the user", &error);
         let identity = match enforced.user {
             UserWall::MappedTo(user) => {
-                self.map(user).map_err(|error| Failure::io("mapping the user", &error))?;
-                Identity::Mapped
+                self.map(inside, user).map_err(unmapped)?;
+                Identity::Mapped(inside)
             }
             UserWall::MappedToCaller(user) => {
-                self.map_caller(user).map_err(|error| Failure::io("mapping the user", &error))?;
-                Identity::MappedWithGroups
+                self.map_caller(inside, user).map_err(unmapped)?;
+                Identity::MappedWithGroups(inside)
             }
             UserWall::HostIds(user) => Identity::Host(user),
         };
         let etc = ground.base_dir.join("etc");
         let opened = match enforced.user {
-            UserWall::MappedTo(_) => inside::open_granted(&etc, &spec.binds)?,
+            UserWall::MappedTo(_) => inside::open_granted(&etc, &spec)?,
             // Without privilege the child can see what we can, and only it may mount.
             UserWall::MappedToCaller(_) | UserWall::HostIds(_) => Vec::new(),
         };
@@ -172,16 +171,16 @@ impl Seat {
         Ok(enforced)
     }
 
-    fn map(&self, user: HostUser) -> std::io::Result<()> {
+    fn map(&self, inside: InsideUser, user: HostUser) -> std::io::Result<()> {
         let proc = PathBuf::from(format!("/proc/{}", self.pid));
-        fs::write(proc.join("uid_map"), format!("{INSIDE_ID} {} 1\n", user.uid))?;
-        fs::write(proc.join("gid_map"), format!("{INSIDE_ID} {} 1\n", user.gid))
+        fs::write(proc.join("uid_map"), format!("{} {} 1\n", inside.uid, user.uid))?;
+        fs::write(proc.join("gid_map"), format!("{} {} 1\n", inside.gid, user.gid))
     }
 
     /// Without privilege only oneself can be mapped, and supplementary groups stay.
-    fn map_caller(&self, user: HostUser) -> std::io::Result<()> {
+    fn map_caller(&self, inside: InsideUser, user: HostUser) -> std::io::Result<()> {
         fs::write(format!("/proc/{}/setgroups", self.pid), "deny")?;
-        self.map(user)
+        self.map(inside, user)
     }
 
     /// Whether the child has not ended yet.

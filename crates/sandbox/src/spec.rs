@@ -10,12 +10,19 @@ use thiserror::Error;
 pub(crate) const SPEC_BYTES_MAX: usize = 120 * 1024;
 /// The most bind mounts of one instance.
 pub(crate) const BINDS_MAX: usize = 64;
+/// The most layers of one image.
+pub(crate) const LAYERS_MAX: usize = 127;
+/// The only user and group inside a sandbox over the host's `/usr`.
+pub(crate) const INSIDE_ID: u32 = 1000;
 
 /// Everything one instance needs. Nothing is inherited from the server: no environment, no
 /// descriptor, no directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchSpec {
-    /// The program (an absolute path inside the sandbox) and its arguments.
+    /// What the program sees as `/`.
+    pub root: RootFs,
+    /// The program (an absolute path inside the sandbox) and its arguments. In an image the program
+    /// may also be relative to `cwd`, or a bare name that is looked for in the `PATH` of `env`.
     pub argv: Vec<String>,
     /// The whole environment.
     pub env: Vec<(String, String)>,
@@ -30,6 +37,31 @@ pub struct LaunchSpec {
     pub user: HostUser,
     pub network: Network,
     pub channel: Channel,
+}
+
+/// What the program sees as `/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RootFs {
+    /// A small read-only root over the host's `/usr`.
+    Host,
+    /// The layers of an image, read-only, under a writable layer of the instance's own.
+    Image(ImageRoot),
+}
+
+/// An unpacked image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRoot {
+    /// Host directories, the topmost layer first. What overlays mean by a whiteout (a 0/0 device) and
+    /// by an opaque directory (`user.overlay.opaque`) is honoured.
+    pub layers: Vec<PathBuf>,
+    pub user: InsideUser,
+}
+
+/// Who the instance's only user is in its own eyes. On the host it is [`LaunchSpec::user`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InsideUser {
+    pub uid: u32,
+    pub gid: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +96,7 @@ pub struct Limits {
     pub pids_max: u32,
     /// Open files per process; lowered to what the host allows.
     pub nofile: u32,
-    /// Size of `/tmp`, which counts towards the memory.
+    /// Size of `/tmp`, or of an image's writable layer; it counts towards the memory.
     pub tmp_mb: u32,
 }
 
@@ -202,6 +234,8 @@ pub enum SpecError {
     TooSmall(&'static str, u32),
     #[error("{0} bind mounts, at most {BINDS_MAX}")]
     TooManyBinds(usize),
+    #[error("an image has 1 to {LAYERS_MAX} layers, not {0}")]
+    Layers(usize),
     #[error("{0} may not be mounted over")]
     Reserved(PathBuf),
     #[error("arguments, environment and binds take {0} bytes, at most {SPEC_BYTES_MAX}")]
@@ -216,8 +250,18 @@ impl LaunchSpec {
     /// Checks what does not depend on the machine.
     pub fn validate(&self) -> Result<(), SpecError> {
         let program = self.argv.first().map(String::as_str).unwrap_or_default();
-        if !program.starts_with('/') {
+        let is_found = match &self.root {
+            RootFs::Host => program.starts_with('/'),
+            RootFs::Image(_) => !program.is_empty(),
+        };
+        if !is_found {
             return Err(SpecError::Program(program.to_owned()));
+        }
+        if let RootFs::Image(image) = &self.root {
+            if !(1..=LAYERS_MAX).contains(&image.layers.len()) {
+                return Err(SpecError::Layers(image.layers.len()));
+            }
+            image.layers.iter().try_for_each(|layer| plain("a layer", layer))?;
         }
         if self.argv.iter().any(|arg| arg.contains('\0')) {
             return Err(SpecError::Nul { field: "an argument" });
@@ -242,6 +286,14 @@ impl LaunchSpec {
             }
         }
         self.validate_limits()
+    }
+
+    /// The ids the instance's user has in its own eyes.
+    pub(crate) fn inside(&self) -> InsideUser {
+        match &self.root {
+            RootFs::Host => InsideUser { uid: INSIDE_ID, gid: INSIDE_ID },
+            RootFs::Image(image) => image.user,
+        }
     }
 
     fn validate_limits(&self) -> Result<(), SpecError> {
@@ -297,6 +349,7 @@ mod tests {
 
     fn good() -> LaunchSpec {
         LaunchSpec {
+            root: RootFs::Host,
             argv: vec!["/bin/true".to_owned()],
             env: vec![("A".to_owned(), "b=c".to_owned())],
             cwd: "/".into(),
@@ -336,6 +389,14 @@ mod tests {
             let said = spec.validate().unwrap_err().to_string();
             assert!(said.contains(expected), "{said} should contain {expected}");
         }
+        let image = |layers: Vec<PathBuf>| {
+            let user = InsideUser { uid: 0, gid: 0 };
+            let root = RootFs::Image(ImageRoot { layers, user });
+            LaunchSpec { root, argv: vec!["serve".to_owned()], ..good() }.validate()
+        };
+        assert_eq!(image(vec!["/a".into()]), Ok(()));
+        assert_eq!(image(vec![]), Err(SpecError::Layers(0)));
+        assert!(matches!(image(vec!["/a/../b".into()]), Err(SpecError::Path { .. })));
         let mut spec = good();
         spec.binds = vec![Bind::read_only("/srv", "/mnt"); BINDS_MAX + 1];
         assert!(matches!(spec.validate(), Err(SpecError::TooManyBinds(_))));

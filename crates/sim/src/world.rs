@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicBool;
 use stint_engine::control::code::NoBuckets;
 use stint_engine::secret::Keyring;
 use stint_engine::{EngineConfig, Entropy, Ports};
-use stint_model::function::{AsyncConfig, Function, FunctionConfig, FunctionLimits, Revision};
+use stint_model::function::{
+    AsyncConfig, Function, FunctionConfig, FunctionLimits, Readiness, Revision,
+};
 use stint_model::id::{AccountId, FunctionId, RevisionId};
 use stint_model::limit::Resources;
 use stint_model::shard::{Fence, Shard};
@@ -267,6 +269,8 @@ fn a_function(number: u64, name: &str) -> (Function, AsyncConfig) {
         account: AccountId::ROOT,
         name: name.into(),
         head: Arc::new(head),
+        readiness: Readiness::Active,
+        update: None,
         created_at: BEGINNING,
         modified_at: BEGINNING,
         tags: BTreeMap::new(),

@@ -227,6 +227,7 @@ impl FakeNode {
                 }
                 ToNode::Evict { .. }
                 | ToNode::Retire { .. }
+                | ToNode::Prepare(_)
                 | ToNode::Fence { .. }
                 | ToNode::Drain { .. } => {}
             }

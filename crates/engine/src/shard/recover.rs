@@ -16,6 +16,7 @@ use super::{Act, Dice, Gathering, Shard, calls};
 use crate::catalog::Catalog;
 use crate::engine::EngineConfig;
 use crate::link::Link;
+use crate::secret::Keyring;
 
 /// What a shard is made of.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Parts {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) link: Arc<Link>,
     pub(crate) mint: Arc<Vec<Mutex<Mint>>>,
+    /// Opens what instances need.
+    pub(crate) keyring: Keyring,
     /// Seeds the jitter.
     pub(crate) seed: u64,
 }
@@ -40,6 +43,7 @@ impl Shard {
             catalog: parts.catalog,
             link: parts.link,
             mint: parts.mint,
+            keyring: parts.keyring,
             lanes: Lanes::default(),
             dice: Dice(parts.seed ^ opened.epoch.0),
             bodies: HashMap::new(),

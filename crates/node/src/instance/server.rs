@@ -101,7 +101,7 @@ pub(super) async fn open(
         Some(None) => return Err(failure::port_closed(port, limit, &output.take(Rest::Take))),
         None => return Err(exited(at, process, output).await),
     }
-    let health = spec.config.custom_runtime.as_ref().and_then(|c| c.health_check.clone());
+    let health = spec.config.server_health().cloned();
     let mut server =
         Server { connector, headers: common_headers(spec, at.id), idle: Vec::new(), health: None };
     if let Some(check) = health.filter(|check| !check.path.is_empty()) {

@@ -9,18 +9,20 @@ use stint_model::id::InstanceId;
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::{
     Bind, Channel as WithChannel, Enforced, Family, Interpreter, LaunchSpec, Launched, LimitedBy,
-    Limits, Network, SandboxError,
+    Limits, Network, RootFs, SandboxError,
 };
 use stint_wire::node::PoolSpec;
 
+use super::container;
 use super::process::{Ended, Process, attend};
 use super::server::{self, Server};
 use super::shim::Shim;
 use crate::code::Held;
 use crate::egress::{self, Gate, Narrow};
-use crate::environment::{self, CODE, Outside};
+use crate::environment::{self, Base, CODE, Outside};
 use crate::failure::{self, Failure, INITIALIZATION, UNHANDLED};
 use crate::frame::{Channel, Frame, FrameError, Heard, Said};
+use crate::image::HeldImage;
 use crate::output::{Output, Rest};
 use crate::runtimes::Runtime;
 use crate::shared::NodeShared;
@@ -38,8 +40,8 @@ pub(super) struct Live {
     pub(super) process: Process,
     pub(super) output: Output,
     pub(super) contract: Contract,
-    /// Code and layers stay as long as the instance does.
-    pub(super) held: Vec<Held>,
+    /// Code, layers and the image stay as long as the instance does.
+    pub(super) held: (Vec<Held>, Option<HeldImage>),
     /// What the sandbox holds, in words.
     pub(super) enforced: Arc<[String]>,
     /// The ways out, open while this is held.
@@ -74,17 +76,28 @@ pub(super) async fn start(
 ) -> Result<Live, NotStarted> {
     let runtime = shared.runtimes.resolve(&spec.config.runtime);
     let runtime = runtime.map_err(failure::not_started)?;
+    let image = match runtime {
+        Runtime::Image => Some(container::hold(shared, spec).await?),
+        Runtime::Shim(_) | Runtime::Custom => None,
+    };
     let (held, binds) = files(shared, spec, &runtime).await?;
     if runtime == Runtime::Custom && !has_entry(spec, held.first()) {
         return Err(failure::no_bootstrap().into());
     }
-    let launch = launch_spec(shared, spec, id, binds, &runtime)?;
+    let base = launch_spec(shared, spec, id, binds, &runtime)?;
+    let launch = match &image {
+        Some(image) => {
+            let outside = outside(shared, base.network);
+            container::dress(base, (spec, id), image, &outside)?
+        }
+        None => base,
+    };
     let command = launch.argv.join(" ");
     let launched = shared.launcher.launch(launch).await;
     let launched = launched.map_err(|error| not_launched(&error, &command))?;
     let Launched { instance, stdout, stderr, channel, doors, exit } = launched;
     let gate = doors.and_then(|doors| egress::open(shared, spec, id, doors));
-    let enforced = words(instance.enforced());
+    let enforced = words(instance.enforced(), image.is_some());
     let mut process = Process::new(instance, exit);
     let mut output = Output::new(stdout, stderr);
     let contract = match runtime {
@@ -102,14 +115,16 @@ pub(super) async fn start(
             let ready = loading.run(request_id).await;
             ready.map(|()| Contract::Shim(shim))
         }
-        Runtime::Custom => {
+        Runtime::Custom | Runtime::Image => {
             let at = server::Start { shared, spec, id, request_id, command: &command };
             let server = server::open(at, &mut process, &mut output).await;
             server.map(|server| Contract::Server(Box::new(server)))
         }
     };
     match contract {
-        Ok(contract) => Ok(Live { process, output, contract, held, enforced, gate }),
+        Ok(contract) => {
+            Ok(Live { process, output, contract, held: (held, image), enforced, gate })
+        }
         Err(failure) => {
             // What it still wrote explains the failure.
             process.kill(&shared.clock, &mut output).await;
@@ -134,7 +149,8 @@ async fn files(
             failure::system(stint_supervise::chain(&error))
         }
     };
-    if let Some(package) = &spec.code {
+    // What an image's archive came as is not shown to it.
+    if let Some(package) = spec.code.as_ref().filter(|_| !container::is_archive(spec)) {
         let code = shared.cache.code(package).await.map_err(bad)?;
         binds.push(Bind::read_only(code.path(), CODE));
         held.push(code);
@@ -178,7 +194,7 @@ fn launch_spec(
     let bounds = &shared.config.bounds;
     let user = shared.identities.user(spec.account);
     let user = user.map_err(|error| failure::system(error.to_string()))?;
-    let is_custom = *runtime == Runtime::Custom;
+    let is_custom = matches!(runtime, Runtime::Custom | Runtime::Image);
     let own_port = is_custom.then(|| environment::port(spec));
     let narrow = Narrow::read(&spec.config.environment);
     let narrow = narrow
@@ -186,11 +202,13 @@ fn launch_spec(
     let network = egress::network(&shared.config.egress, spec, own_port, &narrow);
     let cwd = if binds.iter().any(|bind| bind.target == Path::new(CODE)) { CODE } else { "/tmp" };
     Ok(LaunchSpec {
+        root: RootFs::Host,
         argv: match runtime {
             Runtime::Shim(interpreter) => shim_command(interpreter),
             Runtime::Custom => server::command(spec),
+            Runtime::Image => Vec::new(),
         },
-        env: environment::environment(spec, id, &outside(shared, network)),
+        env: environment::environment(spec, id, (Base::Platform, &outside(shared, network))),
         cwd: cwd.into(),
         binds,
         limits: Limits {
@@ -391,7 +409,7 @@ fn configuration(spec: &PoolSpec) -> Vec<u8> {
 }
 
 /// What holds the instance, for people.
-fn words(enforced: &Enforced) -> Arc<[String]> {
+fn words(enforced: &Enforced, in_image: bool) -> Arc<[String]> {
     let by = |limit: LimitedBy| match limit {
         LimitedBy::Cgroup => "cgroup",
         LimitedBy::Watchdog => "watchdog",
@@ -403,7 +421,9 @@ fn words(enforced: &Enforced) -> Arc<[String]> {
         Network::Doors(_) => "network: own loopback, egress through the node's proxy",
         Network::Host => "network: the host's",
     };
+    let root = if in_image { "root: an image" } else { "root: the host's /usr" };
     vec![
+        root.to_owned(),
         format!("user: {:?}", enforced.user),
         network.to_owned(),
         format!("memory: {}", by(enforced.memory)),

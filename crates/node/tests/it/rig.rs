@@ -20,7 +20,8 @@ use stint_model::shard::{Epoch, Shard};
 use stint_model::task::{Measured, Progress};
 use stint_model::time::Span;
 use stint_node::{
-    ApiDoor, CodeSource, EgressConfig, FetchError, LogSink, NodeAgent, NodeBounds, NodeConfig,
+    ApiDoor, CodeSource, EgressConfig, FetchError, ImageSettings, LayerLimits, LogSink, NodeAgent,
+    NodeBounds, NodeConfig,
     NodeDeps, NodeHandle, RuntimeTable,
 };
 use stint_sandbox::{
@@ -175,6 +176,13 @@ impl Rig {
             capacity: Resources { cpu_milli: 16_000, memory_mb: 4_096 },
             host_dirs_allowed: Vec::new(),
             egress: EgressConfig::DEFAULT,
+            images: ImageSettings {
+                registries: Vec::new(),
+                loopback_allowed: true,
+                layouts: Vec::new(),
+                bytes_max: 1 << 30,
+                layer: LayerLimits::DEFAULT,
+            },
             cpu_overcommit_percent: 100,
             account_ids_from: 100_000,
             bounds: NodeBounds::DEFAULT,
@@ -252,6 +260,7 @@ impl Rig {
             size: config.size,
             config: Arc::new(config),
             code: Some(self.package(files)),
+            image: None,
             layers: Vec::new(),
             extra_env: BTreeMap::from([("FC_REGION".into(), "local".into())]),
         }
@@ -426,6 +435,8 @@ async fn listen(
                     heard.pools.insert(pool, (live, starting));
                 }
                 FromNode::Instance(report) => heard.instances.push(report),
+                // Played from outside: a registry is needed.
+                FromNode::Image { .. } => {}
                 FromNode::Drained { .. } => heard.drained = true,
             }
         });

@@ -1,4 +1,5 @@
 //! The instance's file system: a small read-only root, the host's `/usr`, and what the spec binds.
+//! An image takes the place of the first two (see `image`).
 //!
 //! Sources are opened as detached mounts while the host's tree is still there; then the root is
 //! changed; then everything is attached. So no path of the spec, and no symbolic link in a user's
@@ -14,13 +15,13 @@ use rustix::mount::{
     mount_change, move_mount, open_tree, unmount,
 };
 
-use super::walls;
+use super::{image, walls};
 use crate::message::{Failure, Identity, Orders};
-use crate::spec::{Access, Bind, Network};
+use crate::spec::{Access, LaunchSpec, Network, RootFs};
 use crate::sys::{self, ATTR_NODEV, ATTR_NOSUID, ATTR_RDONLY, Depth};
 
 /// Where the new root is mounted before it becomes `/`; every Linux has it.
-const STAGE: &str = "/tmp";
+pub(super) const STAGE: &str = "/tmp";
 /// Parts of the host's `/etc` shown as they are now: they follow what is installed in `/usr`.
 const LIVE_ETC: &[&str] =
     &["/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl/certs", "/etc/fonts"];
@@ -36,10 +37,18 @@ const MERGED: &[&str] = &["bin", "sbin", "lib", "lib64", "lib32", "libx32"];
 const SHM_MB_MAX: u32 = 64;
 
 /// A detached mount and where it goes.
-struct Part {
-    mount: OwnedFd,
-    target: PathBuf,
+pub(super) struct Part {
+    pub(super) mount: OwnedFd,
+    pub(super) target: PathBuf,
     /// What must still be added to the mount before it is attached.
+    pub(super) attributes: u64,
+}
+
+/// What only the spec or the server's own directory decides: where it is on the host, where it goes,
+/// and its attributes.
+struct Granted {
+    source: PathBuf,
+    target: PathBuf,
     attributes: u64,
 }
 
@@ -50,7 +59,11 @@ type Link = (&'static str, PathBuf);
 pub(super) fn build(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(), Failure> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).map_err(at("leaving the host's mounts"))?;
-    let (parts, links) = collect(orders, opened)?;
+    let granted = take_granted(orders, opened)?;
+    if let RootFs::Image(root) = &orders.spec.root {
+        return image::build(orders, root, granted);
+    }
+    let (parts, links) = collect(orders, granted)?;
     if !matches!(orders.identity, Identity::Host(_)) {
         walls::take_ids(orders.identity)?;
     }
@@ -63,81 +76,119 @@ pub(super) fn build(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(), Failure
     for part in parts {
         attach(&part)?;
     }
+    for (name, to) in [("/var/tmp", "/tmp"), ("/var/run", "/run")] {
+        symlink(to, name).map_err(at("linking in /var"))?;
+    }
     finish_dev(orders.spec.limits.tmp_mb)?;
     let root = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(at("opening the new root"))?;
     sys::mount_setattr(root.as_fd(), ATTR_RDONLY, Depth::This).map_err(at("sealing the root"))
 }
 
-fn at(stage: &'static str) -> impl Fn(Errno) -> Failure {
+pub(super) fn at(stage: &'static str) -> impl Fn(Errno) -> Failure {
     move |errno| Failure::new(stage, errno)
 }
 
 /// Opens every source, and reads which top-level directories are links.
-fn collect(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(Vec<Part>, Vec<Link>), Failure> {
-    let sealed = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV;
-    let mut parts = vec![part(Path::new("/usr"), Path::new("/usr"), sealed)?];
+fn collect(orders: &Orders, granted: Vec<Part>) -> Result<(Vec<Part>, Vec<Link>), Failure> {
+    let mut parts = vec![part(Path::new("/usr"), Path::new("/usr"), SEALED)?];
     let mut links = Vec::new();
     for name in MERGED {
         let path = PathBuf::from(format!("/{name}"));
         match std::fs::read_link(&path) {
             Ok(to) => links.push((*name, to)),
-            Err(_) if path.is_dir() => parts.push(part(&path, &path, sealed)?),
+            Err(_) if path.is_dir() => parts.push(part(&path, &path, SEALED)?),
             Err(_) => {}
         }
     }
-    let granted = granted(&orders.etc, &orders.spec.binds);
-    if !opened.is_empty() && opened.len() != granted.len() {
-        return Err(Failure::new("counting the mounts", Errno::BADF));
+    let mut granted = granted.into_iter();
+    parts.extend(granted.next());
+    for path in LIVE_ETC.iter().map(Path::new).filter(|path| path.exists()) {
+        parts.push(part(path, path, SEALED)?);
     }
-    let mut opened = opened.into_iter();
-    let mut granted = granted.into_iter().map(|(source, target, attributes)| match opened.next() {
-        Some(mount) => Ok(Part { mount, target: target.to_owned(), attributes: 0 }),
-        None => part(source, target, attributes),
-    });
-    parts.extend(granted.next().transpose()?);
-    let resolver = (orders.spec.network == Network::Host).then_some("/etc/resolv.conf");
-    for path in LIVE_ETC.iter().copied().chain(resolver).map(Path::new).filter(|p| p.exists()) {
-        parts.push(part(path, path, sealed)?);
+    parts.extend(resolver(orders.spec.network)?);
+    parts.extend(devices_and_masks()?);
+    parts.extend(granted);
+    Ok((parts, links))
+}
+
+/// How names are resolved where the host's network is shared.
+pub(super) fn resolver(network: Network) -> Result<Option<Part>, Failure> {
+    let path = Path::new("/etc/resolv.conf");
+    if network == Network::Loopback || !path.exists() {
+        return Ok(None);
     }
+    part(path, path, SEALED).map(Some)
+}
+
+/// The same in every sandbox: a few devices, and what is hidden of `/proc`.
+pub(super) fn devices_and_masks() -> Result<Vec<Part>, Failure> {
+    let mut parts = Vec::new();
     for path in DEVICES.iter().map(Path::new) {
         parts.push(part(path, path, ATTR_NOSUID)?);
     }
     for path in MASKED.iter().map(Path::new).filter(|path| path.exists()) {
         parts.push(part(Path::new("/dev/null"), path, ATTR_NOSUID | ATTR_RDONLY)?);
     }
-    for part in granted {
-        parts.push(part?);
-    }
-    Ok((parts, links))
+    Ok(parts)
 }
 
-/// What only the spec or the server's own directory decides: `/etc` first, then the binds.
-fn granted<'a>(etc: &'a Path, binds: &'a [Bind]) -> Vec<(&'a Path, &'a Path, u64)> {
-    let sealed = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV;
-    let mut granted = vec![(etc, Path::new("/etc"), sealed)];
-    granted.extend(binds.iter().map(|bind| {
+const SEALED: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV;
+
+/// `/etc` (or in an image the files of it that are ours) first, then the binds, then the layers.
+fn granted(etc: &Path, spec: &LaunchSpec) -> Vec<Granted> {
+    let grant = |source: &Path, target: &Path, attributes| Granted {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        attributes,
+    };
+    let mut granted = match &spec.root {
+        RootFs::Host => vec![grant(etc, Path::new("/etc"), SEALED)],
+        RootFs::Image(_) => image::ETC_FILES
+            .iter()
+            .map(|name| grant(&etc.join(name), &Path::new("/etc").join(name), SEALED))
+            .collect(),
+    };
+    granted.extend(spec.binds.iter().map(|bind| {
         let attributes = match bind.access {
-            Access::ReadOnly => sealed,
+            Access::ReadOnly => SEALED,
             Access::ReadWrite => ATTR_NOSUID | ATTR_NODEV,
         };
-        (bind.source.as_path(), bind.target.as_path(), attributes)
+        grant(&bind.source, &bind.target, attributes)
     }));
+    if let RootFs::Image(root) = &spec.root {
+        let layers = root.layers.iter().enumerate();
+        granted.extend(layers.map(|(i, layer)| grant(layer, Path::new(&i.to_string()), SEALED)));
+    }
     granted
 }
 
 /// Opens and protects what is [`granted`], for a privileged spawner: the child in its user
 /// namespace is nobody in the directories of the host's other users.
-pub(crate) fn open_granted(etc: &Path, binds: &[Bind]) -> Result<Vec<OwnedFd>, Failure> {
-    let open = |(source, target, attributes)| {
-        let part = part(source, target, attributes)?;
+pub(crate) fn open_granted(etc: &Path, spec: &LaunchSpec) -> Result<Vec<OwnedFd>, Failure> {
+    let open = |Granted { source, target, attributes }| {
+        let part = part(&source, &target, attributes)?;
         protect(&part)?;
         Ok(part.mount)
     };
-    granted(etc, binds).into_iter().map(open).collect()
+    granted(etc, spec).into_iter().map(open).collect()
 }
 
-fn part(source: &Path, target: &Path, attributes: u64) -> Result<Part, Failure> {
+/// What is [`granted`]: as the spawner has opened it, or opened here.
+fn take_granted(orders: &Orders, opened: Vec<OwnedFd>) -> Result<Vec<Part>, Failure> {
+    let granted = granted(&orders.etc, &orders.spec);
+    if !opened.is_empty() && opened.len() != granted.len() {
+        return Err(Failure::new("counting the mounts", Errno::BADF));
+    }
+    let mut opened = opened.into_iter();
+    let take = |Granted { source, target, attributes }| match opened.next() {
+        Some(mount) => Ok(Part { mount, target, attributes: 0 }),
+        None => part(&source, &target, attributes),
+    };
+    granted.into_iter().map(take).collect()
+}
+
+pub(super) fn part(source: &Path, target: &Path, attributes: u64) -> Result<Part, Failure> {
     let stage =
         |errno| Failure::new(format!("opening the bind source {}", source.display()), errno);
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
@@ -169,7 +220,7 @@ fn enter_new_root() -> Result<(), Failure> {
     rustix::process::chdir("/").map_err(at("entering the new root"))
 }
 
-fn attach(part: &Part) -> Result<(), Failure> {
+pub(super) fn attach(part: &Part) -> Result<(), Failure> {
     let named = |doing: &str| {
         let stage = format!("{doing} {}", part.target.display());
         move |errno: Errno| Failure::new(stage, errno)
@@ -185,7 +236,7 @@ fn attach(part: &Part) -> Result<(), Failure> {
 }
 
 /// Makes the directories up to a mount point, and the point itself.
-fn make_target(target: &Path, kind: FileType) -> Result<(), Errno> {
+pub(super) fn make_target(target: &Path, kind: FileType) -> Result<(), Errno> {
     if target.exists() {
         return Ok(());
     }
@@ -204,7 +255,7 @@ fn make_target(target: &Path, kind: FileType) -> Result<(), Errno> {
     open(target, flags, Mode::from_raw_mode(0o644)).map(drop)
 }
 
-fn tmpfs(target: &str, size_mb: u32, mode: &str) -> Result<(), Failure> {
+pub(super) fn tmpfs(target: &str, size_mb: u32, mode: &str) -> Result<(), Failure> {
     // One inode per 4 KiB, so that empty files cannot take more memory than full ones.
     let inodes = u64::from(size_mb) * 256;
     let options = format!("size={size_mb}m,nr_inodes={inodes},mode={mode}");
@@ -213,14 +264,12 @@ fn tmpfs(target: &str, size_mb: u32, mode: &str) -> Result<(), Failure> {
         .map_err(|errno| Failure::new(format!("mounting {target}"), errno))
 }
 
-fn finish_dev(tmp_mb: u32) -> Result<(), Failure> {
+pub(super) fn finish_dev(tmp_mb: u32) -> Result<(), Failure> {
     for (name, to) in [
         ("/dev/fd", "/proc/self/fd"),
         ("/dev/stdin", "/proc/self/fd/0"),
         ("/dev/stdout", "/proc/self/fd/1"),
         ("/dev/stderr", "/proc/self/fd/2"),
-        ("/var/tmp", "/tmp"),
-        ("/var/run", "/run"),
     ] {
         symlink(to, name).map_err(at("linking in /dev"))?;
     }

@@ -11,7 +11,7 @@ use rustix::thread::{Gid, Uid};
 use crate::filter;
 use crate::message::{Failure, Identity, Orders};
 use crate::seat::INSIDE_ID;
-use crate::spec::{Access, LimitedBy};
+use crate::spec::{Access, LimitedBy, Network, RootFs};
 use crate::sys;
 
 /// The version the rules are written for; older kernels enforce the part they know.
@@ -41,14 +41,14 @@ pub(super) fn own_cgroup_view() -> Result<(), Errno> {
         .map_err(|errno| Errno::from_raw_os_error(errno as i32))
 }
 
-/// Becomes the only user of the user namespace. Capabilities stay: user 0 is not mapped, so the
-/// kernel sees no change from or to root.
+/// Becomes the only user of the user namespace. Capabilities stay: until now this process was
+/// nobody in there, so the kernel sees no change away from its root, whoever it becomes.
 pub(super) fn take_ids(identity: Identity) -> Result<(), Failure> {
     let (uid, gid) = match identity {
-        Identity::Mapped | Identity::MappedWithGroups => (INSIDE_ID, INSIDE_ID),
+        Identity::Mapped(user) | Identity::MappedWithGroups(user) => (user.uid, user.gid),
         Identity::Host(user) => (user.uid, user.gid),
     };
-    if identity != Identity::MappedWithGroups {
+    if !matches!(identity, Identity::MappedWithGroups(_)) {
         rustix::thread::set_thread_groups(&[]).map_err(at("giving up groups"))?;
     }
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
@@ -106,8 +106,13 @@ fn landlock(orders: &Orders) -> Result<u32, Failure> {
     let all = AccessFs::from_all(ABI_WRITTEN_FOR);
     let read = AccessFs::from_read(ABI_WRITTEN_FOR);
     let volumes = orders.spec.binds.iter().filter(|bind| bind.access == Access::ReadWrite);
-    let writable: Vec<_> = ["/tmp", "/dev"]
-        .into_iter()
+    // An image is writable as a whole; what is not, is read-only by its mount.
+    let ours: &[&str] = match &orders.spec.root {
+        RootFs::Host => &["/tmp", "/dev"],
+        RootFs::Image(_) => &["/"],
+    };
+    let writable: Vec<_> = ours
+        .iter()
         .map(std::path::PathBuf::from)
         .chain(volumes.map(|bind| bind.target.clone()))
         .collect();

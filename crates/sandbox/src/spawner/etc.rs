@@ -8,7 +8,7 @@ use rustix::event::{Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::seat::INSIDE_ID;
+use crate::spec::INSIDE_ID;
 
 /// Copied from the host as they are; absent ones stay absent.
 const COPIED: &[&str] = &[

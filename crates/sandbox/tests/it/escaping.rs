@@ -9,7 +9,7 @@ use stint_sandbox::{Bind, DoorPorts, Network};
 
 use crate::lab::{Lab, Mode, finish, is_root, modes, open_to_all, spec};
 
-const SCRIPT: &str = include_str!("escape.py");
+pub(crate) const SCRIPT: &str = include_str!("escape.py");
 
 /// What root can do on any machine the suite may run on, containers included. The other attempts
 /// depend on how the kernel was built; outside, their verdict is printed.
@@ -55,7 +55,7 @@ const CONTROLS: &[&str] = &[
 const SHARED_NETWORK: &[&str] = &["host-loopback", "metadata"];
 
 /// Things of the host that an instance must not reach.
-struct Canaries {
+pub(crate) struct Canaries {
     sleeper: Child,
     file: tempfile::NamedTempFile,
     tcp: std::net::TcpListener,
@@ -64,7 +64,7 @@ struct Canaries {
 }
 
 impl Canaries {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let abstract_name = format!("stint-canary-{}-{}", std::process::id(), line!());
         let unique = tempfile::NamedTempFile::new().unwrap();
         let abstract_name =
@@ -80,7 +80,7 @@ impl Canaries {
         }
     }
 
-    fn arguments(&self) -> [String; 4] {
+    pub(crate) fn arguments(&self) -> [String; 4] {
         [
             self.file.path().to_str().unwrap().to_owned(),
             self.sleeper.id().to_string(),
@@ -97,7 +97,7 @@ impl Drop for Canaries {
     }
 }
 
-fn verdicts(text: &str) -> BTreeMap<String, bool> {
+pub(crate) fn verdicts(text: &str) -> BTreeMap<String, bool> {
     let line = |line: &str| {
         let (name, verdict) = line.split_once(' ').unwrap();
         (name.to_owned(), verdict == "open")

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 mod escaping;
+mod imaging;
 mod lab;
 mod launching;
 mod limiting;

@@ -19,6 +19,7 @@ async fn a_probe_reports_every_check_and_leaves_nothing() {
             "user-namespace",
             "namespaces",
             "seccomp",
+            "images",
             "landlock",
             "cgroup-memory",
             "cgroup-pids",

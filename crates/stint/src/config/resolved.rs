@@ -67,6 +67,10 @@ pub(crate) struct Node {
     pub(crate) egress_deny: Vec<EgressRule>,
     pub(crate) egress_host_ports: Vec<u16>,
     pub(crate) nas_allow: Vec<PathBuf>,
+    pub(crate) registries: Vec<String>,
+    pub(crate) oci_allow: Vec<PathBuf>,
+    pub(crate) image_max: u64,
+    pub(crate) image_cache: u64,
     pub(crate) interpreters: BTreeMap<String, PathBuf>,
 }
 
@@ -264,6 +268,10 @@ fn node(read: &Reader<'_>) -> Result<Node, ConfigError> {
             port.ok_or_else(|| "write ports, 1 to 65535".to_owned())
         })?,
         nas_allow: read.many("node.nas_allow", absolute)?,
+        registries: read.many("node.registries", |text| Ok(text.to_owned()))?,
+        oci_allow: read.many("node.oci_allow", absolute)?,
+        image_max: read.size("node.image_max")?,
+        image_cache: read.size("node.image_cache")?,
         interpreters: read.each("interpreters", absolute)?,
     })
 }

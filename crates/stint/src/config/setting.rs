@@ -234,6 +234,27 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Host directories that nasConfig may mount (`host:/directory`). Named volumes need no entry.",
     ),
     plain(
+        "node.registries",
+        "STINT_NODE_REGISTRIES",
+        Kind::List,
+        "Registries that images may come from, as `host[:port]`. Empty: any; this machine's own ports \
+         only unless `node.isolation` is `strict`.",
+    ),
+    plain(
+        "node.oci_allow",
+        "STINT_NODE_OCI_ALLOW",
+        Kind::List,
+        "Host directories with OCI layouts that images may come from (`oci:/directory[:tag]`).",
+    ),
+    plain("node.image_max", "STINT_NODE_IMAGE_MAX", Kind::Size, "What an image may unpack to."),
+    plain(
+        "node.image_cache",
+        "STINT_NODE_IMAGE_CACHE",
+        Kind::Size,
+        "Unpacked image layers that are kept. Beyond it the least recently used go; what an instance \
+         uses stays.",
+    ),
+    plain(
         "interpreters",
         "STINT_INTERPRETERS",
         Kind::Map,

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use stint_api::InstanceDoor;
 use stint_model::id::NodeId;
 use stint_node::{
-    ApiDoor, CodeSource, EgressConfig, FetchError, LogSink, NodeAgent, NodeBounds, NodeConfig,
+    ApiDoor, CodeSource, EgressConfig, FetchError, ImageSettings, LayerLimits, LogSink, NodeAgent,
+    NodeBounds, NodeConfig,
     NodeDeps, NodeHandle, RuntimeTable,
 };
 use stint_sandbox::{Discovery, Launcher, LauncherConfig, Pump, SandboxError, UserNamespace};
@@ -173,6 +174,14 @@ fn node_config(config: &Config) -> NodeConfig {
             ..EgressConfig::DEFAULT
         },
         cpu_overcommit_percent: config.node.cpu_overcommit_percent,
+        images: ImageSettings {
+            registries: config.node.registries.clone(),
+            // Strict is for accounts that do not trust each other.
+            loopback_allowed: !config.node.strict,
+            layouts: config.node.oci_allow.clone(),
+            bytes_max: config.node.image_cache,
+            layer: LayerLimits { bytes_max: config.node.image_max, ..LayerLimits::DEFAULT },
+        },
         account_ids_from: ACCOUNT_IDS_FROM,
         bounds: NodeBounds {
             idle_timeout: config.node.idle_timeout,

@@ -90,3 +90,11 @@ def test_audio_features(stage):
     digest = re.search(r"runs as (sha256:[0-9a-f]{64})", said).group(1)
     assert digest in again, "it is the same image"
     assert Cloud(stage).count(function="audio-features") == 24, "the second run did no work twice"
+
+
+def test_poll(stage, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("one two two\nthree three three\n")
+    said = example(stage, sys.executable, "examples/poll/run.py", str(text))
+    for language in ("Go", "Rust"):
+        assert re.search(rf"^{language}\s+2 lines\s+6 words  text.txt$", said, re.MULTILINE), said

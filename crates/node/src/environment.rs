@@ -192,7 +192,9 @@ mod tests {
         });
         let outside = Outside { proxy: Some(3128), api: Some("http://127.0.0.1:3129".into()) };
         let env: BTreeMap<_, _> =
-            environment(&spec.spec, InstanceId(7), (Base::Platform, &outside)).into_iter().collect();
+            environment(&spec.spec, InstanceId(7), (Base::Platform, &outside))
+                .into_iter()
+                .collect();
         for name in ["http_proxy", "https_proxy", "all_proxy"] {
             assert_eq!(env[name], "http://127.0.0.1:3128");
             assert_eq!(env[&name.to_uppercase()], "http://127.0.0.1:3128");
@@ -210,7 +212,9 @@ mod tests {
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let base = Base::Image { env: &said, home: "/srv" };
         let env: BTreeMap<_, _> =
-            environment(&spec.spec, InstanceId(7), (base, &Outside::default())).into_iter().collect();
+            environment(&spec.spec, InstanceId(7), (base, &Outside::default()))
+                .into_iter()
+                .collect();
         assert_eq!((env["MODE"].as_str(), env["PATH"].as_str()), ("fast", "/app/bin"));
         assert_eq!(env["HOME"], "/srv");
         assert!(!env.contains_key("LD_LIBRARY_PATH"), "that is the platform's");

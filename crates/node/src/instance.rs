@@ -11,6 +11,7 @@
 mod container;
 mod desk;
 mod meter;
+mod poll;
 mod process;
 mod server;
 mod shim;
@@ -142,6 +143,7 @@ impl Life {
         let (desk, reason) = match contract {
             start::Contract::Shim(shim) => shim::serve(desk, shim, waiting).await,
             start::Contract::Server(server) => server::serve(desk, *server, waiting).await,
+            start::Contract::Polls(polls) => poll::serve(desk, *polls, waiting).await,
         };
         self.inbox = desk.into_inbox();
         self.traffic = gate.as_ref().map(Gate::bytes).unwrap_or_default();

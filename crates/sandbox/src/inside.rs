@@ -72,6 +72,9 @@ fn live(spawner: &OwnedFd, entrances: Vec<OwnedFd>) -> Result<(), Failure> {
     let mut attendant = attend::Attendant::prepare(&orders).map_err(at("preparing init"))?;
     silence().map_err(at("leaving the server's output"))?;
     let Ends { stdout, stderr, control, channel } = ends;
+    if let Channel::Listener(port) = orders.spec.channel {
+        attend::offer_listener(&control, port).map_err(at("opening the instance's port"))?;
+    }
     let program = execute(&orders.spec, [Some(stdout), Some(stderr), channel])?;
     let running =
         Word::Running { landlock_abi: raised.landlock_abi, filter_length: raised.filter_length };
@@ -106,7 +109,7 @@ fn ends(fds: Vec<OwnedFd>, channel: Channel) -> Option<(Ends, Vec<OwnedFd>)> {
     let (stdout, stderr, control) = (fds.next()?, fds.next()?, fds.next()?);
     let channel = match channel {
         Channel::Stream => Some(fds.next()?),
-        Channel::None => None,
+        Channel::None | Channel::Listener(_) => None,
     };
     Some((Ends { stdout, stderr, control, channel }, fds.collect()))
 }

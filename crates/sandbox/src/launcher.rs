@@ -160,6 +160,8 @@ pub struct Launched {
     pub stderr: pipe::Receiver,
     /// The other end of the program's descriptor 3, when `Channel::Stream` was asked for.
     pub channel: Option<UnixStream>,
+    /// Takes connections to the program's loopback, when `Channel::Listener` was asked for.
+    pub listener: Option<TcpListener>,
     /// When `Network::Doors` was asked for. They stay open to the instance while these are held.
     pub doors: Option<Doors>,
     /// The end. An error here means the spawner is gone, and with it the instance.
@@ -254,8 +256,8 @@ impl Launcher {
     }
 
     async fn launch_once(&self, spec: LaunchSpec) -> Result<Launched, SandboxError> {
-        let network = spec.network;
-        let ends = Ends::new(spec.channel)?;
+        let (network, kind) = (spec.network, spec.channel);
+        let ends = Ends::new(kind)?;
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let packet = encode(&Request::Launch { id, spec });
         if packet.len() > SPEC_BYTES_MAX {
@@ -279,17 +281,35 @@ impl Launcher {
             Network::Doors(_) => Some(Doors::take(&control, &started).await?),
             Network::Loopback | Network::Host => None,
         };
+        let listener = match kind {
+            Channel::Listener(_) => match receive_listener(&control).await {
+                Ok(listener) => Some(listener),
+                Err(error) => {
+                    kill(started.pidfd.as_fd(), RawSignal::KILL);
+                    return Err(error);
+                }
+            },
+            Channel::None | Channel::Stream => None,
+        };
         let control = tokio::sync::Mutex::new(control);
         let inner = InstanceInner { id, network, started, control };
-        Ok(Launched {
-            instance: Instance { inner: Arc::new(inner) },
-            stdout,
-            stderr,
-            channel,
-            doors,
-            exit,
-        })
+        let instance = Instance { inner: Arc::new(inner) };
+        Ok(Launched { instance, stdout, stderr, channel, listener, doors, exit })
     }
+}
+
+/// What init sent after the doors and before the program ran, and thus before the launch was reported.
+async fn receive_listener(control: &UnixDatagram) -> Result<TcpListener, SandboxError> {
+    let mut buffer = [0; 64];
+    let (_, mut fds) = receive_async(control, &mut buffer).await?.ok_or(SandboxError::Gone)?;
+    let doing = "cannot take the instance's port";
+    let fd = fds.pop().ok_or_else(|| system(doing)(Errno::BADMSG))?;
+    let listener = std::net::TcpListener::from(fd);
+    let watch = || {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    watch().map_err(|source| SandboxError::System { doing, source })
 }
 
 /// Tells the spawner when the caller of a launch gives up, even while the sandbox is stuck on, say,
@@ -538,7 +558,7 @@ impl Ends {
                 .map_err(|source| SandboxError::System { doing, source })
         };
         let (channel, their_channel) = match channel {
-            Channel::None => (None, None),
+            Channel::None | Channel::Listener(_) => (None, None),
             Channel::Stream => {
                 let (a, b) =
                     socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)

@@ -147,6 +147,8 @@ pub(crate) struct Connect {
     pub(crate) port: u16,
 }
 
+/// Sandbox's init → big process: the answer to [`Connect`]; and once, before the program runs, the
+/// listener that the spec asks for.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Connected {
     pub(crate) errno: i32,

@@ -138,11 +138,15 @@ pub struct DoorPorts {
     pub api: u16,
 }
 
-/// Whether descriptor 3 of the program is a stream socket whose other end is [`crate::Launched::channel`].
+/// How the program and the big process talk, besides the pipes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Channel {
     None,
+    /// Descriptor 3 of the program is a stream socket whose other end is [`crate::Launched::channel`].
     Stream,
+    /// Before the program runs, this port of its own loopback is open, and [`crate::Launched::listener`]
+    /// takes the connections. Not on the host's network, where others could connect, too.
+    Listener(u16),
 }
 
 /// Signals that make sense to send to an instance; the sandbox's init forwards them to the program.
@@ -244,6 +248,8 @@ pub enum SpecError {
     RootUser,
     #[error("the ports of the doors must differ and be above 1023, not {0} and {1}")]
     DoorPorts(u16, u16),
+    #[error("a listener needs a loopback of its own")]
+    SharedListener,
 }
 
 impl LaunchSpec {
@@ -312,6 +318,9 @@ impl LaunchSpec {
         if self.user.uid == 0 || self.user.gid == 0 {
             return Err(SpecError::RootUser);
         }
+        if matches!((self.channel, self.network), (Channel::Listener(_), Network::Host)) {
+            return Err(SpecError::SharedListener);
+        }
         self.validate_doors()
     }
 
@@ -369,7 +378,7 @@ mod tests {
     #[test]
     fn what_cannot_be_launched_says_why() {
         type Break = fn(&mut LaunchSpec);
-        let cases: [(Break, &str); 12] = [
+        let cases: [(Break, &str); 13] = [
             (|s| s.argv.clear(), "absolute path"),
             (|s| s.argv[0] = "true".to_owned(), "absolute path"),
             (|s| s.argv.push("a\0b".to_owned()), "NUL"),
@@ -382,6 +391,10 @@ mod tests {
             (|s| s.user.uid = 0, "root"),
             (|s| s.network = Network::Doors(DoorPorts { egress: 80, api: 3129 }), "above 1023"),
             (|s| s.network = Network::Doors(DoorPorts { egress: 3129, api: 3129 }), "differ"),
+            (
+                |s| (s.network, s.channel) = (Network::Host, Channel::Listener(9001)),
+                "loopback of its own",
+            ),
         ];
         for (spoil, expected) in cases {
             let mut spec = good();

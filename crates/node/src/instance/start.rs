@@ -14,6 +14,7 @@ use stint_sandbox::{
 use stint_wire::node::PoolSpec;
 
 use super::container;
+use super::poll::{self, Polls};
 use super::process::{Ended, Process, attend};
 use super::server::{self, Server};
 use super::shim::Shim;
@@ -24,7 +25,7 @@ use crate::failure::{self, Failure, INITIALIZATION, UNHANDLED};
 use crate::frame::{Channel, Frame, FrameError, Heard, Said};
 use crate::image::HeldImage;
 use crate::output::{Output, Rest};
-use crate::runtimes::Runtime;
+use crate::runtimes::{Poller, Runtime};
 use crate::shared::NodeShared;
 use crate::shims;
 
@@ -52,6 +53,7 @@ pub(super) struct Live {
 pub(super) enum Contract {
     Shim(Shim),
     Server(Box<Server>),
+    Polls(Box<Polls>),
 }
 
 /// Why it is not, and what it wrote until then.
@@ -78,11 +80,11 @@ pub(super) async fn start(
     let runtime = runtime.map_err(failure::not_started)?;
     let image = match runtime {
         Runtime::Image => Some(container::hold(shared, spec).await?),
-        Runtime::Shim(_) | Runtime::Custom => None,
+        Runtime::Shim(_) | Runtime::Poll(_) | Runtime::Custom => None,
     };
     let (held, binds) = files(shared, spec, &runtime).await?;
-    if runtime == Runtime::Custom && !has_entry(spec, held.first()) {
-        return Err(failure::no_bootstrap().into());
+    if let Some(missing) = missing_entry(spec, &runtime, held.first()) {
+        return Err(failure::no_entry(&missing).into());
     }
     let base = launch_spec(shared, spec, id, binds, &runtime)?;
     let launch = match &image {
@@ -95,7 +97,7 @@ pub(super) async fn start(
     let command = launch.argv.join(" ");
     let launched = shared.launcher.launch(launch).await;
     let launched = launched.map_err(|error| not_launched(&error, &command))?;
-    let Launched { instance, stdout, stderr, channel, doors, exit } = launched;
+    let Launched { instance, stdout, stderr, channel, listener, doors, exit } = launched;
     let gate = doors.and_then(|doors| egress::open(shared, spec, id, doors));
     let enforced = words(instance.enforced(), image.is_some());
     let mut process = Process::new(instance, exit);
@@ -120,11 +122,15 @@ pub(super) async fn start(
             let server = server::open(at, &mut process, &mut output).await;
             server.map(|server| Contract::Server(Box::new(server)))
         }
+        Runtime::Poll(_) => {
+            let listener = listener.ok_or_else(|| failure::system("the sandbox gave no port"))?;
+            let at = server::Start { shared, spec, id, request_id, command: &command };
+            let polls = poll::open(at, listener, &mut process, &mut output).await;
+            polls.map(|polls| Contract::Polls(Box::new(polls)))
+        }
     };
     match contract {
-        Ok(contract) => {
-            Ok(Live { process, output, contract, held: (held, image), enforced, gate })
-        }
+        Ok(contract) => Ok(Live { process, output, contract, held: (held, image), enforced, gate }),
         Err(failure) => {
             // What it still wrote explains the failure.
             process.kill(&shared.clock, &mut output).await;
@@ -159,7 +165,7 @@ async fn files(
         binds.push(Bind::read_only(layers.path(), "/opt"));
         held.push(layers);
     }
-    if let Runtime::Shim(interpreter) = runtime {
+    if let Some(interpreter) = runtime.interpreter() {
         binds.extend_from_slice(&interpreter.binds);
         binds.push(Bind::read_only(&shared.shims, shims::INSIDE));
     }
@@ -177,11 +183,19 @@ async fn files(
     Ok((held, binds))
 }
 
-/// Whether a custom runtime has something to run.
-fn has_entry(spec: &PoolSpec, code: Option<&Held>) -> bool {
-    let has_command =
-        spec.config.custom_runtime.as_ref().is_some_and(|custom| !custom.command.is_empty());
-    has_command || code.is_some_and(|code| code.path().join("bootstrap").exists())
+/// The file of the package that should be run and is not there.
+fn missing_entry(spec: &PoolSpec, runtime: &Runtime, code: Option<&Held>) -> Option<String> {
+    let custom = spec.config.custom_runtime.as_ref();
+    let entry = match runtime {
+        Runtime::Custom if custom.is_some_and(|custom| !custom.command.is_empty()) => return None,
+        Runtime::Custom => "bootstrap",
+        Runtime::Poll(Poller::Own) => poll::program(spec),
+        Runtime::Shim(_) | Runtime::Image | Runtime::Poll(Poller::Java(_) | Poller::Bash(_)) => {
+            return None;
+        }
+    };
+    let is_there = code.is_some_and(|code| code.path().join(entry).exists());
+    (!is_there).then(|| format!("{CODE}/{entry}"))
 }
 
 fn launch_spec(
@@ -194,21 +208,30 @@ fn launch_spec(
     let bounds = &shared.config.bounds;
     let user = shared.identities.user(spec.account);
     let user = user.map_err(|error| failure::system(error.to_string()))?;
-    let is_custom = matches!(runtime, Runtime::Custom | Runtime::Image);
-    let own_port = is_custom.then(|| environment::port(spec));
+    // Ports that others must not take, or not reach, want a loopback of their own.
+    let (argv, channel, own_port) = match runtime {
+        Runtime::Shim(interpreter) => (shim_command(interpreter), WithChannel::Stream, None),
+        Runtime::Custom => {
+            (server::command(spec), WithChannel::None, Some(environment::port(spec)))
+        }
+        Runtime::Image => (Vec::new(), WithChannel::None, Some(environment::port(spec))),
+        Runtime::Poll(poller) => {
+            (poll::command(spec, poller), WithChannel::Listener(poll::PORT), Some(poll::PORT))
+        }
+    };
     let narrow = Narrow::read(&spec.config.environment);
     let narrow = narrow
         .map_err(|why| failure::not_started(format!("The function cannot be started. {why}")))?;
     let network = egress::network(&shared.config.egress, spec, own_port, &narrow);
+    let mut env = environment::environment(spec, id, (Base::Platform, &outside(shared, network)));
+    if matches!(runtime, Runtime::Poll(_)) {
+        env.push((poll::VARIABLE.to_owned(), poll::address()));
+    }
     let cwd = if binds.iter().any(|bind| bind.target == Path::new(CODE)) { CODE } else { "/tmp" };
     Ok(LaunchSpec {
         root: RootFs::Host,
-        argv: match runtime {
-            Runtime::Shim(interpreter) => shim_command(interpreter),
-            Runtime::Custom => server::command(spec),
-            Runtime::Image => Vec::new(),
-        },
-        env: environment::environment(spec, id, (Base::Platform, &outside(shared, network))),
+        argv,
+        env,
         cwd: cwd.into(),
         binds,
         limits: Limits {
@@ -220,7 +243,7 @@ fn launch_spec(
         },
         user,
         network,
-        channel: if is_custom { WithChannel::None } else { WithChannel::Stream },
+        channel,
     })
 }
 
@@ -244,6 +267,7 @@ fn shim_command(interpreter: &Interpreter) -> Vec<String> {
             vec![program, "-S".into(), "-s".into(), "-B".into(), inside("python/bootstrap.py")]
         }
         Family::Node => vec![program, inside("nodejs/bootstrap.js")],
+        Family::Java | Family::Bash => unreachable!("their shims poll, see Runtime::of"),
     }
 }
 
@@ -344,16 +368,27 @@ impl Loading<'_> {
             process.kill(&shared.clock, output).await;
             return failure::broken_answer("the channel was closed");
         }
-        if *process.ended().await == Ended::Lost {
-            return failure::lost();
-        }
-        let ran = shared.clock.now().since(begun);
-        let memory = peak(process).await;
-        if was_out_of_memory(process).await {
-            return failure::out_of_memory(class, ran, memory, spec.size.memory_mb);
-        }
-        failure::crashed(class, ran, memory)
+        exit_failure(shared, spec, process, class, begun).await
     }
+}
+
+/// The process has ended on its way: user code did that, most likely.
+pub(super) async fn exit_failure(
+    shared: &NodeShared,
+    spec: &PoolSpec,
+    process: &mut Process,
+    class: &str,
+    begun: Timestamp,
+) -> Failure {
+    if *process.ended().await == Ended::Lost {
+        return failure::lost();
+    }
+    let ran = shared.clock.now().since(begun);
+    let memory = peak(process).await;
+    if was_out_of_memory(process).await {
+        return failure::out_of_memory(class, ran, memory, spec.size.memory_mb);
+    }
+    failure::crashed(class, ran, memory)
 }
 
 /// A hook that is really configured.
@@ -362,7 +397,7 @@ pub(super) fn hook(hook: Option<&Hook>) -> Option<&Hook> {
 }
 
 /// Peak memory of a process that has ended, thousandths of a MB.
-async fn peak(process: &mut Process) -> u64 {
+pub(super) async fn peak(process: &mut Process) -> u64 {
     match process.ended().await {
         Ended::Exit(exit) => exit.usage.memory_peak_bytes.unwrap_or(0).saturating_mul(1_000) >> 20,
         Ended::Lost => 0,

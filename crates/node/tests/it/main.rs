@@ -5,6 +5,7 @@
 mod custom;
 mod egress;
 mod nodejs;
+mod poll;
 mod pool;
 mod python;
 mod rig;

@@ -21,8 +21,7 @@ use stint_model::task::{Measured, Progress};
 use stint_model::time::Span;
 use stint_node::{
     ApiDoor, CodeSource, EgressConfig, FetchError, ImageSettings, LayerLimits, LogSink, NodeAgent,
-    NodeBounds, NodeConfig,
-    NodeDeps, NodeHandle, RuntimeTable,
+    NodeBounds, NodeConfig, NodeDeps, NodeHandle, RuntimeTable,
 };
 use stint_sandbox::{
     Discovery, IsolationPolicy, Launcher, LauncherConfig, SpawnerCommand, UserNamespace,

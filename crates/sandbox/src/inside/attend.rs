@@ -8,7 +8,10 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocma
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrV4, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrV4, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    sockopt,
+};
 
 use crate::message::{Connect, Connected, Orders, Word, decode, encode, receive, send};
 use crate::spec::LimitedBy;
@@ -17,6 +20,8 @@ use crate::sys;
 /// How often the watchdog adds up the memory of the sandbox.
 const WATCH_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 const PAGE_BYTES: u64 = 4096;
+/// Connections that wait to be taken; a program of one instance makes a handful.
+const LISTEN_BACKLOG: i32 = 128;
 
 #[derive(Debug)]
 pub(super) struct Attendant {
@@ -133,6 +138,16 @@ fn connect_loopback(port: u16) -> Result<OwnedFd, Errno> {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
         Err(errno) => Err(errno),
     }
+}
+
+/// Opens a port on the sandbox's loopback and hands the listening socket out; our copy closes here.
+pub(super) fn offer_listener(control: &OwnedFd, port: u16) -> Result<(), Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+    listen(&socket, LISTEN_BACKLOG)?;
+    send(control, &encode(&Connected { errno: 0 }), &[socket.as_fd()])
 }
 
 /// Private memory of every process of the sandbox, and what its `/tmp` holds.

@@ -9,8 +9,7 @@ use stint_api::InstanceDoor;
 use stint_model::id::NodeId;
 use stint_node::{
     ApiDoor, CodeSource, EgressConfig, FetchError, ImageSettings, LayerLimits, LogSink, NodeAgent,
-    NodeBounds, NodeConfig,
-    NodeDeps, NodeHandle, RuntimeTable,
+    NodeBounds, NodeConfig, NodeDeps, NodeHandle, RuntimeTable,
 };
 use stint_sandbox::{Discovery, Launcher, LauncherConfig, Pump, SandboxError, UserNamespace};
 use stint_store::Blobs;

@@ -313,6 +313,11 @@ fn phase(task: &Value, name: &str) -> Result<f64> {
     task["attempts"][0]["phases"][name].as_f64().with_context(|| format!("{name} of {task}"))
 }
 
+/// From acceptance until user code is entered, in ms.
+fn before_start(task: &Value) -> Result<f64> {
+    Ok(phase(task, "queuedMs")? + phase(task, "placedMs")? + phase(task, "coldStartMs")?)
+}
+
 async fn latency(plan: &Plan) -> Result<Vec<Row>> {
     let mut half = row("submit → user code starts, warm, p50", "ms", "≤ 1.0 ms");
     let mut tail = row("… p99, one after the other", "ms", "–");
@@ -325,11 +330,7 @@ async fn latency(plan: &Plan) -> Result<Vec<Row>> {
         let mut taken = Vec::new();
         for _ in 0..500 / plan.divide {
             let task = one_task(&mut api, &mut connection, "noop").await?;
-            taken.push(
-                phase(&task, "queuedMs")?
-                    + phase(&task, "placedMs")?
-                    + phase(&task, "coldStartMs")?,
-            );
+            taken.push(before_start(&task)?);
         }
         let taken = Latencies::of(taken);
         half.taken.push(taken.percentile(50));

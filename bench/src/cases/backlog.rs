@@ -8,7 +8,7 @@ use futures_util::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{create, drive, fill, one_task, pause, phase, row};
+use super::{before_start, create, drive, fill, one_task, pause, row};
 use crate::Plan;
 use crate::connection::Connection;
 use crate::figures::{Latencies, float, write};
@@ -73,11 +73,7 @@ pub(super) async fn steady(plan: &Plan) -> Result<Vec<Row>> {
         let mut taken = Vec::new();
         for uid in uids.iter().step_by(LOOK_EVERY) {
             let task = api.get(&format!("/v1/tasks/{uid}")).await?;
-            taken.push(
-                phase(&task, "queuedMs")?
-                    + phase(&task, "placedMs")?
-                    + phase(&task, "coldStartMs")?,
-            );
+            taken.push(before_start(&task)?);
         }
         let taken = Latencies::of(taken);
         half.taken.push(taken.percentile(50));

@@ -45,8 +45,10 @@ const QUIET: Span = Span::from_millis(30);
 /// Whoever finds none waits so long for one that is just being made; a start of its own would not be
 /// there sooner.
 const SOON: Span = Span::from_millis(100);
-/// After a failure nothing of that kind is made for so long.
-const AFTER_FAILURE: Span = Span::from_secs(60);
+/// After a failure nothing of that kind is made for so long, and after each further one in a row for
+/// twice as long as before, up to the second figure. Somebody may just have killed the one that started.
+const AFTER_FAILURE: Span = Span::from_secs(1);
+const AFTER_FAILURES: Span = Span::from_secs(60);
 /// Limits of one that waits.
 const WAITING: Limits =
     Limits { memory_mb: 256, cpu_milli: 1_000, pids_max: 1_024, nofile: 100_000, tmp_mb: 16 };
@@ -134,10 +136,23 @@ struct Shelf<P> {
     ready: VecDeque<P>,
     /// When some were asked for, lately.
     asked: VecDeque<Timestamp>,
+    /// What could not be made since the last that could.
+    failures: u32,
     not_before: Timestamp,
 }
 
 impl<P> Shelf<P> {
+    fn put(&mut self, made: Option<P>) {
+        self.failures = 0;
+        self.ready.extend(made);
+    }
+
+    fn failed(&mut self, now: Timestamp) {
+        let pause = AFTER_FAILURE.times(1 << self.failures.min(10));
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now + pause.min(AFTER_FAILURES);
+    }
+
     /// A few, and as many more as were asked for lately.
     fn wanted(&self, plan: Plan) -> usize {
         (AT_REST + self.asked.len()).min(plan.most)
@@ -162,6 +177,7 @@ impl<P> Shelves<P> {
                 kind: kind.clone(),
                 ready: VecDeque::new(),
                 asked: VecDeque::new(),
+                failures: 0,
                 not_before: Timestamp::ZERO,
             });
             self.all.len() - 1
@@ -344,12 +360,12 @@ impl Keeper {
                     None => Some(parked),
                 };
                 // Whoever did not wait so long has not seen it.
-                self.shelves.of(kind).ready.extend(left);
+                self.shelves.of(kind).put(left);
             }
             Err(reason) => {
                 let interpreter = kind.interpreter.path.display();
                 tracing::warn!(%interpreter, reason, "an interpreter cannot be kept waiting");
-                self.shelves.of(kind).not_before = now + AFTER_FAILURE;
+                self.shelves.of(kind).failed(now);
                 if let Some(reply) = soon {
                     drop(reply.send(None));
                 }
@@ -441,7 +457,7 @@ mod tests {
     /// Makes until nothing is lacking; how many of each wait then.
     fn fill(shelves: &mut Shelves<u32>, now: Timestamp) -> Vec<usize> {
         while let Some(kind) = shelves.lacking(now) {
-            shelves.of(&kind).ready.push_back(0);
+            shelves.of(&kind).put(Some(0));
         }
         shelves.all.iter().map(|shelf| shelf.ready.len()).collect()
     }
@@ -464,6 +480,21 @@ mod tests {
         assert_eq!(shelves.next_wake(at(20_000)), Some(at(30_100)));
         assert_eq!(shelves.forget(at(31_000)).len(), 3, "demand is over");
         assert_eq!(shelves.next_wake(at(31_000)), None, "nothing moves at rest");
+    }
+
+    #[test]
+    fn what_fails_once_is_tried_again_soon_and_what_always_fails_seldom() {
+        let mut shelves = shelves(5, 1_000);
+        let python = kind("/p", Family::Python);
+        shelves.of(&python).failed(at(0));
+        assert_eq!(shelves.lacking(at(999)), None);
+        assert_eq!(fill(&mut shelves, at(1_000)), [2]);
+        let pauses = (0..9).map(|_| {
+            let shelf = shelves.of(&python);
+            shelf.failed(at(0));
+            shelf.not_before.since(at(0)).secs()
+        });
+        assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
     }
 
     #[test]

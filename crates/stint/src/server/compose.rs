@@ -62,7 +62,8 @@ pub(crate) struct Started {
     pub(crate) key: Option<KeyFile>,
 }
 
-/// Runs a server to its end. `greet` is called once it serves.
+/// Runs a server to its end. `greet` is called once it listens and before it answers anybody, so that
+/// whoever sees it ready finds what it said.
 pub(crate) async fn run(
     config: Config,
     settings: Vec<Setting>,
@@ -76,8 +77,10 @@ pub(crate) async fn run(
         .map_err(|error| Failure::cannot(format_args!("make {}", config.data.display()), &error))?;
     let clock = Clock::starting_at(SqliteStore::last_seen(&config.data));
     let house = Supervisor::new(clock.clone());
-    let (server, started) = Box::pin(start(config, settings, environment, &house, figures)).await?;
+    let (server, api, started) =
+        Box::pin(start(config, settings, environment, &house, figures)).await?;
     greet(&started)?;
+    api.serve(&server.wings.doors);
     let failed = tokio::select! {
         // Only notices: dropping one loses nothing.
         signal = signals.next() => {
@@ -118,7 +121,7 @@ async fn start(
     environment: &Environment,
     house: &Supervisor,
     figures: Figures,
-) -> Result<(Server, Started), Failure> {
+) -> Result<(Server, Api, Started), Failure> {
     let clock = house.clock().clone();
     let wings = Wings::of(house);
     let (store, journal) = open_store(&config, &wings.store)?;
@@ -164,11 +167,10 @@ async fn start(
         Failure::cannot("open the doors", &error).next(next)
     })?;
     let (address, trigger_address) = write_addresses(&config, &api)?;
-    api.serve(&wings.doors);
     let started = Started { address, trigger_address, data: config.data.clone(), key };
     let house = house.clone();
     let server = Server { config, clock, house, wings, engine, logs, node, orders, stopping, kept };
-    Ok((server, started))
+    Ok((server, api, started))
 }
 
 /// The book and the journal beside it.

@@ -263,7 +263,7 @@ async fn batch(plan: &Plan) -> Result<Vec<Row>> {
 
 async fn tasks(plan: &Plan) -> Result<Vec<Row>> {
     let mut rate = row("no-op tasks end to end (Python)", "tasks/s", "≥ 20,000/s, then 50,000/s");
-    let count = 20_000 / plan.divide;
+    let count = 60_000 / plan.divide;
     for _ in 0..plan.repeats {
         let server = Server::start(&plan.bin).await?;
         let mut api = server.api().await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::{join_all, try_join_all};
 use serde_json::{Value, json};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::{before_start, create, drive, fill, one_task, pause, row};
 use crate::Plan;
@@ -17,7 +17,7 @@ use crate::request::{Api, Draft};
 use crate::server::Server;
 
 /// Connections of the steady stream; one submits every tick.
-const STREAMS: usize = 50;
+const STREAMS: u32 = 50;
 const TICK: Duration = Duration::from_millis(10);
 /// Of so many tasks one is looked at.
 const LOOK_EVERY: usize = 20;
@@ -67,6 +67,8 @@ pub(super) async fn steady(plan: &Plan) -> Result<Vec<Row>> {
         let warm: Vec<Value> = (0..4).map(|_| json!({"payload": 1})).collect();
         api.call("POST", "/v1/functions/noop/tasks:batch", &json!({"tasks": warm})).await?;
         one_task(&mut api, &mut connection, "noop").await?;
+        // The first second brings up the instances, and others that wait in their place.
+        stream(&server, &mut api, ticks / 2).await?;
         let uids = stream(&server, &mut api, ticks).await?;
         let last = uids.last().context("tasks")?.clone();
         api.get(&format!("/v1/tasks/{last}/wait?timeout=30")).await?;
@@ -102,8 +104,12 @@ async fn stream(server: &Server, api: &mut Api, ticks: usize) -> Result<Vec<Stri
     }
     let address = server.address()?;
     let connections = try_join_all(lanes.iter().map(|_| Connection::open(&address))).await?;
-    let runs = connections.into_iter().zip(&lanes).map(|(mut connection, lane)| async move {
-        let mut clock = interval(TICK);
+    // Evenly over a tick: a steady stream, no volleys.
+    let begin = Instant::now();
+    let offsets = (0..STREAMS).map(|at| TICK * at / STREAMS);
+    let lanes_of = connections.into_iter().zip(&lanes).zip(offsets);
+    let runs = lanes_of.map(|((mut connection, lane), offset)| async move {
+        let mut clock = interval_at(begin + offset, TICK);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut uids = Vec::with_capacity(lane.len());
         for request in lane {

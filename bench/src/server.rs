@@ -108,6 +108,23 @@ impl Server {
         std::fs::read_to_string(format!("/proc/{id}/{file}")).context("proc")
     }
 
+    /// Returns when the search index has seen everything: work put off by what came before is not
+    /// what comes after.
+    pub(crate) async fn caught_up(&self) -> Result<()> {
+        let address = self.address()?;
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        for _ in 0..3_000 {
+            let mut connection = Connection::open(&address).await?;
+            let answer = connection.exchange(request.as_bytes()).await?;
+            let text = String::from_utf8_lossy(&answer.body);
+            if text.lines().any(|line| line == "stint_store_search_lag_rows 0") {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("the search index does not catch up");
+    }
+
     /// Resident memory in MB.
     pub(crate) fn memory_mb(&self) -> Result<f64> {
         let status = self.proc("status")?;

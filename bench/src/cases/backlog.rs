@@ -35,6 +35,7 @@ pub(super) async fn waiting(plan: &Plan) -> Result<Vec<Row>> {
         pause(&mut api, "noop").await?;
         let empty = server.memory_mb()?;
         fill(&mut api, "noop", count).await?;
+        server.caught_up().await?;
         let full = server.memory_mb()?;
         memory.taken.push(full - empty);
         let mut lanes = Vec::new();

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use stint_engine::submit::is_request_id;
 use stint_engine::{Submit, TaskOptions, TaskRef};
 use stint_model::limit::Priority;
@@ -37,6 +37,26 @@ fn read<T: FromStr>(headers: &HeaderMap, name: &str, why: &str) -> Result<Option
 const LENGTH: &str = "a number of seconds, or a text such as 90s, 5m, 2h";
 const MOMENT: &str = "a time such as 2026-01-02T03:04:05Z, or Unix milliseconds";
 
+const OURS: &str = "x-stint-";
+/// Every header of ours that an async call may carry.
+const NAMES: [&str; 15] = [
+    "x-stint-run-at",
+    "x-stint-priority",
+    "x-stint-order-key",
+    "x-stint-limit-key",
+    "x-stint-timeout",
+    "x-stint-heartbeat",
+    "x-stint-cpu",
+    "x-stint-memory",
+    "x-stint-deadline",
+    "x-stint-retries",
+    "x-stint-backoff",
+    "x-stint-backoff-cap",
+    "x-stint-final-errors",
+    "x-stint-tags",
+    "x-stint-depends-on",
+];
+
 /// The options of an async `InvokeFunction`.
 pub(crate) fn from_headers(headers: &HeaderMap, function: &str) -> Result<TaskOptions, Problem> {
     let mut options = TaskOptions {
@@ -46,8 +66,11 @@ pub(crate) fn from_headers(headers: &HeaderMap, function: &str) -> Result<TaskOp
         ..TaskOptions::default()
     };
     // One look instead of fifteen when none of ours is there, which is the usual case.
-    if !headers.keys().any(|name| name.as_str().starts_with("x-stint-")) {
-        return Ok(options);
+    let mut ours = headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with(OURS));
+    let Some(first) = ours.next() else { return Ok(options) };
+    if let Some(unknown) = [first].into_iter().chain(ours).find(|name| !NAMES.contains(name)) {
+        // A misspelt option that is passed over is an option that silently does nothing.
+        return Err(bad(unknown, &format!("there are {}", NAMES.join(", "))));
     }
     options.not_before = moment(headers, "x-stint-run-at")?;
     options.priority = match read(headers, "x-stint-priority", "0 to 9")? {
@@ -255,6 +278,7 @@ mod tests {
         for (name, value) in [
             ("x-stint-priority", "10"),
             ("x-stint-priority", "high"),
+            ("x-stint-tag", "a=b"),
             ("x-stint-tags", "=v"),
             ("x-stint-depends-on", "no/bo/dy"),
             ("x-stint-depends-on", "a b"),

@@ -66,7 +66,10 @@ impl Listing {
         let after = match self.token.as_deref() {
             None | Some("") => None,
             Some(token) => {
-                let bad = |()| Refusal::invalid(format!("nextToken '{token}' is not valid"));
+                let bad = |()| {
+                    let why = "is not what an earlier page of this listing ended with";
+                    Refusal::invalid(format!("the page token '{token}' {why}"))
+                };
                 let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad(()))?;
                 Some(String::from_utf8(bytes).map_err(|_| bad(()))?)
             }

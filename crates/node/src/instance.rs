@@ -26,6 +26,7 @@ use stint_wire::node::{
     FromNode, InstanceReport, InstanceState, Lease, Outcome, PoolSpec, Start, StopReason,
 };
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::agent::{AgentEvent, InstanceKey};
 use crate::failure::{self, Failure};
@@ -95,7 +96,12 @@ impl Funeral {
 
 impl Drop for Funeral {
     fn drop(&mut self) {
-        if self.held && self.shared.events.try_send(AgentEvent::Ended { key: self.key }).is_err() {
+        if !self.held {
+            return;
+        }
+        let told = self.shared.events.try_send(AgentEvent::Ended { key: self.key });
+        // When the node itself is gone, as at a stop in a hurry, there is nobody who could miss it.
+        if let Err(TrySendError::Full(_)) = told {
             tracing::error!(key = self.key.0, "an instance was lost without a word");
         }
     }

@@ -280,7 +280,7 @@ async fn tasks(plan: &Plan) -> Result<Vec<Row>> {
             if began.elapsed() > DONE_MAX {
                 bail!("the tasks have not run after {DONE_MAX:?}");
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(25)).await;
         }
         let took = began.elapsed();
         rate.note = meter.note(&server, took, count)?;

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from cloud import unique
+from cloud import Cloud, fc, unique
 from server import until
 
 
@@ -133,3 +133,6 @@ def test_deploying_twice_changes_nothing(server, project):
     before = said(server, "function", "get", name)
     server.cli("deploy", cwd=home)
     assert said(server, "function", "get", name) == before
+    for _ in range(2):
+        server.cli("deploy", "--publish", cwd=home)
+    assert len(Cloud(server).sdk.list_function_versions(name, fc.ListFunctionVersionsRequest()).body.versions) == 1

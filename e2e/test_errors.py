@@ -166,6 +166,7 @@ def test_an_initializer_that_fails(cloud, runtime, how):
     pattern = ROWS[how][0].replace("Function timed out", "Function initialization timed out")
     reply = cloud.invoke(name, "well")
     assert (reply.status, reply.error_type) == (200, "InitializationError"), reply
+    assert 0 < int(reply.headers["x-fc-invocation-duration"]) < 60_000
     assert re.fullmatch(pattern, reply.json["errorMessage"]), reply.text
     task_id = cloud.submit(name, "well")
     assert cloud.ended(name, task_id).status == "Failed"

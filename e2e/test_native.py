@@ -132,6 +132,22 @@ def test_search(cloud):
     assert len(page["items"]) == 4 and len(rest["items"]) == 2 and "next" not in rest
 
 
+def test_what_is_not_understood_is_refused(cloud, echo):
+    def refused(call) -> str:
+        with pytest.raises(Refused) as error:
+            call()
+        assert error.value.status == 400
+        return error.value.message
+
+    assert "'sate'" in refused(lambda: cloud.v1("GET", "/tasks", sate="Failed"))
+    assert "'limit'" in refused(lambda: cloud.v1("GET", "/tasks:count", limit=1))
+    assert "two values" in refused(lambda: cloud.v1("GET", "/tasks:count", tag=["a=1", "a=2"]))
+    assert cloud.v1("GET", "/tasks:count", function=echo, tag=["a=1", "a=1"]) == {"count": 0}
+    reply = cloud.request("POST", f"/2023-03-30/functions/{echo}/invocations", b"{}",
+                          headers={"x-fc-invocation-type": "Async", "x-stint-tag": "a=1"})
+    assert (reply.status, reply.json["Code"]) == (400, "InvalidArgument") and "x-stint-tags" in reply.text
+
+
 def test_bulk_stop_and_retry(cloud, quiet):
     cloud.batch(quiet, [{"taskId": f"s{n}", "tags": {"group": str(n % 2)}} for n in range(10)])
     ask = lambda verb, **body: cloud.v1("POST", f"/tasks:{verb}", body)  # noqa: E731

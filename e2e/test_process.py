@@ -192,6 +192,27 @@ def test_backup_restore_verify(own, place):
     assert again.returncode != 0, "a directory in use is not overwritten"
 
 
+def test_a_book_is_not_opened_with_another_master_key(own):
+    servers = [own().start(), own().start()]
+    assert [server.stop() for server in servers] == [0, 0]
+    server, other = servers
+    kept = server.dir / "master.key"
+    right = kept.read_bytes()
+
+    def refused() -> str:
+        done = subprocess.run(server.up_command(), env=server.environment(), capture_output=True, text=True,
+                              timeout=20)
+        assert done.returncode != 0
+        return done.stderr
+
+    kept.unlink()
+    assert f"{kept} is missing" in refused() and not kept.exists(), "nobody makes another"
+    kept.write_bytes((other.dir / "master.key").read_bytes())
+    assert f"read this book's secrets with {kept}" in refused()
+    kept.write_bytes(right)
+    assert Cloud(server.start()).v1("GET", "/whoami")["role"] == "admin"
+
+
 def test_an_unknown_format_is_refused_and_left_alone(own):
     server = own().start()
     assert server.stop() == 0

@@ -115,7 +115,11 @@ def custom(cloud):
 
 def test_a_server_of_ones_own(cloud, custom):
     assert cloud.invoke(custom, "hello").body == b"hello"
-    about = cloud.invoke(custom, "about").json
+    reply = cloud.invoke(custom, "about", tail=True)
+    assert reply.headers["x-fc-instance-id"].startswith("c-") and "x-fc-log-result" in reply.headers
+    assert int(reply.headers["x-fc-invocation-duration"]) < 30_000
+    assert float(reply.headers["x-fc-max-memory-usage"]) > 0
+    about = reply.json
     assert about["path"] == "/invoke" and about["headers"]["x-fc-control-path"] == "/invoke"
     assert about["headers"]["content-type"] == "application/octet-stream"
     assert about["headers"]["x-fc-function-name"] == custom

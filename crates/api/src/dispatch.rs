@@ -173,6 +173,7 @@ async fn control(
             let limit = v1::body_limit(&door.config, operation.id);
             let once = operation.method == "GET";
             let call = admit(door, arrived, Wanted { params, limit, once, request_id }).await?;
+            call.query.only(operation.query)?;
             v1::serve(operation.id, call).await
         }
         Route::None if path.starts_with(route::FC_ROOT) || path.starts_with("/v1/") => {

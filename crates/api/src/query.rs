@@ -36,6 +36,14 @@ impl Query {
         self.all(name).find(|value| !value.is_empty())
     }
 
+    /// Nothing but these. A parameter that is passed over would silently ask for something else.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        let unknown = self.pairs.iter().find(|(name, _)| !known.contains(&name.as_str()));
+        let Some((name, _)) = unknown else { return Ok(()) };
+        let known = if known.is_empty() { "none" } else { &known.join(", ") };
+        Err(Problem::invalid(format!("there is no parameter '{name}' here; there is {known}")))
+    }
+
     /// All of this name.
     pub(crate) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())

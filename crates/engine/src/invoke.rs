@@ -10,7 +10,7 @@ use stint_model::code::{Code, Refusal};
 use stint_model::id::{InstanceId, RequestId};
 use stint_model::link::{AnswerHead, Outcome, StopReason};
 use stint_model::task::{Measured, request_text};
-use stint_model::time::Span;
+use stint_model::time::{Span, Timestamp};
 use tokio::sync::Notify;
 
 use crate::access::Operation;
@@ -74,9 +74,10 @@ impl Ended {
         self.measured.instance
     }
 
-    /// Time in user code.
+    /// Time in user code; of what ended before it got there, the time in the instance.
     pub fn duration(&self) -> Span {
-        self.measured.ended_at.since(self.measured.started_at)
+        let Measured { placed_at, started_at, ended_at, .. } = self.measured;
+        ended_at.since(if started_at == Timestamp::ZERO { placed_at } else { started_at })
     }
 }
 

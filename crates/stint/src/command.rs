@@ -18,6 +18,7 @@ pub(crate) mod up;
 pub(crate) mod upkeep;
 pub(crate) mod why;
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
 
@@ -131,6 +132,17 @@ pub(crate) use every;
 /// A listing that has no further page.
 pub(crate) fn whole<T>(items: Vec<T>) -> Page<T> {
     Page { items, next: None }
+}
+
+/// The pairs of a repeated option, each key once.
+pub(crate) fn by_key(pairs: &[(String, String)]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut found = BTreeMap::new();
+    for (key, value) in pairs {
+        if found.insert(key.clone(), value.clone()).is_some_and(|before| before != *value) {
+            return Err(Failure::usage(format!("`{key}` is given with two values")));
+        }
+    }
+    Ok(found)
 }
 
 /// `KEY=VALUE`, for options that take pairs.

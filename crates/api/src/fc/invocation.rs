@@ -1,10 +1,12 @@
 //! `InvokeFunction` (§2): the hot path. Reached before any table is looked at; the signature is
 //! checked before the body is read, the body is handed on without a copy.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use base64::Engine as _;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body::Frame;
@@ -29,6 +31,11 @@ const INSTANCE_ID: HeaderName = HeaderName::from_static("x-fc-instance-id");
 const MEMORY: HeaderName = HeaderName::from_static("x-fc-max-memory-usage");
 const DURATION: HeaderName = HeaderName::from_static("x-fc-invocation-duration");
 const VERSION: HeaderName = HeaderName::from_static("x-fc-invocation-service-version");
+
+/// A streamed answer whose declared length is at most this is sent when it is whole.
+const GATHERED_MAX: usize = 64 << 10;
+/// Likewise any, when its caller asks for the log; a longer one comes without.
+const GATHERED_WITH_LOG_MAX: usize = 1 << 20;
 
 /// Answers an invocation. Every answer carries a request id: the client's, if it brought one.
 pub(crate) async fn serve(
@@ -129,7 +136,15 @@ async fn call(
             answer
         }
         AnswerBody::Stream(head, pieces) => {
-            let mut answer = http::Response::new(running(pieces));
+            let mut answer = match gather(pieces, gathered_max(&head, log_tail)).await {
+                Gathered::Whole(body, ended) => {
+                    let ended = Ended { body, ..*ended };
+                    let mut answer = whole(&ended, log_tail)?;
+                    measured(&mut answer, &ended);
+                    answer
+                }
+                Gathered::Part(begun, pieces) => http::Response::new(running(begun, pieces)),
+            };
             if has_failed(&head) {
                 answer::set(&mut answer, ERROR_TYPE, "InvocationError");
             }
@@ -198,14 +213,67 @@ fn has_failed(head: &AnswerHead) -> bool {
         .any(|(name, value)| name.eq_ignore_ascii_case("x-fc-status") && value.trim() != "200")
 }
 
-/// The pieces as they come. An end that is no good end breaks the answer off, so that nobody takes a
-/// part for the whole; dropping it tells the node that the caller is gone.
-fn running(pieces: AnswerStream) -> ApiBody {
-    let frames = stream::unfold(Some(pieces), |pieces| async move {
-        let mut pieces = pieces?;
+/// Of an answer that comes in pieces.
+enum Gathered {
+    /// All of it, and it ended well.
+    Whole(Bytes, Box<Ended>),
+    /// What came until it was too much, or how it ended badly; the rest is still to come.
+    Part(VecDeque<Piece>, AnswerStream),
+}
+
+/// How much of it is gathered before anything is sent. What a call took, and its log, can only be told
+/// in headers once it has ended: so a short answer waits for its end, and any waits when its caller
+/// asks for the log. The rest is passed on as it comes.
+fn gathered_max(head: &AnswerHead, log_tail: bool) -> usize {
+    let declared =
+        head.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let declared = declared.and_then(|(_, length)| length.trim().parse::<usize>().ok());
+    match (declared, log_tail) {
+        (_, true) => GATHERED_WITH_LOG_MAX,
+        (Some(length), false) if length <= GATHERED_MAX => GATHERED_MAX,
+        (Some(_) | None, false) => 0,
+    }
+}
+
+async fn gather(mut pieces: AnswerStream, bytes_max: usize) -> Gathered {
+    let (mut begun, mut bytes) = (VecDeque::new(), 0);
+    while bytes <= bytes_max && bytes_max > 0 {
         match pieces.next().await {
+            Some(Piece::Bytes(piece)) => {
+                bytes += piece.len();
+                begun.push_back(Piece::Bytes(piece));
+            }
+            Some(Piece::End(ended)) if ended.outcome == Outcome::Ok => {
+                let mut body = BytesMut::with_capacity(bytes);
+                for piece in begun {
+                    if let Piece::Bytes(piece) = piece {
+                        body.extend_from_slice(&piece);
+                    }
+                }
+                return Gathered::Whole(body.freeze(), ended);
+            }
+            Some(end @ Piece::End(_)) => {
+                begun.push_back(end);
+                break;
+            }
+            None => break,
+        }
+    }
+    Gathered::Part(begun, pieces)
+}
+
+/// The pieces as they come, after those that are `begun`. An end that is no good end breaks the answer
+/// off, so that nobody takes a part for the whole; dropping it tells the node that the caller is gone.
+fn running(begun: VecDeque<Piece>, pieces: AnswerStream) -> ApiBody {
+    let frames = stream::unfold(Some((begun, pieces)), |state| async move {
+        let (mut begun, mut pieces) = state?;
+        let next = match begun.pop_front() {
+            Some(piece) => Some(piece),
+            None => pieces.next().await,
+        };
+        match next {
             Some(Piece::Bytes(bytes)) => {
-                Some((Ok::<_, io::Error>(Frame::data(bytes)), Some(pieces)))
+                Some((Ok::<_, io::Error>(Frame::data(bytes)), Some((begun, pieces))))
             }
             Some(Piece::End(ended)) if ended.outcome == Outcome::Ok => None,
             Some(Piece::End(ended)) => {
@@ -228,6 +296,19 @@ mod tests {
         assert_eq!(megabytes(49_056), "49.05");
         assert_eq!(milliseconds(Span::from_micros(10_001)), "11");
         assert_eq!(milliseconds(Span::ZERO), "0");
+    }
+
+    #[test]
+    fn a_short_answer_waits_for_its_end() {
+        let head = |length: &str| AnswerHead {
+            status: 200,
+            headers: vec![("Content-Length".into(), length.into())],
+        };
+        assert_eq!(gathered_max(&head("12"), false), GATHERED_MAX);
+        assert_eq!(gathered_max(&head("70000"), false), 0);
+        assert_eq!(gathered_max(&head("?"), false), 0);
+        assert_eq!(gathered_max(&AnswerHead::default(), false), 0, "a stream");
+        assert_eq!(gathered_max(&AnswerHead::default(), true), GATHERED_WITH_LOG_MAX);
     }
 
     #[test]

@@ -63,7 +63,10 @@ fn asked(query: &Query) -> Result<TaskFilter, Problem> {
     for pair in query.all("tag").filter(|pair| !pair.is_empty()) {
         let (key, value) =
             pair.split_once('=').ok_or_else(|| Problem::invalid("tag is written key=value"))?;
-        tags.insert(key.to_owned(), value.to_owned());
+        if tags.insert(key.to_owned(), value.to_owned()).is_some_and(|before| before != value) {
+            let message = format!("tag '{key}' is asked for with two values; a task has one");
+            return Err(Problem::invalid(message));
+        }
     }
     let text = |name: &str| query.get(name).map(str::to_owned);
     filter(WireFilter {

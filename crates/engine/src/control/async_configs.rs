@@ -79,12 +79,10 @@ fn decide_put(
         next.retry.final_errors.clone_from(errors);
     }
     if let Some(destination) = &patch.on_success {
-        decide_destination(destination, account)?;
-        next.on_success.clone_from(destination);
+        next.on_success = decide_destination(destination, account)?;
     }
     if let Some(destination) = &patch.on_failure {
-        decide_destination(destination, account)?;
-        next.on_failure.clone_from(destination);
+        next.on_failure = decide_destination(destination, account)?;
     }
     // What another door allowed before is not refused now that nobody speaks of it.
     let native = patch.native || patch.retries_max.is_none();
@@ -92,14 +90,19 @@ fn decide_put(
     Ok(next)
 }
 
-/// Functions of the own account are served; other services are known and come later.
-fn decide_destination(arn: &str, account: AccountId) -> Result<(), Refusal> {
+/// Functions of the own account are served; other services are known and come later. An ARN that
+/// names no account (`acs:fc:::functions/next`) means the own one, so that a project file fits any.
+fn decide_destination(arn: &str, account: AccountId) -> Result<String, Refusal> {
     if arn.is_empty() {
-        return Ok(());
+        return Ok(String::new());
     }
-    if let Some(target) = FunctionArn::parse(arn) {
+    let whole = match arn.split_once("::functions/") {
+        Some((service, name)) => format!("{service}:{account}:functions/{name}"),
+        None => arn.to_owned(),
+    };
+    if let Some(target) = FunctionArn::parse(&whole) {
         return if target.account == account {
-            Ok(())
+            Ok(whole)
         } else {
             let message = format!("destination '{arn}' belongs to another account");
             Err(Refusal::new(Code::AccessDenied, message))
@@ -277,6 +280,9 @@ mod tests {
         let arn = format!("acs:fc:local:{}:functions/g/prod", AccountId::ROOT);
         assert_eq!(to(&arn).unwrap().on_success, arn);
         assert_eq!(to("").unwrap().on_success, "");
+        let own = |region: &str| format!("acs:fc:{region}:{}:functions/g", AccountId::ROOT);
+        assert_eq!(to("acs:fc:::functions/g").unwrap().on_success, own(""));
+        assert_eq!(to("acs:fc:cn-x::functions/g").unwrap().on_success, own("cn-x"));
         for (arn, code) in [
             ("acs:fc:local:1000000000000002:functions/g", Code::AccessDenied),
             ("acs:mns:local:1:/queues/q/messages", Code::NotImplemented),

@@ -274,7 +274,8 @@ impl Task {
         self.error = Some(TaskError {
             class: "AsyncEventExpired".into(),
             kind: "AsyncEventExpired".into(),
-            message: "the task was older than maxAsyncEventAgeInSeconds before it could start"
+            message: "it did not start in time: before its deadline, or else within \
+                      maxAsyncEventAgeInSeconds of being due"
                 .into(),
         });
         self.end(TaskState::Expired, now, String::new());

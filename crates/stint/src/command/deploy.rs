@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use stint_model::time::Span;
 use stint_supervise::Clock;
-use stint_wire::client::Client;
+use stint_wire::client::{Client, ClientError};
 use stint_wire::fc::{CodeLocation, FunctionInput};
 
 use super::Context;
@@ -186,10 +186,24 @@ async fn one(plan: &FunctionPlan, publish: bool, client: &Client) -> Result<Depl
     };
     settings(plan, client).await?;
     let version = match publish {
-        true => Some(client.version_publish(&plan.name, None).await?.version_id),
+        true => published(&plan.name, client).await?,
         false => None,
     };
     Ok(Deployed { function: plan.name.clone(), action, code_bytes, version })
+}
+
+/// How the server refuses to publish what is published already.
+const NO_CHANGES: &str = "no changes since version";
+
+/// A version of what is deployed now: a new one, unless the newest is that already.
+async fn published(function: &str, client: &Client) -> Result<Option<String>, Failure> {
+    match client.version_publish(function, None).await {
+        Ok(version) => Ok(Some(version.version_id)),
+        Err(ClientError::Refused { envelope, .. }) if envelope.message.starts_with(NO_CHANGES) => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What stands beside the function's own configuration.

@@ -14,6 +14,9 @@ pub(crate) enum Command {
         /// Only of this function.
         #[arg(long)]
         function: Option<String>,
+        /// Those that ended lately too, and why they did.
+        #[arg(long)]
+        all: bool,
     },
     /// End an instance when what runs on it has ended.
     Stop {
@@ -27,7 +30,7 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
-        Command::List { function } => list(function.as_deref(), context).await,
+        Command::List { function, all } => list(function.as_deref(), all, context).await,
         Command::Stop { id, now } => {
             let instance = context.client()?.instance_stop(&id, now).await?;
             context.screen.show(&instance, || {
@@ -42,10 +45,12 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     }
 }
 
-async fn list(function: Option<&str>, context: &Context) -> Result<(), Failure> {
-    let page = context.client()?.instance_list(function).await?;
+async fn list(function: Option<&str>, all: bool, context: &Context) -> Result<(), Failure> {
+    let mut page = context.client()?.instance_list(function).await?;
+    page.items.retain(|instance| all || instance.destroyed_at.is_none());
     context.screen.show(&page, || {
-        let header = ["INSTANCE", "FUNCTION", "VERSION", "NODE", "STATE", "CREATED", "ENFORCED"];
+        let last = if all { "REASON" } else { "ENFORCED" };
+        let header = ["INSTANCE", "FUNCTION", "VERSION", "NODE", "STATE", "CREATED", last];
         let mut rows = Rows::new(&header).or_say("no live instances");
         for instance in &page.items {
             rows.row([
@@ -55,7 +60,7 @@ async fn list(function: Option<&str>, context: &Context) -> Result<(), Failure> 
                 instance.node.clone(),
                 context.screen.state(&instance.state),
                 when(instance.created_at.0),
-                instance.enforced.join(" "),
+                if all { instance.reason.clone() } else { instance.enforced.join(" ") },
             ]);
         }
         rows

@@ -124,6 +124,8 @@ async fn start(
 ) -> Result<(Server, Api, Started), Failure> {
     let clock = house.clock().clone();
     let wings = Wings::of(house);
+    // Before the book is made: a book without its key is a copy that is not whole.
+    let keyring = identity::keyring(&config.data, &wings.store)?;
     let (store, journal) = open_store(&config, &wings.store)?;
     let blobs = buckets::blobs(&config, environment, &wings.store)?;
     let (logs, storage_allows) = watch(&config, Arc::clone(&journal), &figures, &wings.watch);
@@ -133,7 +135,7 @@ async fn start(
         blobs: Arc::clone(&blobs),
         buckets: Arc::new(Buckets::open(&config, environment)?),
         clock: clock.clone(),
-        keyring: identity::keyring(&config.data, &wings.store)?,
+        keyring,
         entropy: Entropy::System,
         storage_allows,
     };
@@ -148,6 +150,7 @@ async fn start(
     let orders = start_node(&config, &wings, &running, parts);
     running.ready().await;
     let engine = running.engine.clone();
+    identity::check(&engine, &config.data)?;
     let key = identity::ensure(&engine, &config.data, environment).await?;
     let stopping = Arc::new(AtomicBool::new(false));
     let parts = ApiParts {

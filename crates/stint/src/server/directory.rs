@@ -11,6 +11,8 @@ use zeroize::Zeroizing;
 
 /// Master keys that seal secrets: not part of a backup.
 pub(crate) const MASTER_KEY: &str = "master.key";
+/// The embedded store's file.
+pub(crate) const BOOK: &str = "book.db";
 /// Where the trigger listener is.
 pub(crate) const TRIGGER_ADDRESS: &str = "trigger-address";
 

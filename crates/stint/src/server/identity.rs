@@ -11,7 +11,7 @@ use stint_model::account::KeyKind;
 use stint_model::id::AccountId;
 use stint_supervise::Supervisor;
 
-use super::directory::{MASTER_KEY, MasterFile, read_if_there, write_private};
+use super::directory::{BOOK, MASTER_KEY, MasterFile, read_if_there, write_private};
 use crate::config::environment::{ACCESS_KEY_ID, ACCESS_KEY_SECRET, Environment};
 use crate::failure::Failure;
 use crate::remote::{CREDENTIALS, KeyFile};
@@ -30,6 +30,13 @@ pub(crate) fn keyring(dir: &Path, supervisor: &Supervisor) -> Result<Keyring, Fa
     };
     let text = match read_if_there(&path).map_err(|error| cannot(&error))? {
         Some(text) => zeroize::Zeroizing::new(text),
+        None if dir.join(BOOK).exists() => {
+            let missing =
+                format!("{} is missing; this book's secrets are sealed with it", path.display());
+            return Err(
+                Failure::local(missing).next("put back the copy that was kept beside the backup")
+            );
+        }
         None => {
             let text = Keyring::generate_text();
             write_private(&path, text.as_bytes()).map_err(|error| cannot(&error))?;
@@ -38,6 +45,15 @@ pub(crate) fn keyring(dir: &Path, supervisor: &Supervisor) -> Result<Keyring, Fa
     };
     let keeper = MasterFile { path: path.clone(), supervisor: supervisor.clone() };
     Keyring::from_text(&text, std::sync::Arc::new(keeper)).map_err(|error| cannot(&error))
+}
+
+/// That the keyring is the one this book was written with.
+pub(crate) fn check(engine: &Engine, dir: &Path) -> Result<(), Failure> {
+    engine.secrets_open().map_err(|error| {
+        let path = dir.join(MASTER_KEY);
+        Failure::cannot(format_args!("read this book's secrets with {}", path.display()), &error)
+            .next("put back the copy that was kept beside the backup")
+    })
 }
 
 /// Makes sure that somebody may operate this server. Gives the key when it is new.

@@ -201,7 +201,7 @@ operations! {
         overview GET "/v1/overview" read [] "" => 200 "Overview",
             "What goes on now.";
         listInstances GET "/v1/instances" read ["function" "limit" "cursor"] "" => 200 "Page_Instance",
-            "Live instances.";
+            "Instances that live, and those that ended lately with the reason.";
         stopInstance POST "/v1/instances/{instance}/stop" write ["now"] "" => 200 "Instance",
             "Ends an instance when what runs on it has ended, or with `now` at once; such attempts are tried again.";
         searchLogs GET "/v1/logs" read ["function" "task" "request" "instance" "attempt" "text" "from" "until" "order" "follow" "limit" "cursor"] "" => 200 "Page_LogLine",

@@ -43,6 +43,7 @@ pub(super) fn function(call: &Call, found: &FunctionView) -> Function {
             reason: disabled.reason.clone(),
             last_modified_time: rfc3339(disabled.at),
         }),
+        state_reason: reason(call, &config.runtime),
         runtime_behind: behind(call, &config.runtime),
         ..configured(config)
     }
@@ -112,6 +113,23 @@ fn behind(call: &Call, runtime: &str) -> Option<String> {
     nodes.iter().find_map(|node| node.runtimes.get(runtime).cloned())
 }
 
+/// The same for clients that know upstream's fields only: said when another version stands in, or when
+/// no node can run it.
+fn reason(call: &Call, runtime: &str) -> String {
+    match behind(call, runtime) {
+        Some(behind) => stand_in(runtime, &behind),
+        None if call.engine().link().nodes().is_empty() => String::new(),
+        None => format!("no node can run {runtime}; `stint doctor` on a node says what to install"),
+    }
+}
+
+/// `python3.10`, `/usr/bin/python3.11 (3.11.2)`.
+fn stand_in(runtime: &str, behind: &str) -> String {
+    let version = runtime.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let is_another = behind.contains('(') && !behind.contains(&format!("({version}."));
+    if is_another { format!("{runtime} is run by {behind}") } else { String::new() }
+}
+
 fn custom_runtime(custom: &CustomRuntime) -> CustomRuntimeConfig {
     CustomRuntimeConfig {
         command: Some(custom.command.clone()),
@@ -173,4 +191,21 @@ fn kept(config: &FunctionConfig) -> std::collections::BTreeMap<String, serde_jso
         .collect();
     kept.entry("sessionAffinity".to_owned()).or_insert_with(|| "NONE".into());
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_version_is_named() {
+        let newer = "/usr/bin/python3.11 (3.11.2)";
+        assert_eq!(
+            stand_in("python3.10", newer),
+            "python3.10 is run by /usr/bin/python3.11 (3.11.2)"
+        );
+        assert_eq!(stand_in("python3.11", newer), "");
+        assert_eq!(stand_in("nodejs20", "/usr/bin/node (20.1.0)"), "");
+        assert_eq!(stand_in("custom.debian12", "the package's own server"), "");
+    }
 }

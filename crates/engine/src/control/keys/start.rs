@@ -15,7 +15,7 @@ use crate::control::accounts::system;
 use crate::control::{Change, Deed, expect_of, retrying};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::secret::SecretText;
+use crate::secret::{SecretError, SecretText};
 
 /// A key that the operator chose (environment or configuration).
 #[derive(Clone, Debug)]
@@ -39,6 +39,16 @@ fn check_given(given: &GivenKey) -> Result<(), Refusal> {
 }
 
 impl Engine {
+    /// Whether the master keys at hand open what this book keeps sealed.
+    ///
+    /// # Errors
+    /// The first secret that does not open says why.
+    pub fn secrets_open(&self) -> Result<(), SecretError> {
+        let keys = self.catalog().keys();
+        let mut sealed = keys.iter().filter_map(|key| Some((key.secret()?, &key.id)));
+        sealed.try_for_each(|(secret, id)| self.keyring().open(secret, id).map(drop))
+    }
+
     /// Makes sure of the root account and a key for it: the given one (with the given secret, also
     /// when it was there with another), or a random one when root has no admin key that signs.
     /// Gives the key only when its secret is new.

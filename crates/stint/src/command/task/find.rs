@@ -1,14 +1,12 @@
 //! Finding tasks, and doing something to all that were found.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use stint_model::time::Span;
 use stint_wire::native::{BulkRequest, TaskFilter};
 use stint_wire::time::{Seconds, Time};
 
 use super::{Which, show_all};
-use crate::command::{Context, pair};
+use crate::command::{Context, by_key, pair};
 use crate::config::unit;
 use crate::failure::Failure;
 
@@ -70,20 +68,20 @@ impl Moment {
 }
 
 impl Filter {
-    fn wire(&self) -> TaskFilter {
-        TaskFilter {
+    fn wire(&self) -> Result<TaskFilter, Failure> {
+        Ok(TaskFilter {
             function: self.function.clone(),
             qualifier: None,
             state: self.state.clone(),
             id_prefix: self.prefix.clone(),
             from: self.from.map(Moment::time),
             until: self.until.map(Moment::time),
-            tags: self.tags.iter().cloned().collect::<BTreeMap<_, _>>(),
+            tags: by_key(&self.tags)?,
             error: self.error.clone(),
             duration_min: self.longer.map(Seconds),
             duration_max: self.shorter.map(Seconds),
             task_mode: None,
-        }
+        })
     }
 }
 
@@ -107,7 +105,7 @@ pub(crate) struct List {
 }
 
 pub(super) async fn list(args: List, context: &Context) -> Result<(), Failure> {
-    let (client, filter) = (context.client()?, args.filter.wire());
+    let (client, filter) = (context.client()?, args.filter.wire()?);
     if args.count {
         let count = client.task_count(&filter).await?;
         let value = serde_json::json!({ "count": count });
@@ -152,7 +150,7 @@ impl Bulk {
     pub(super) fn one(&self) -> Result<Option<Which>, Failure> {
         let Some(id) = &self.id else { return Ok(None) };
         let bare = Filter { function: self.filter.function.clone(), ..Filter::default() };
-        if self.filter.wire() != bare.wire() || self.dry_run {
+        if self.filter.wire()? != bare.wire()? || self.dry_run {
             return Err(Failure::usage("name one task, or give filters, not both"));
         }
         Ok(Some(Which { id: id.clone(), function: self.filter.function.clone() }))
@@ -160,7 +158,7 @@ impl Bulk {
 
     /// What is asked of the server.
     pub(super) fn request(&self) -> Result<BulkRequest, Failure> {
-        let filter = self.filter.wire();
+        let filter = self.filter.wire()?;
         if filter == TaskFilter::default() {
             return Err(Failure::usage("name a task, or say which tasks with a filter")
                 .next("--function NAME --state open --dry-run says how many that would be"));
@@ -196,6 +194,6 @@ mod tests {
         assert!(matches!(moment("2026-01-02T03:04:05Z"), Ok(Moment::At(_))));
         assert!(moment("yesterday").is_err());
         let filter = Filter { from: Some(Moment::Ago(Span::from_secs(60))), ..Filter::default() };
-        assert!(filter.wire().from.is_some());
+        assert!(filter.wire().unwrap().from.is_some());
     }
 }

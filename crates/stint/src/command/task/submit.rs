@@ -10,7 +10,7 @@ use stint_wire::native::{BatchSubmit, DependsOn, DependsWhen, TaskAccepted, Task
 use stint_wire::time::Seconds;
 
 use super::{Which, follow};
-use crate::command::{Context, pair, payload};
+use crate::command::{Context, by_key, pair, payload};
 use crate::config::unit;
 use crate::failure::Failure;
 use crate::screen::Rows;
@@ -67,13 +67,13 @@ pub(crate) struct Submit {
 }
 
 impl Submit {
-    fn task(&self, payload: &[u8]) -> TaskSubmit {
+    fn task(&self, payload: &[u8]) -> Result<TaskSubmit, Failure> {
         let depends =
             |task: &String| DependsOn { task: task.clone(), when: DependsWhen::Succeeded };
-        TaskSubmit {
+        Ok(TaskSubmit {
             task_id: self.task_id.clone(),
             priority: self.priority,
-            tags: self.tags.iter().cloned().collect(),
+            tags: by_key(&self.tags)?,
             order_key: self.order_key.clone(),
             limit_key: self.limit_key.clone(),
             delay: self.delay.map(Seconds),
@@ -82,7 +82,7 @@ impl Submit {
             retries: self.retries,
             depends_on: self.after.iter().map(depends).collect(),
             ..TaskSubmit::with_payload(payload)
-        }
+        })
     }
 }
 
@@ -91,7 +91,7 @@ pub(super) async fn run(args: Submit, context: &Context) -> Result<(), Failure> 
     if let Some(path) = &args.lines {
         return many(&args, path, &client, context).await;
     }
-    let task = args.task(&payload(args.payload.as_deref())?);
+    let task = args.task(&payload(args.payload.as_deref())?)?;
     let accepted = client.task_submit(&args.function, args.qualifier.as_deref(), &task).await?;
     if args.wait {
         let which = Which { id: accepted.uid, function: None };
@@ -129,7 +129,7 @@ async fn many(
         if let Some(line) = line {
             bar.inc(u64::try_from(line.len()).unwrap_or(0) + 1);
             if !line.is_empty() {
-                waiting.push(args.task(&line));
+                waiting.push(args.task(&line)?);
             }
         }
         if waiting.len() >= BATCH || (is_end && !waiting.is_empty()) {

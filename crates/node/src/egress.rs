@@ -257,7 +257,8 @@ impl Keeper {
             let stop = self.stop.clone();
             let work = async {
                 match door {
-                    Door::Egress => self.converse(stream).await,
+                    // Its buffers are large.
+                    Door::Egress => Box::pin(self.converse(stream)).await,
                     Door::Api => self.shared.egress.api.serve(stream, stop.clone()).await,
                 }
             };

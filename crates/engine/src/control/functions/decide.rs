@@ -91,7 +91,9 @@ pub(crate) fn decide_update(
     }
     let code = made.code.clone().or_else(|| head.code.clone());
     let same_code = code.as_ref().map(|c| c.sha256) == head.code.as_ref().map(|c| c.sha256);
-    code_given(&config, code.is_some())?;
+    if config.is_container() {
+        code_given(&config, code.is_some())?;
+    }
     let failed = matches!(function.readiness, Readiness::Failed(_));
     let same_run = what_runs(&config) == what_runs(&head.config)
         && !(config.is_container() && (said.custom_container.is_some() || failed));

@@ -45,6 +45,8 @@ class Server:
         self.settings = {"log.level": "info", **{k.replace("__", "."): v for k, v in settings.items()}}
         self.log = home / "server.log"
         self.process: subprocess.Popen | None = None
+        # What the process does to itself before it becomes the server.
+        self.before_exec = lambda: None
         self.started_in = 0.0
 
     def environment(self) -> dict[str, str]:
@@ -61,9 +63,13 @@ class Server:
         return self.command("up", *listen, *sets)
 
     def launch(self) -> subprocess.Popen:
+        def prepare():
+            die_with_us()
+            self.before_exec()
+
         with self.log.open("ab") as log:
             return subprocess.Popen(self.up_command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                    env=self.environment(), preexec_fn=die_with_us)
+                                    env=self.environment(), preexec_fn=prepare)
 
     def start(self, limit: float = 30.0) -> "Server":
         (self.dir / "address").unlink(missing_ok=True)

@@ -73,3 +73,20 @@ def test_wordcount(stage, tmp_path):
     assert re.search(r"12000\s+three\s+8000\s+two\s+4000\s+one", said)
     assert " 0 of them new" in example(stage, "node", "examples/wordcount/run.mjs", str(text))
     assert "words" in example(stage, "node", "examples/wordcount/run.mjs")
+
+
+def test_audio_features(stage):
+    """An image with its own numpy, uploaded as code; then through a registry."""
+    from images import Registry
+    said = example(stage, sys.executable, "examples/audio-features/run.py", "--clips", "24")
+    assert "24 of 24 pitches verified" in said and "without a container engine" in said
+    registry = Registry(stage.home / "registry").start()
+    try:
+        again = example(stage, sys.executable, "examples/audio-features/run.py", "--clips", "24", "--registry",
+                        registry.host)
+    finally:
+        registry.end()
+    assert "24 of 24 pitches verified" in again
+    digest = re.search(r"runs as (sha256:[0-9a-f]{64})", said).group(1)
+    assert digest in again, "it is the same image"
+    assert Cloud(stage).count(function="audio-features") == 24, "the second run did no work twice"

@@ -28,6 +28,10 @@ missing=()
 [ -x /usr/bin/ffmpeg ] && [ -x /usr/bin/ffprobe ] || missing+=(ffmpeg)
 command -v curl >/dev/null || missing+=(curl)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+# A registry of our own to pull images from, and what fills it.
+command -v docker-registry >/dev/null || missing+=(docker-registry)
+command -v skopeo >/dev/null || missing+=(skopeo)
+command -v openssl >/dev/null || missing+=(openssl)
 
 if [ "${#missing[@]}" -gt 0 ]; then
   command -v apt-get >/dev/null || fail "please install: ${missing[*]} (this machine has no apt-get)"

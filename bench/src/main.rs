@@ -9,6 +9,7 @@
 mod cases;
 mod connection;
 mod figures;
+mod image;
 mod machine;
 mod report;
 mod request;
@@ -39,7 +40,11 @@ impl Plan {
 }
 
 fn main() -> ExitCode {
-    match measure() {
+    let done = match std::env::args().nth(1).as_deref() {
+        Some(image::SERVE) => image::serve(),
+        Some(_) | None => measure(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report::say(&format!("bench: {error:#}"));

@@ -5,6 +5,7 @@
 const net = require('net');
 const path = require('path');
 const util = require('util');
+const wayOut = require('./proxy.js');
 
 const CONFIGURE = 1, INITIALIZE = 2, INVOKE = 3, PRE_STOP = 4;
 const LOADED = 16, NOT_LOADED = 17, HOOK_DONE = 18, HOOK_FAILED = 19, RESULT = 20, ERROR = 21, PROGRESS = 22, WAITING = 23;
@@ -182,6 +183,7 @@ function configure(head, env) {
   find(state.config.handler || '').then(
     (handler) => {
       state.handler = handler;
+      wayOut.catchUp();
       send(LOADED, '');
     },
     (error) => send(NOT_LOADED, '', errorBody(error, state.config.handler || '')),

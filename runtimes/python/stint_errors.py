@@ -12,6 +12,23 @@ class HandlerNotFound(Exception):
 
 def describe(error, spec):
     """The error body of §2.6, and the traceback on standard error for the log."""
+    try:
+        return whole(error, spec)
+    except (ImportError, OSError):  # user code has left no descriptor to import with
+        return bare(error, spec)
+
+
+def bare(error, spec):
+    """The error body without a stack, made of nothing that would have to be read from a file."""
+    def quoted(text):
+        plain = lambda c: " " <= c <= "~" and c not in '"\\'
+        return '"%s"' % "".join(c if plain(c) else "\\u%04x" % min(ord(c), 0xFFFD) for c in text)
+    kind, message = name_of(error, spec)
+    body = '{"errorMessage": %s, "errorType": %s, "stackTrace": []}'
+    return (body % (quoted(message[:MESSAGE_CHARS_MAX]), quoted(kind))).encode()
+
+
+def whole(error, spec):
     import json
     frames = user_frames(error.__traceback__)
     kind, message = name_of(error, spec)

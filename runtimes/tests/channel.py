@@ -16,8 +16,9 @@ DEADLINE_SECONDS = 20
 class Shim:
     """A started shim, its channel and its output."""
 
-    def __init__(self, argv, files, env=None, **config):
-        """With `env` it is started before anybody needs it, and gets that environment later."""
+    def __init__(self, argv, files, env=None, environment=None, **config):
+        """`environment` is what it is started with besides. With `env` it is started before anybody needs
+        it, and gets that environment later."""
         self.home = tempfile.TemporaryDirectory()
         for name, text in files.items():
             path = os.path.join(self.home.name, name)
@@ -27,10 +28,15 @@ class Shim:
         ours, theirs = socket.socketpair()
         ours.settimeout(DEADLINE_SECONDS)
         self.out, writer = os.pipe()
+        def place():
+            # Not by a shell: some know descriptors of one digit only.
+            os.dup2(theirs.fileno(), 3)
+            os.set_inheritable(3, True)
+
         self.process = subprocess.Popen(
-            ["/bin/sh", "-c", 'exec "$@" 3<&%d' % theirs.fileno(), "sh"] + argv + (["--wait"] if env is not None else []),
-            stdout=writer, stderr=writer, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-            env={"PATH": "/usr/bin:/bin", "HOME": self.home.name})
+            argv + (["--wait"] if env is not None else []),
+            stdout=writer, stderr=writer, stdin=subprocess.DEVNULL, pass_fds=[3], preexec_fn=place,
+            env={"PATH": "/usr/bin:/bin", "HOME": self.home.name, **(environment or {})})
         theirs.close()
         os.close(writer)
         self.socket = ours

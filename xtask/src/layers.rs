@@ -59,7 +59,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("landlock", &["sandbox"]),
     ("clap", &["stint"]),
     ("anyhow", &["stint", "sim", "bench"]),
-    ("reqwest", &["wire", "connect", "stint"]),
+    ("reqwest", &["wire", "connect", "node", "stint"]),
+    ("tar", &["node"]),
     // Brought by others, never named by us: one time crate, one lazy cell, no umbrella crate.
     ("chrono", &[]),
     ("time", &[]),

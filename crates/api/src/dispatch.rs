@@ -38,6 +38,17 @@ pub(crate) enum Face {
     Control,
     /// HTTP triggers and custom domains.
     Triggers,
+    /// The control face as instances see it: nothing is open, everybody shows a key.
+    Instances,
+}
+
+impl Face {
+    fn is_control(self) -> bool {
+        match self {
+            Self::Control | Self::Instances => true,
+            Self::Triggers => false,
+        }
+    }
 }
 
 /// Everything the doors share.
@@ -113,14 +124,16 @@ pub(crate) async fn serve(
     let Entrance { face, secure, drains } = entrance;
     let body = Arriving::new(&parts, body, drains);
     let arrived = Arrived { parts, body, secure, stop };
-    if face == Face::Control
+    if face.is_control()
         && let Some(function) = route::invocation(&arrived.parts.method, arrived.parts.uri.path())
     {
         return fc::invocation::serve(door, function, arrived).await;
     }
     let request_id = door.new_request_id();
     let answered = match face {
-        Face::Control => Box::pin(control(door, arrived, &request_id)).await,
+        Face::Control | Face::Instances => {
+            Box::pin(control(door, face, arrived, &request_id)).await
+        }
         Face::Triggers => Err(triggers()),
     };
     let mut answer = answered.unwrap_or_else(|problem| problem.answer(&request_id));
@@ -132,6 +145,7 @@ pub(crate) async fn serve(
 
 async fn control(
     door: &Arc<Door>,
+    face: Face,
     arrived: Arrived,
     request_id: &Arc<str>,
 ) -> Result<Answer, Problem> {
@@ -157,7 +171,12 @@ async fn control(
     // A probe may ask for heads only; the connection leaves the body out.
     let method = if method == Method::HEAD && is_open(path) { &Method::GET } else { method };
     match route::find(method, path)? {
-        Route::Native(operation, _) if operation.need == "open" => Ok(open(door, operation.id)),
+        Route::Native(operation, _) if operation.need == "open" => {
+            if face == Face::Instances {
+                door.doorman.admit(&arrived.parts)?;
+            }
+            Ok(open(door, operation.id))
+        }
         Route::Fc(operation, params) => {
             count(operation.name);
             let limit = fc::body_limit(&door.config, operation.name);
@@ -180,7 +199,12 @@ async fn control(
             door.doorman.admit(&arrived.parts)?;
             Err(Problem::no_path(method, path))
         }
-        Route::None => Err(console(method, path)),
+        Route::None => {
+            if face == Face::Instances {
+                door.doorman.admit(&arrived.parts)?;
+            }
+            Err(console(method, path))
+        }
     }
 }
 

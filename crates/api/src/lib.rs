@@ -21,4 +21,4 @@ mod v1;
 
 pub use config::{ApiConfig, TlsFiles};
 pub use error::status;
-pub use server::{Api, ApiParts, OpenError};
+pub use server::{Api, ApiParts, InstanceDoor, OpenError};

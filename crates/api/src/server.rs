@@ -119,6 +119,17 @@ impl Api {
         self.triggers.local_addr()
     }
 
+    /// What instances find behind their door: the control API over connections that are handed in,
+    /// in plain text because they never leave the machine. Without a key nothing is answered.
+    pub fn instance_door(&self, supervisor: &Supervisor) -> InstanceDoor {
+        let streams = supervisor.guests("instance streams", self.door.config.connections_max);
+        let clock = supervisor.clock().clone();
+        let drained = supervisor.guests("refused bodies of instances", DRAINS_MAX);
+        let drains = Drains::new(drained, clock.clone());
+        let entrance = Entrance { face: Face::Instances, secure: false, drains };
+        InstanceDoor { door: Arc::clone(&self.door), entrance, streams, clock }
+    }
+
     /// Serves until the supervisor's group is asked to stop: then nothing new is accepted, what is
     /// in flight is finished, waits and follows are answered as things are.
     pub fn serve(self, supervisor: &Supervisor) {
@@ -152,6 +163,29 @@ impl Api {
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, OpenError> {
     TcpListener::bind(address).await.map_err(|source| OpenError::Listen { address, source })
+}
+
+/// See [`Api::instance_door`].
+#[derive(Clone, Debug)]
+pub struct InstanceDoor {
+    door: Arc<Door>,
+    entrance: Entrance,
+    streams: Guests,
+    clock: Clock,
+}
+
+impl InstanceDoor {
+    /// Serves one connection to its end, or until asked to stop.
+    pub async fn serve(&self, socket: TcpStream, stop: Stop) {
+        let connection = Connection {
+            entrance: self.entrance.clone(),
+            acceptor: None,
+            streams: self.streams.clone(),
+            door: Arc::clone(&self.door),
+            clock: self.clock.clone(),
+        };
+        Box::pin(connection.serve(socket, stop)).await;
+    }
 }
 
 struct Listener {

@@ -16,7 +16,7 @@ use stint_model::time::Span;
 use stint_sched::SchedConfig;
 use stint_store::{Blobs, Store};
 use stint_supervise::Clock;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::catalog::{Catalog, FunctionEntry};
 use crate::control::code::CodeBuckets;
@@ -127,6 +127,7 @@ pub(crate) struct Inner {
     pub(crate) link: Arc<Link>,
     pub(crate) schemas: Schemas,
     pub(crate) issued: Issued,
+    images: Notify,
     pub(crate) storage: Storage,
     admitting: AtomicBool,
 }
@@ -152,6 +153,7 @@ impl Engine {
             link: parts.link,
             schemas: Schemas::new(),
             issued: Issued::default(),
+            images: Notify::new(),
             storage: Storage::default(),
             admitting: AtomicBool::new(true),
         };
@@ -227,6 +229,11 @@ impl Engine {
 
     pub(crate) fn issued(&self) -> &Issued {
         &self.inner.issued
+    }
+
+    /// Told when an image is waited for, or a node may fetch one.
+    pub(crate) fn images_nudge(&self) -> &Notify {
+        &self.inner.images
     }
 
     pub(crate) fn shards(&self) -> u16 {

@@ -2,6 +2,7 @@
 //! life; what the life stands on comes after it.
 
 pub mod destination;
+mod images;
 pub mod invoke;
 pub mod link;
 mod retention;

@@ -28,6 +28,15 @@ pub struct NodeView {
     pub load: NodeLoad,
 }
 
+/// What instances of one pool have in common.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct PoolKind {
+    pub(crate) revision: RevisionId,
+    pub(crate) size: Resources,
+    /// Its image was not known yet when the pool was made.
+    pub(crate) is_unresolved: bool,
+}
+
 /// See the module comment.
 #[derive(Debug, Default)]
 pub struct Link {
@@ -40,7 +49,7 @@ struct State {
     nodes: BTreeMap<NodeId, (NodeView, mpsc::Sender<ToNode>)>,
     pools: Vec<Arc<PoolSpec>>,
     pool_homes: Vec<Shard>,
-    by_kind: HashMap<(RevisionId, Resources), u32>,
+    by_kind: HashMap<PoolKind, u32>,
     instances: BTreeMap<InstanceId, InstanceReport>,
     destroyed: std::collections::VecDeque<InstanceId>,
 }
@@ -99,7 +108,7 @@ impl Link {
     pub(crate) fn pool(
         &self,
         home: Shard,
-        kind: (RevisionId, Resources),
+        kind: PoolKind,
         spec: impl FnOnce(u32) -> PoolSpec,
     ) -> Arc<PoolSpec> {
         let mut state = self.state();

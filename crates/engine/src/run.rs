@@ -224,6 +224,7 @@ impl Runner {
                         | ToNode::Evict { .. }
                         | ToNode::Retire { .. }
                         | ToNode::StopInstance { .. }
+                        | ToNode::Prepare(_)
                         | ToNode::Fence { .. }
                         | ToNode::Drain { .. } => None,
                     };

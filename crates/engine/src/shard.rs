@@ -251,6 +251,7 @@ pub(crate) struct Shard {
     catalog: Arc<Catalog>,
     link: Arc<Link>,
     mint: Arc<Vec<std::sync::Mutex<stint_model::id::Mint>>>,
+    keyring: crate::secret::Keyring,
     sched: Scheduler,
     lanes: Lanes,
     dice: Dice,

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::catalog::Catalog;
 use crate::engine::{Assembly, Engine, EngineConfig, Ports};
 use crate::error::EngineError;
+use crate::images;
 use crate::invoke::Ended;
 use crate::link::{Link, NodeView};
 use crate::retention;
@@ -77,6 +78,7 @@ pub async fn start(
         link: Arc::clone(&link),
         mint: Arc::clone(&mints),
         grants: Arc::default(),
+        keyring: ports.keyring.clone(),
         seed: ports.entropy.bits(),
     };
     let (store, clock) = (Arc::clone(&ports.store), ports.clock.clone());
@@ -106,6 +108,10 @@ pub async fn start(
     let keeper = engine.clone();
     supervisor.spawn_restarting("retention", Span::from_secs(60), move |stop| {
         retention::run(keeper.clone(), stop)
+    });
+    let asker = engine.clone();
+    supervisor.spawn_restarting("images", Span::from_secs(1), move |stop| {
+        images::run(asker.clone(), stop)
     });
     Ok(Running { engine, ready: seen })
 }
@@ -163,6 +169,13 @@ impl Engine {
                     let joined = NodeEvent::Joined { node, capacity };
                     self.tell_shard(shard, Input::Node(joined)).await?;
                 }
+                self.images_nudge().notify_one();
+                Ok(())
+            }
+            FromNode::Image { function, revision, found } => {
+                let engine = self.clone();
+                let heard = move |_stop| engine.image_heard(function, revision, found);
+                guests.admit().await.spawn(heard);
                 Ok(())
             }
             FromNode::Started { lease, measured } => {

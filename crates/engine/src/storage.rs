@@ -14,6 +14,7 @@ use stint_model::id::{AccountId, FunctionId, TaskUid};
 use stint_supervise::Stop;
 
 use crate::catalog::Catalog;
+use crate::control::functions::packages_of;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
@@ -115,7 +116,7 @@ fn code_bytes(catalog: &Catalog, account: AccountId, except: Option<FunctionId>)
     };
     for entry in catalog.functions().iter().filter(|entry| entry.function.account == account) {
         if except != Some(entry.function.id) {
-            entry.function.head.code.iter().for_each(&mut count);
+            packages_of(&entry.function).for_each(&mut count);
         }
         let versions = entry.versions.values();
         versions.filter_map(|version| version.revision.code.as_ref()).for_each(&mut count);

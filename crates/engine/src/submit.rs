@@ -19,6 +19,7 @@ use stint_model::time::{Span, Timestamp};
 
 use crate::access::Operation;
 use crate::catalog::FunctionEntry;
+use crate::control::functions::ready;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::run::delete_blobs;
@@ -222,6 +223,9 @@ impl Engine {
         let target = entry.resolve(&function.qualifier, 0)?;
         if let Some(disabled) = &entry.function.disabled {
             return Err(disabled.refusal(&function.name).into());
+        }
+        if target.revision.id == entry.function.head.id {
+            ready(&entry.function)?;
         }
         let shard = Shard::of_function(caller.account, &function.name, self.shards());
         let config = entry.async_config(&function.qualifier);

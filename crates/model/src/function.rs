@@ -6,8 +6,10 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::account::SealedSecret;
 use crate::code::{Code, Refusal};
 use crate::id::{AccountId, FunctionId, RevisionId};
+use crate::image::{ImageFault, PinnedImage};
 use crate::limit::{Rate, Resources};
 use crate::time::{Span, Timestamp};
 
@@ -27,6 +29,10 @@ pub struct Function {
     pub name: Arc<str>,
     /// The state of `LATEST`.
     pub head: Arc<Revision>,
+    /// Whether the head can be invoked. Only images take time for it, or stop being there.
+    pub readiness: Readiness,
+    /// A change of the head that is not in force.
+    pub update: Option<HeadUpdate>,
     /// When the function was created.
     pub created_at: Timestamp,
     /// When the head last changed.
@@ -45,6 +51,34 @@ pub struct Function {
     pub instances_max: Option<u32>,
     /// Beyond upstream: most tasks and calls at once, starts per second, share among functions.
     pub limits: FunctionLimits,
+}
+
+/// Whether a head can be invoked (§1.7).
+///
+/// ```text
+/// code package ───────────────► Active
+/// image ──► Pending ──ready───► Active ──the image is gone──► Failed ──update, ready──► Active
+///              └──no image────► Failed
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Readiness {
+    /// It can.
+    #[default]
+    Active,
+    /// Its image is being fetched for the first time.
+    Pending,
+    /// Its image cannot be had; an update helps.
+    Failed(ImageFault),
+}
+
+/// A change of the head whose image is being fetched, or could not be had. Until it is ready, what
+/// was there before stays in force.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeadUpdate {
+    /// The head to be.
+    pub revision: Arc<Revision>,
+    /// Why it will not be.
+    pub failed: Option<ImageFault>,
 }
 
 /// Why and since when a function refuses invocations.
@@ -190,8 +224,30 @@ pub struct CustomContainer {
     pub port: u16,
     /// Health check.
     pub health_check: Option<HealthCheck>,
-    /// All of it as given, JSON text (registry credentials, acceleration …).
+    /// All of it as given but for the password, JSON text.
     pub raw: String,
+    /// How the registry is reached.
+    pub registry: RegistryConfig,
+    /// What the reference meant when it was created or updated; `None` until a node has the image.
+    pub pinned: Option<PinnedImage>,
+}
+
+/// `registryConfig`: how a registry is reached.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RegistryConfig {
+    /// Empty: anonymous.
+    pub user: String,
+    /// Sealed for [`registry_secret_owner`](crate::function::registry_secret_owner).
+    pub password: Option<SealedSecret>,
+    /// Any certificate will do.
+    pub insecure: bool,
+    /// A further authority, PEM in base64.
+    pub root_ca_base64: String,
+}
+
+/// Whose a sealed registry password is: it opens for this function only.
+pub fn registry_secret_owner(account: AccountId, function: FunctionId) -> String {
+    alloc::format!("registry/{account}/{function}")
 }
 
 /// How a custom server is asked whether it is well.
@@ -416,7 +472,50 @@ pub struct LayerVersion {
     pub created_at: Timestamp,
 }
 
+impl Function {
+    /// What its owner configured last: the update under way, or else the head.
+    pub fn wanted(&self) -> &Arc<Revision> {
+        match &self.update {
+            Some(HeadUpdate { revision, failed: None }) => revision,
+            Some(HeadUpdate { failed: Some(_), .. }) | None => &self.head,
+        }
+    }
+
+    /// The revision whose image a node must still fetch.
+    pub fn fetching(&self) -> Option<&Arc<Revision>> {
+        match (&self.update, &self.readiness) {
+            (Some(HeadUpdate { revision, failed: None }), _) => Some(revision),
+            (_, Readiness::Pending) => Some(&self.head),
+            (_, Readiness::Active | Readiness::Failed(_)) => None,
+        }
+    }
+}
+
 impl FunctionConfig {
+    /// Whether an image runs, not a code package.
+    pub fn is_container(&self) -> bool {
+        self.runtime == "custom-container"
+    }
+
+    /// Where the user's server listens.
+    pub fn server_port(&self) -> u16 {
+        const DEFAULT: u16 = 9000;
+        let configured = if self.is_container() {
+            self.custom_container.as_ref().map(|container| container.port)
+        } else {
+            self.custom_runtime.as_ref().map(|custom| custom.port)
+        };
+        configured.filter(|port| *port != 0).unwrap_or(DEFAULT)
+    }
+
+    /// How the user's server is asked whether it is well.
+    pub fn server_health(&self) -> Option<&HealthCheck> {
+        if self.is_container() {
+            return self.custom_container.as_ref()?.health_check.as_ref();
+        }
+        self.custom_runtime.as_ref()?.health_check.as_ref()
+    }
+
     /// Whether a process of ours runs the code (as opposed to a server the user brings).
     pub fn is_custom(&self) -> bool {
         self.runtime.starts_with("custom")

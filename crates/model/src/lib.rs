@@ -11,6 +11,7 @@ pub mod account;
 pub mod code;
 pub mod function;
 pub mod id;
+pub mod image;
 pub mod limit;
 pub mod link;
 pub mod payload;

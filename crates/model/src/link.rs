@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::function::{CodePackage, FunctionConfig};
 use crate::id::{AccountId, FunctionId, InstanceId, NodeId, RevisionId};
+use crate::image::{ImageFault, PinnedImage};
 use crate::limit::{Class, Resources};
 use crate::shard::{Epoch, Shard};
 use crate::task::{Measured, Progress};
@@ -51,10 +52,53 @@ pub struct PoolSpec {
     pub config: Arc<FunctionConfig>,
     /// The function's code.
     pub code: Option<CodePackage>,
+    /// The image, for `custom-container`.
+    pub image: Option<Arc<ImageOrder>>,
     /// Layers in order: the first wins on conflicts.
     pub layers: Vec<CodePackage>,
     /// What the platform adds to the environment (`FC_REGION`, temporary credentials …).
     pub extra_env: BTreeMap<String, String>,
+}
+
+/// An image to have ready, or to run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ImageOrder {
+    /// Whose.
+    pub account: AccountId,
+    /// For which function.
+    pub function: FunctionId,
+    /// For which of its revisions.
+    pub revision: RevisionId,
+    /// As it is configured.
+    pub reference: String,
+    /// What it must be; `None`: the node says what it is.
+    pub pinned: Option<PinnedImage>,
+    /// How its registry is reached.
+    pub access: RegistryAccess,
+    /// Code that was uploaded: the archive that `code` names.
+    pub code: Option<CodePackage>,
+}
+
+/// How a registry is reached, with the secret that a node needs for what it runs.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct RegistryAccess {
+    /// Empty: anonymous.
+    pub user: String,
+    /// Does not print.
+    pub password: String,
+    /// Any certificate will do.
+    pub insecure: bool,
+    /// A further authority, PEM in base64.
+    pub root_ca_base64: String,
+}
+
+impl core::fmt::Debug for RegistryAccess {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("RegistryAccess")
+            .field("user", &self.user)
+            .field("insecure", &self.insecure)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An invocation to run.
@@ -130,6 +174,8 @@ pub enum ToNode {
         /// When.
         when: StopWhen,
     },
+    /// Fetch this image if it is not there, and answer with `Image`.
+    Prepare(Arc<ImageOrder>),
     /// End every lease of an older epoch of this shard.
     Fence {
         /// The shard.
@@ -273,6 +319,15 @@ pub enum FromNode {
     },
     /// An instance's life, for `ListInstances` and the history.
     Instance(InstanceReport),
+    /// What became of an image: the answer to `Prepare`, and said unasked when a pinned one is gone.
+    Image {
+        /// For which function.
+        function: FunctionId,
+        /// For which of its revisions.
+        revision: RevisionId,
+        /// What it is, or why it cannot be had.
+        found: Result<PinnedImage, ImageFault>,
+    },
     /// All that ran has ended.
     Drained {
         /// Which node.
@@ -336,6 +391,10 @@ pub struct InstanceReport {
     pub enforced: Arc<[String]>,
     /// Why it ended, in words; empty before.
     pub reason: String,
+    /// Bytes it has sent to the world outside, through the node's proxy; zero before its end.
+    pub sent_bytes: u64,
+    /// Bytes it has received from there.
+    pub received_bytes: u64,
 }
 
 /// An instance's life.

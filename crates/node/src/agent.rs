@@ -7,25 +7,28 @@
 
 mod pools;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use stint_model::id::{InstanceId, RequestId};
+use stint_model::id::{InstanceId, RequestId, RevisionId};
+use stint_model::image::{ImageFault, ImageFaultKind, PinnedImage};
 use stint_model::limit::Resources;
 use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::Launcher;
 use stint_supervise::{Guests, OnExit, Stop, Supervisor};
-use stint_wire::node::{FromNode, Lease, NodeLoad, Outcome, Start, StopReason, ToNode};
+use stint_wire::node::{FromNode, ImageOrder, Lease, NodeLoad, Outcome, Start, StopReason, ToNode};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::code::{CodeCache, CodeError};
 use crate::config::NodeConfig;
+use crate::egress::{self, Egress};
 use crate::identity::Identities;
+use crate::image::{ImageDeps, Images};
 use crate::instance::{self, Birth, Invocation, Kind, Lot, Order, Parking};
-use crate::ports::{CodeSource, LogSink};
+use crate::ports::{ApiDoor, CodeSource, LogSink};
 use crate::runtimes::RuntimeTable;
 use crate::shared::NodeShared;
 use crate::shims;
@@ -43,6 +46,8 @@ const EVENTS_MAX: usize = 4_096;
 const CONNECTIONS_MAX: usize = 16_384;
 /// How often it is told at most how full the node is.
 const LOAD_EVERY: Span = Span::from_millis(250);
+/// Images fetched at once.
+const PREPARING_MAX: usize = 16;
 /// Orders that wait for an instance besides its invocations.
 const CONTROL_ORDERS: usize = 8;
 
@@ -61,6 +66,8 @@ pub(crate) enum AgentEvent {
     Ended { key: InstanceKey },
     /// It ended before this could begin: place it anew.
     Return { invocation: Box<Invocation> },
+    /// What became of an image that was asked for.
+    Prepared { order: Arc<ImageOrder>, found: Result<PinnedImage, ImageFault> },
 }
 
 /// What the node is made of, besides values.
@@ -75,6 +82,8 @@ pub struct NodeDeps {
     pub code: Arc<dyn CodeSource>,
     /// Who keeps log lines.
     pub logs: Arc<dyn LogSink>,
+    /// What instances find behind their door to the API.
+    pub api: Arc<dyn ApiDoor>,
     /// Orders.
     pub from_server: mpsc::Receiver<ToNode>,
     /// Reports.
@@ -96,6 +105,9 @@ pub enum NodeError {
     /// Its code cache.
     #[error("cannot open the code cache")]
     Cache(#[from] CodeError),
+    /// Its images.
+    #[error("cannot open the image store: {0}")]
+    Images(String),
 }
 
 /// How the node is doing; cheap to clone and to read.
@@ -153,6 +165,9 @@ pub struct NodeAgent {
     from_server: mpsc::Receiver<ToNode>,
     events: mpsc::Receiver<AgentEvent>,
     instances: Guests,
+    preparers: Guests,
+    /// Revisions whose image is being fetched.
+    preparing: BTreeSet<RevisionId>,
     pools: Pools,
     outbox: VecDeque<FromNode>,
     /// Until it runs.
@@ -188,7 +203,8 @@ struct Drain {
 impl NodeAgent {
     /// Prepares the node's directory and the cache. Blocks on the disk; call it while starting up.
     pub fn new(config: NodeConfig, deps: NodeDeps) -> Result<(Self, NodeHandle), NodeError> {
-        let NodeDeps { supervisor, launcher, runtimes, code, logs, from_server, to_server } = deps;
+        let NodeDeps { supervisor, launcher, runtimes, code, logs, api, from_server, to_server } =
+            deps;
         std::fs::create_dir_all(&config.dir).map_err(NodeError::Directory)?;
         let shims = shims::write_out(&config.dir.join("runtimes")).map_err(NodeError::Directory)?;
         let cache = CodeCache::open(
@@ -204,6 +220,16 @@ impl NodeAgent {
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let instances = supervisor.guests("instance", config.bounds.instances_max);
         let connections = supervisor.guests("server-connection", CONNECTIONS_MAX);
+        let egress =
+            Egress::new(config.egress.clone(), api, &supervisor, config.bounds.instances_max);
+        let preparers = supervisor.guests("image", PREPARING_MAX);
+        let deps = ImageDeps {
+            source: Arc::clone(&code),
+            supervisor: supervisor.clone(),
+            clock: supervisor.clock().clone(),
+        };
+        let images = Images::open(config.dir.join("images"), config.images.clone(), deps)
+            .map_err(|error| NodeError::Images(error.to_string()))?;
         let pools = Pools::new(config.promised(), config.bounds);
         let capacity = config.capacity;
         let (parking, lot) = Parking::with_lot(supervisor.clock().clone());
@@ -213,6 +239,7 @@ impl NodeAgent {
             launcher,
             runtimes,
             cache,
+            images,
             source: code,
             logs,
             identities,
@@ -220,6 +247,7 @@ impl NodeAgent {
             shims,
             parking,
             connections,
+            egress,
             events: events_in,
             link: to_server,
             config,
@@ -230,6 +258,8 @@ impl NodeAgent {
             from_server,
             events,
             instances,
+            preparers,
+            preparing: BTreeSet::new(),
             pools,
             outbox: VecDeque::new(),
             lot: Some(lot),
@@ -283,7 +313,7 @@ impl NodeAgent {
     /// Keeps interpreters waiting, of the kinds that functions ask for unless they say otherwise.
     fn park(&mut self) {
         let Some(lot) = self.lot.take() else { return };
-        let network = self.shared.usual_network();
+        let network = egress::usual(&self.shared.config.egress);
         let kinds = self.shared.runtimes.usual().into_iter();
         let first = kinds.map(|interpreter| Kind { interpreter, network }).collect();
         let shared = Arc::clone(&self.shared);
@@ -388,6 +418,11 @@ impl NodeAgent {
                 self.pools.forget(invocation.start.lease);
                 self.place(invocation.start, invocation.placed_at);
             }
+            AgentEvent::Prepared { order, found } => {
+                let (function, revision) = (order.function, order.revision);
+                self.preparing.remove(&revision);
+                self.outbox.push_back(FromNode::Image { function, revision, found });
+            }
         }
     }
 
@@ -401,6 +436,7 @@ impl NodeAgent {
             ToNode::Evict { pool, count } => self.pools.evict(pool, count),
             ToNode::Retire { pool } => self.pools.retire(pool),
             ToNode::StopInstance { instance, when } => self.pools.stop_instance(instance, when),
+            ToNode::Prepare(order) => self.prepare(order),
             ToNode::Fence { shard, epoch } => {
                 for lease in self.pools.leases() {
                     if lease.shard == shard && lease.epoch < epoch {
@@ -414,6 +450,27 @@ impl NodeAgent {
                 self.pools.end_idle("the node is being drained");
             }
         }
+    }
+
+    /// Fetches an image. Asked again meanwhile, or with too many on the way, it is left: the server
+    /// asks until it has an answer.
+    fn prepare(&mut self, order: Arc<ImageOrder>) {
+        if self.preparing.contains(&order.revision) {
+            return;
+        }
+        let Some(place) = self.preparers.try_admit() else { return };
+        self.preparing.insert(order.revision);
+        let shared = Arc::clone(&self.shared);
+        place.spawn(move |_| async move {
+            let found = match shared.identities.user(order.account) {
+                Ok(user) => shared.images.resolve(&order, user).await.map_err(|e| e.fault()),
+                Err(error) => {
+                    let (kind, reason) = (ImageFaultKind::Internal, error.to_string());
+                    Err(ImageFault { kind, reason })
+                }
+            };
+            shared.tell(AgentEvent::Prepared { order, found }).await;
+        });
     }
 
     /// Binds an invocation to an instance, a new one if need be.

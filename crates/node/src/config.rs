@@ -7,6 +7,8 @@ use stint_model::limit::Resources;
 use stint_model::time::Span;
 
 use crate::code::UnpackLimits;
+use crate::egress::EgressRule;
+use crate::image::ImageSettings;
 
 /// Resolved values; the node reads neither files nor the environment for them.
 #[derive(Clone, Debug)]
@@ -25,9 +27,10 @@ pub struct NodeConfig {
     pub cpu_overcommit_percent: u32,
     /// Host directories that `nasConfig` may mount, with everything below them.
     pub host_dirs_allowed: Vec<PathBuf>,
-    /// Whether functions with internet access get the host's network. Without it, and always for
-    /// custom runtimes (their ports would collide), an instance has only its own loopback.
-    pub host_network: bool,
+    /// How functions with internet access get out, and where to.
+    pub egress: EgressConfig,
+    /// Where images may come from, and how much of them is kept.
+    pub images: ImageSettings,
     /// The first host uid and gid of the accounts' range.
     pub account_ids_from: u32,
     /// Bounds.
@@ -50,6 +53,70 @@ pub enum Freeze {
     Never,
     /// Every process of it stands still.
     BetweenRequests,
+}
+
+/// What `internetAccess` means on a node. Without it an instance has its own loopback and nothing
+/// else, whatever this says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NodeNetwork {
+    /// Nothing more.
+    None,
+    /// A proxy on the instance's loopback, answered by the node.
+    Proxy,
+    /// The host's network as it is, host loopback included; the proxy for everybody else and for
+    /// custom runtimes, whose ports would collide.
+    Host(HostFor),
+}
+
+/// Whose functions may have the host's network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HostFor {
+    /// The operator's own account.
+    Operator,
+    /// Every account.
+    Everybody,
+}
+
+/// The way out.
+#[derive(Clone, Debug)]
+pub struct EgressConfig {
+    /// What `internetAccess` means.
+    pub network: NodeNetwork,
+    /// Where instances may go. Empty: the internet, and see `private_for_operator`.
+    pub allow: Vec<EgressRule>,
+    /// Where they may not; stronger than `allow`.
+    pub deny: Vec<EgressRule>,
+    /// With an empty `allow`, whether functions of the operator's own account reach private
+    /// networks.
+    pub private_for_operator: bool,
+    /// Ports of the node's own loopback that are reached as `host.stint.internal`.
+    pub host_ports: Vec<u16>,
+    /// Connections of all instances at once.
+    pub connections_max: usize,
+    /// Connections of one instance at once.
+    pub connections_per_instance: usize,
+    /// Names that are looked up at once.
+    pub lookups_max: usize,
+    /// Resolving and connecting together.
+    pub connect_timeout: Span,
+    /// A connection on which nothing moves ends after this.
+    pub idle_timeout: Span,
+}
+
+impl EgressConfig {
+    /// What holds unless the operator says otherwise, on a machine of one's own.
+    pub const DEFAULT: Self = Self {
+        network: NodeNetwork::Proxy,
+        allow: Vec::new(),
+        deny: Vec::new(),
+        private_for_operator: true,
+        host_ports: Vec::new(),
+        connections_max: 8_192,
+        connections_per_instance: 512,
+        lookups_max: 64,
+        connect_timeout: Span::from_secs(10),
+        idle_timeout: Span::from_secs(600),
+    };
 }
 
 /// Bounds of a node.

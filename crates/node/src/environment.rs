@@ -8,6 +8,8 @@ use stint_wire::node::PoolSpec;
 
 /// Where code lies inside.
 pub(crate) const CODE: &str = "/code";
+/// Where the platform's API is; client commands of `stint` look at the same variable.
+const ENDPOINT: &str = "STINT_ENDPOINT";
 /// Names of the credentials in what the platform adds.
 const ACCESS_KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const ACCESS_KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
@@ -22,8 +24,8 @@ pub(crate) struct Credentials {
     pub(crate) token: String,
 }
 
-/// What every instance is born with.
-const BASE: [(&str, &str); 7] = [
+/// What every instance of the platform's own runtimes is born with.
+const PLATFORM: [(&str, &str); 7] = [
     ("PATH", "/opt/bin:/code/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
     ("LD_LIBRARY_PATH", "/code:/code/lib:/opt/lib"),
     ("NODE_PATH", "/opt/nodejs/node_modules:/opt/node_modules:/code/node_modules"),
@@ -32,9 +34,9 @@ const BASE: [(&str, &str); 7] = [
     ("TZ", "UTC"),
     ("LANG", "C.UTF-8"),
 ];
-/// Names, or beginnings of names, that a loader, an interpreter or one of their libraries looks at
-/// once, when the process starts.
-const READ_AT_START: [&str; 11] = [
+/// Names, or beginnings of names, that a loader, an interpreter, one of their libraries or our shim
+/// looks at once, when the process starts.
+const READ_AT_START: [&str; 15] = [
     "LD_",
     "GLIBC_",
     "MALLOC_",
@@ -46,20 +48,29 @@ const READ_AT_START: [&str; 11] = [
     "OPENSSL_",
     "SSL_CERT_",
     "GCONV_PATH",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
 ];
 
-/// See [`BASE`].
-pub(crate) fn base() -> BTreeMap<String, String> {
-    BASE.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+/// What a process is started with that waits for its function.
+pub(crate) fn waiting(outside: &Outside) -> Vec<(String, String)> {
+    let mut env = Base::Platform.pairs();
+    env.extend(outside.variables().into_iter().map(|(name, value)| (name.to_owned(), value)));
+    env.into_iter().collect()
 }
 
-/// Whether this environment may be given to a process that was started with the [`base`].
-pub(crate) fn can_come_later(env: &[(String, String)]) -> bool {
-    let at_start = |name: &str| READ_AT_START.iter().any(|start| name.starts_with(start));
-    let base = base();
-    let kept = env.iter().all(|(name, value)| !at_start(name) || base.get(name) == Some(value));
-    let there = |name: &&String| at_start(name);
-    kept && base.keys().filter(there).all(|name| env.iter().any(|(other, _)| other == name))
+/// Whether this environment may be given to a process that was started with what is [`waiting`].
+pub(crate) fn can_come_later(env: &[(String, String)], outside: &Outside) -> bool {
+    let waiting = waiting(outside);
+    let at_start = |pair: &&(String, String)| {
+        let name = &pair.0;
+        // Those of proxies are known in capitals, too.
+        READ_AT_START.iter().any(|start| name.starts_with(start) || name.to_lowercase() == *start)
+    };
+    env.iter().filter(at_start).all(|pair| waiting.contains(pair))
+        && waiting.iter().filter(at_start).all(|pair| env.contains(pair))
 }
 
 /// As a shim takes it: names and values, each ended by NUL.
@@ -72,12 +83,80 @@ pub(crate) fn encoded(env: &[(String, String)]) -> Vec<u8> {
     bytes
 }
 
+/// What an instance is told about the ways out it has.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Outside {
+    /// Port of the proxy on its loopback.
+    pub(crate) proxy: Option<u16>,
+    /// Where it reaches the platform's API.
+    pub(crate) api: Option<String>,
+}
+
+impl Outside {
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = Vec::new();
+        if let Some(port) = self.proxy {
+            // Not `socks5h://`, although it is spoken: some clients refuse to start when they see
+            // it and lack a library for it.
+            let proxy = format!("http://127.0.0.1:{port}");
+            for name in
+                ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+            {
+                variables.push((name, proxy.clone()));
+            }
+            for name in ["no_proxy", "NO_PROXY"] {
+                variables.push((name, "localhost,127.0.0.1,::1".to_owned()));
+            }
+            // Node.js 24 and late 22 look at the others only then.
+            variables.push(("NODE_USE_ENV_PROXY", "1".to_owned()));
+        }
+        variables.extend(self.api.iter().map(|url| (ENDPOINT, url.clone())));
+        variables
+    }
+}
+
+/// What the environment starts from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Base<'a> {
+    /// Where the platform's runtimes look for things.
+    Platform,
+    /// What the image says, and its user's home.
+    Image { env: &'a [(String, String)], home: &'a str },
+}
+
+/// Where programs are looked for in an image that does not say.
+const IMAGE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+impl Base<'_> {
+    fn pairs(self) -> BTreeMap<String, String> {
+        let own = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        match self {
+            Self::Platform => own(&PLATFORM),
+            Self::Image { env, home } => {
+                let mut pairs: BTreeMap<String, String> =
+                    own(&[("PATH", IMAGE_PATH), ("HOME", home), ("TZ", "UTC")]);
+                pairs.extend(env.iter().cloned());
+                pairs
+            }
+        }
+    }
+}
+
 /// The whole environment. What the user configured wins, except over `FC_*`.
-pub(crate) fn environment(spec: &PoolSpec, instance: InstanceId) -> Vec<(String, String)> {
-    let mut env = base();
+pub(crate) fn environment(
+    spec: &PoolSpec,
+    instance: InstanceId,
+    (base, outside): (Base<'_>, &Outside),
+) -> Vec<(String, String)> {
+    let mut env = base.pairs();
     let mut set = |name: &str, value: String| {
         env.insert(name.to_owned(), value);
     };
+    for (name, value) in outside.variables() {
+        set(name, value);
+    }
     for (name, value) in &spec.config.environment {
         if !name.starts_with("FC_") {
             set(name, value.clone());
@@ -106,9 +185,7 @@ pub(crate) fn environment(spec: &PoolSpec, instance: InstanceId) -> Vec<(String,
 
 /// Where a custom server listens.
 pub(crate) fn port(spec: &PoolSpec) -> u16 {
-    const DEFAULT: u16 = 9000;
-    let configured = spec.config.custom_runtime.as_ref().map(|custom| custom.port);
-    configured.filter(|port| *port != 0).unwrap_or(DEFAULT)
+    spec.config.server_port()
 }
 
 /// What requests carry; nothing where the function does not want it.
@@ -144,32 +221,83 @@ mod tests {
             config.environment.insert("TZ".into(), "Asia/Shanghai".into());
             config.environment.insert("OWN".into(), "yes".into());
         });
-        let env: BTreeMap<_, _> = environment(&spec.spec, InstanceId(7)).into_iter().collect();
+        let env = environment(&spec.spec, InstanceId(7), (Base::Platform, &Outside::default()));
+        let env: BTreeMap<_, _> = env.into_iter().collect();
         assert_eq!(env["FC_ACCOUNT_ID"], spec.spec.account.to_string());
         assert_eq!((env["TZ"].as_str(), env["OWN"].as_str()), ("Asia/Shanghai", "yes"));
         assert_eq!(env["FC_INSTANCE_ID"], "c-00000000-00000000-000000000007");
         assert_eq!(env["FC_REGION"], "local");
         assert!(!env.contains_key("FC_CUSTOM_LISTEN_PORT"));
+        assert!(!env.keys().any(|name| name.to_lowercase().contains("proxy")));
+        assert!(!env.contains_key("STINT_ENDPOINT"));
+    }
+
+    #[test]
+    fn the_ways_out_are_told_and_the_user_may_know_better() {
+        let mut spec = testing::spec("python3.10", "index.handler");
+        spec.config_mut(|config| {
+            config.environment.insert("no_proxy".into(), "example.com".into());
+        });
+        let outside = Outside { proxy: Some(3128), api: Some("http://127.0.0.1:3129".into()) };
+        let env: BTreeMap<_, _> =
+            environment(&spec.spec, InstanceId(7), (Base::Platform, &outside))
+                .into_iter()
+                .collect();
+        for name in ["http_proxy", "https_proxy", "all_proxy"] {
+            assert_eq!(env[name], "http://127.0.0.1:3128");
+            assert_eq!(env[&name.to_uppercase()], "http://127.0.0.1:3128");
+        }
+        assert_eq!(env["no_proxy"], "example.com");
+        assert_eq!(env["NO_PROXY"], "localhost,127.0.0.1,::1");
+        assert_eq!(env["STINT_ENDPOINT"], "http://127.0.0.1:3129");
+    }
+
+    #[test]
+    fn an_image_says_first_and_the_user_wins() {
+        let mut spec = testing::spec("custom-container", "x");
+        spec.config_mut(|config| drop(config.environment.insert("MODE".into(), "fast".into())));
+        let said = [("MODE", "slow"), ("PATH", "/app/bin"), ("FC_INSTANCE_ID", "forged")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let base = Base::Image { env: &said, home: "/srv" };
+        let env: BTreeMap<_, _> =
+            environment(&spec.spec, InstanceId(7), (base, &Outside::default()))
+                .into_iter()
+                .collect();
+        assert_eq!((env["MODE"].as_str(), env["PATH"].as_str()), ("fast", "/app/bin"));
+        assert_eq!(env["HOME"], "/srv");
+        assert!(!env.contains_key("LD_LIBRARY_PATH"), "that is the platform's");
+        assert_eq!(env["FC_INSTANCE_ID"], "c-00000000-00000000-000000000007");
+        assert_eq!(env["FC_CUSTOM_LISTEN_PORT"], "9000");
     }
 
     #[test]
     fn what_is_read_at_the_start_cannot_come_later() {
         let mut spec = testing::spec("python3.10", "index.handler");
-        let env = |spec: &PoolSpec| environment(spec, InstanceId(7));
-        assert!(can_come_later(&env(&spec.spec)));
+        let none = Outside::default();
+        let env = |spec: &PoolSpec| environment(spec, InstanceId(7), (Base::Platform, &none));
+        assert!(can_come_later(&env(&spec.spec), &none));
         spec.config_mut(|config| {
             config.environment.insert("TZ".into(), "Asia/Shanghai".into());
             config.environment.insert("OWN".into(), "yes".into());
             config.environment.insert("LANG".into(), "C.UTF-8".into());
         });
-        assert!(can_come_later(&env(&spec.spec)));
+        assert!(can_come_later(&env(&spec.spec), &none));
         for name in ["LD_PRELOAD", "PYTHONPATH", "NODE_OPTIONS", "LC_ALL", "NODE_PATH"] {
             let mut spec = testing::spec("python3.10", "index.handler");
             spec.config_mut(|config| {
                 config.environment.insert(name.into(), "/code/x".into());
             });
-            assert!(!can_come_later(&env(&spec.spec)), "{name}");
+            assert!(!can_come_later(&env(&spec.spec), &none), "{name}");
         }
+        let doors = Outside { proxy: Some(3128), api: None };
+        let env = |spec: &PoolSpec| environment(spec, InstanceId(7), (Base::Platform, &doors));
+        let mut spec = testing::spec("python3.10", "index.handler");
+        assert!(can_come_later(&env(&spec.spec), &doors));
+        assert!(!can_come_later(&env(&spec.spec), &none), "it would not find the proxy");
+        spec.config_mut(|config| {
+            config.environment.insert("NO_PROXY".into(), "example.com".into());
+        });
+        assert!(!can_come_later(&env(&spec.spec), &doors));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(encoded(&[pair("A", "b=c"), pair("D", "")]), b"A\0b=c\0D\0\0");
     }
@@ -185,7 +313,9 @@ mod tests {
             let mut spec = testing::spec("custom", "x");
             spec.config_mut(|config| config.inject = inject);
             spec.spec.extra_env.insert(ACCESS_KEY_ID.into(), "STS.1".into());
-            let env: BTreeMap<_, _> = environment(&spec.spec, InstanceId(7)).into_iter().collect();
+            let base = (Base::Platform, &Outside::default());
+            let env = environment(&spec.spec, InstanceId(7), base);
+            let env: BTreeMap<_, _> = env.into_iter().collect();
             assert_eq!(env.contains_key(ACCESS_KEY_ID), in_env, "{inject:?}");
             assert_eq!(request_credentials(&spec.spec).id == "STS.1", in_request, "{inject:?}");
             assert_eq!(env["FC_CUSTOM_LISTEN_PORT"], "9000");

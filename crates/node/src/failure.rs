@@ -197,6 +197,11 @@ pub(crate) fn system(reason: impl Into<String>) -> Failure {
     }
 }
 
+/// The instance went down with the process that held it, which is not the user's fault.
+pub(crate) fn lost() -> Failure {
+    system("the sandbox's spawner ended")
+}
+
 fn plain(class: &str, kind: &str, message: String) -> Failure {
     let outcome = user(class, kind, &message);
     let body = serde_json::to_vec(&ErrorBody { error_message: message, ..Default::default() });

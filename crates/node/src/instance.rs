@@ -8,6 +8,7 @@
 //! The agent binds an invocation to an instance before it is sent; one that reaches an instance too late
 //! goes back to the agent and is placed anew.
 
+mod container;
 mod desk;
 mod meter;
 mod parking;
@@ -29,6 +30,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::agent::{AgentEvent, InstanceKey};
+use crate::egress::Gate;
 use crate::failure::{self, Failure};
 use crate::output::AttemptLog;
 use crate::shared::NodeShared;
@@ -73,7 +75,7 @@ pub(crate) async fn live(shared: Arc<NodeShared>, birth: Birth) {
     let Birth { key, id, spec, first, inbox } = birth;
     let funeral = Funeral { shared: Arc::clone(&shared), key, held: true };
     let created_at = shared.clock.now();
-    let mut life = Life { shared, key, id, spec, inbox, created_at };
+    let mut life = Life { shared, key, id, spec, inbox, created_at, traffic: (0, 0) };
     life.report(InstanceState::Creating, &[], "").await;
     let reason = life.whole(first).await;
     funeral.over();
@@ -114,6 +116,8 @@ struct Life {
     spec: Arc<PoolSpec>,
     inbox: mpsc::Receiver<Order>,
     created_at: Timestamp,
+    /// Bytes that left and came in through its door.
+    traffic: (u64, u64),
 }
 
 impl Life {
@@ -135,7 +139,7 @@ impl Life {
         };
         self.report(InstanceState::Running, &live.enforced, "").await;
         self.tell(AgentEvent::Ready { key: self.key }).await;
-        let start::Live { process, output, contract, held, enforced } = live;
+        let start::Live { process, output, contract, held, enforced, gate } = live;
         let (_, inbox) = mpsc::channel(1);
         let desk = Desk::new(
             Arc::clone(&self.shared),
@@ -149,7 +153,8 @@ impl Life {
             start::Contract::Server(server) => server::serve(desk, *server, waiting).await,
         };
         self.inbox = desk.into_inbox();
-        drop((held, enforced));
+        self.traffic = gate.as_ref().map(Gate::bytes).unwrap_or_default();
+        drop((held, enforced, gate));
         reason.to_owned()
     }
 
@@ -263,6 +268,8 @@ impl Life {
             destroyed_at: if gone { now } else { Timestamp::ZERO },
             enforced: enforced.into(),
             reason: reason.to_owned(),
+            sent_bytes: self.traffic.0,
+            received_bytes: self.traffic.1,
         };
         self.shared.send(FromNode::Instance(report)).await;
     }

@@ -5,10 +5,12 @@
 mod agent;
 mod code;
 mod config;
+mod egress;
 mod environment;
 mod failure;
 mod frame;
 mod identity;
+mod image;
 mod instance;
 mod output;
 mod ports;
@@ -21,6 +23,8 @@ mod volume;
 
 pub use agent::{NodeAgent, NodeDeps, NodeError, NodeHandle, NodeStatus};
 pub use code::{CodeError, NameError, UnpackError, UnpackLimits};
-pub use config::{Freeze, NodeBounds, NodeConfig};
-pub use ports::{CodeSource, FetchError, LogSink};
+pub use config::{EgressConfig, Freeze, HostFor, NodeBounds, NodeConfig, NodeNetwork};
+pub use egress::{EgressRule, RuleError};
+pub use image::{ImageSettings, LayerError, LayerLimits};
+pub use ports::{ApiDoor, CodeSource, FetchError, LogSink};
 pub use runtimes::RuntimeTable;

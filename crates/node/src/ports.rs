@@ -3,8 +3,10 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use stint_supervise::Stop;
 use stint_wire::node::LogPiece;
 use thiserror::Error;
+use tokio::net::TcpStream;
 
 /// Where code packages and large payloads come from.
 #[async_trait]
@@ -29,4 +31,15 @@ pub struct FetchError {
 pub trait LogSink: Send + Sync + 'static {
     /// Takes the pieces in order.
     async fn put(&self, pieces: Vec<LogPiece>);
+}
+
+/// The platform's API, for functions that call it.
+#[async_trait]
+pub trait ApiDoor: Send + Sync + 'static {
+    /// Speaks HTTP over a connection that came out of an instance, which is nobody until it shows a
+    /// key. Closes it when the API is not there (yet).
+    async fn serve(&self, stream: TcpStream, stop: Stop);
+
+    /// Where the API listens for those on the host's network, as a URL.
+    fn url(&self) -> Option<String>;
 }

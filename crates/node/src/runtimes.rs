@@ -37,6 +37,8 @@ pub(crate) enum Runtime {
     Shim(Interpreter),
     /// By itself, as an HTTP server.
     Custom,
+    /// The same, in an image.
+    Image,
 }
 
 impl RuntimeTable {
@@ -66,9 +68,7 @@ impl RuntimeTable {
             "custom" | "custom.debian10" | "custom.debian11" | "custom.debian12" => {
                 return Ok(Runtime::Custom);
             }
-            "custom-container" => {
-                return Err("container images are not run by this node yet".to_owned());
-            }
+            "custom-container" => return Ok(Runtime::Image),
             _ => {}
         }
         let Some((family, wanted)) = parse(name) else {
@@ -113,6 +113,7 @@ impl RuntimeTable {
         for name in ["custom", "custom.debian10", "custom.debian11", "custom.debian12"] {
             names.insert(name.to_owned(), "the package's own server".to_owned());
         }
+        names.insert("custom-container".to_owned(), "the image's own server".to_owned());
         names
     }
 }
@@ -206,6 +207,7 @@ mod tests {
             assert_eq!((major, minor), version, "{name}");
         }
         assert_eq!(table().resolve("custom.debian12"), Ok(Runtime::Custom));
+        assert_eq!(table().resolve("custom-container"), Ok(Runtime::Image));
     }
 
     #[test]
@@ -216,7 +218,6 @@ mod tests {
             ("java11", "java11 is not run"),
             ("python2.7", "python2.7 is not run"),
             ("nodejsx", "nodejsx is not run"),
-            ("custom-container", "container images"),
             ("nodejs12", "it fails"),
             ("nodejs10", "/nowhere/node cannot be used"),
         ] {

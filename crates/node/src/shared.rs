@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stint_model::id::InstanceId;
-use stint_sandbox::{Launcher, Network};
+use stint_sandbox::Launcher;
 use stint_supervise::{Clock, Guests, Supervisor};
 use stint_wire::node::{FromNode, LogPiece, PoolSpec, Start};
 use tokio::sync::mpsc;
@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use crate::agent::AgentEvent;
 use crate::code::CodeCache;
 use crate::config::NodeConfig;
+use crate::egress::Egress;
 use crate::identity::Identities;
+use crate::image::Images;
 use crate::instance::Parking;
 use crate::ports::{CodeSource, LogSink};
 use crate::runtimes::RuntimeTable;
@@ -27,6 +29,7 @@ pub(crate) struct NodeShared {
     pub(crate) launcher: Launcher,
     pub(crate) runtimes: RuntimeTable,
     pub(crate) cache: CodeCache,
+    pub(crate) images: Images,
     pub(crate) source: Arc<dyn CodeSource>,
     pub(crate) logs: Arc<dyn LogSink>,
     pub(crate) identities: Identities,
@@ -35,16 +38,13 @@ pub(crate) struct NodeShared {
     pub(crate) parking: Parking,
     /// Connections to custom servers.
     pub(crate) connections: Guests,
+    /// Ways out of instances.
+    pub(crate) egress: Egress,
     pub(crate) events: mpsc::Sender<AgentEvent>,
     pub(crate) link: mpsc::Sender<FromNode>,
 }
 
 impl NodeShared {
-    /// What a function with access to the internet gets.
-    pub(crate) fn usual_network(&self) -> Network {
-        if self.config.host_network { Network::Host } else { Network::Loopback }
-    }
-
     /// To the server. When nobody listens any more the node is ending, and the word is lost.
     pub(crate) async fn send(&self, report: FromNode) {
         drop(self.link.send(report).await);

@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = &[
     ("python/stint_errors.py", include_str!("../../../runtimes/python/stint_errors.py")),
     ("python/stint_logging.py", include_str!("../../../runtimes/python/stint_logging.py")),
     ("nodejs/bootstrap.js", include_str!("../../../runtimes/nodejs/bootstrap.js")),
+    ("nodejs/proxy.js", include_str!("../../../runtimes/nodejs/proxy.js")),
 ];
 
 /// How an interpreter is started with its shim.

@@ -57,6 +57,7 @@ pub(crate) fn spec(runtime: &str, handler: &str) -> Draft {
         size,
         config: Arc::new(config),
         code: None,
+        image: None,
         layers: Vec::new(),
         extra_env: BTreeMap::from([("FC_REGION".into(), "local".into())]),
     };

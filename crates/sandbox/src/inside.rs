@@ -14,6 +14,8 @@
 //! until then.
 
 mod attend;
+mod doors;
+mod image;
 mod root;
 mod walls;
 
@@ -21,7 +23,7 @@ pub(crate) use root::{open_binds, open_granted};
 pub(crate) use walls::FILTER_STAGE;
 use walls::Who;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -69,6 +71,8 @@ fn live(spawner: &OwnedFd, entrances: Vec<OwnedFd>) -> Result<(), Failure> {
     let (ends, opened) = ends(fds, orders.spec.channel)
         .ok_or_else(|| Failure::new("counting the descriptors", Errno::BADF))?;
     root::build(&orders, opened)?;
+    // Before the program: it must not meet a closed door, nor take the place of one.
+    doors::hand_out(orders.spec.network, &ends.control)?;
     let waits = orders.spec.outfit == Outfit::Later;
     let raised =
         if waits { walls::promised(&orders) } else { walls::raise(&orders, Who::Program)? };
@@ -189,10 +193,58 @@ fn become_program(
         return Failure::new("arranging the program's descriptors", errno);
     }
     let program = argv.first().map_or(c"", |program| program.as_c_str());
-    match nix::unistd::execve(program, argv, env) {
-        Err(errno) => Failure::new(
-            format!("executing {}", program.to_string_lossy()),
-            Errno::from_raw_os_error(errno as i32),
-        ),
+    let errno = search(program, env, |found| match nix::unistd::execve(found, argv, env) {
+        Err(errno) => Errno::from_raw_os_error(errno as i32),
+    });
+    Failure::new(format!("executing {}", program.to_string_lossy()), errno)
+}
+
+/// Where a bare name is looked for when the environment does not say.
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Tries a program that is named by a path, or one after the other what its bare name means in the
+/// environment's `PATH`. Returns only when nothing could be executed: the error that says most.
+fn search(program: &CStr, env: &[CString], execute: impl Fn(&CStr) -> Errno) -> Errno {
+    if program.to_bytes().contains(&b'/') {
+        return execute(program);
+    }
+    let path = env.iter().find_map(|pair| pair.to_bytes().strip_prefix(b"PATH="));
+    let mut worst = Errno::NOENT;
+    for dir in path.unwrap_or(PATH_DEFAULT.as_bytes()).split(|byte| *byte == b':') {
+        let dir = if dir.is_empty() { b".".as_slice() } else { dir };
+        let Ok(candidate) = CString::new([dir, b"/", program.to_bytes()].concat()) else {
+            continue;
+        };
+        match execute(&candidate) {
+            Errno::NOENT | Errno::NOTDIR => {}
+            errno => worst = errno,
+        }
+    }
+    worst
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn a_bare_name_is_looked_for_in_the_path_and_a_path_is_not() {
+        let tried = RefCell::new(Vec::new());
+        let attempt = |program: &CStr, env: &[&CStr], found: Errno| {
+            tried.borrow_mut().clear();
+            let env: Vec<CString> = env.iter().map(|&pair| pair.to_owned()).collect();
+            search(program, &env, |candidate| {
+                tried.borrow_mut().push(candidate.to_str().unwrap().to_owned());
+                found
+            })
+        };
+        assert_eq!(attempt(c"./serve", &[c"PATH=/a"], Errno::NOENT), Errno::NOENT);
+        assert_eq!(*tried.borrow(), ["./serve"]);
+        assert_eq!(attempt(c"serve", &[c"A=b", c"PATH=/a::/b"], Errno::ACCESS), Errno::ACCESS);
+        assert_eq!(*tried.borrow(), ["/a/serve", "./serve", "/b/serve"]);
+        assert_eq!(attempt(c"serve", &[], Errno::NOTDIR), Errno::NOENT);
+        assert_eq!(tried.borrow().len(), 6);
     }
 }

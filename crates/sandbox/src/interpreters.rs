@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 use crate::launcher::{Launched, Launcher, SandboxError};
-use crate::spec::{Bind, Channel, ExitHow, HostUser, Inside, LaunchSpec, Limits, Network, Outfit};
+use crate::spec::{
+    Bind, Channel, ExitHow, HostUser, Inside, LaunchSpec, Limits, Network, Outfit, RootFs,
+};
 
 /// Where distributions and administrators put interpreters.
 const DIRECTORIES: &[&str] = &["/usr/bin", "/usr/local/bin"];
@@ -164,6 +166,7 @@ async fn prove(
         Family::Node => &["-p", "process.versions.node"],
     };
     let spec = LaunchSpec {
+        root: RootFs::Host,
         argv: [program].into_iter().chain(arguments.iter().map(|&a| a.to_owned())).collect(),
         env: Vec::new(),
         cwd: "/tmp".into(),

@@ -9,11 +9,14 @@
 //! [`Launcher`] is a cheap handle, [`Pump`] the one reader of the spawner's reports; whoever starts
 //! them runs the pump under supervision. When the last handle and the pump are gone, or this process
 //! dies in whatever way, the spawner sees the end of its socket, kills every sandbox and leaves.
+//! When the spawner dies, its sandboxes die with it, everybody who waits is told, and the pump hires
+//! another one; launches wait for it.
+
+mod hire;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -24,12 +27,12 @@ use rustix::process::Signal as RawSignal;
 use thiserror::Error;
 use tokio::io::Interest;
 use tokio::net::unix::pipe;
-use tokio::net::{TcpStream, UnixDatagram, UnixStream};
-use tokio::sync::oneshot;
+use tokio::net::{TcpListener, TcpStream, UnixDatagram, UnixStream};
+use tokio::sync::{oneshot, watch};
 
 use crate::cgroup;
 use crate::message::{
-    Control, Done, Failure, PACKET_BYTES_MAX, Report, Request, SpawnerSetup, decode, encode, pair,
+    Control, Done, DoorsOpen, Failure, PACKET_BYTES_MAX, Report, Request, decode, encode, pair,
     receive, send,
 };
 use crate::policy::{Capabilities, IsolationPolicy, UserNamespace};
@@ -37,6 +40,13 @@ use crate::spec::{
     Channel, Enforced, Equipment, Exit, LaunchSpec, Network, SPEC_BYTES_MAX, Signal, SpecError,
     Usage,
 };
+
+/// How often a launch is tried again whose child was killed before the program ran: somebody may have
+/// killed every parked one. When the spawner was killed, once; if it was the spec that did it, that
+/// will do.
+const AGAIN: u32 = 3;
+/// What the spawner says of such a child.
+const KILLED: i32 = Errno::CANCELED.raw_os_error();
 
 /// How to start the spawner: a program that calls [`crate::spawner_main`] before anything else.
 /// Its standard input is the socket.
@@ -102,9 +112,19 @@ pub struct Launcher {
     shared: Arc<Shared>,
 }
 
+/// The spawner of now.
+#[derive(Debug, Clone)]
+enum Hired {
+    Serves(Arc<UnixDatagram>),
+    /// The last one died; another is on its way.
+    Awaited,
+    /// None can be had.
+    Never,
+}
+
 #[derive(Debug)]
 struct Shared {
-    socket: UnixDatagram,
+    hired: watch::Sender<Hired>,
     next_id: AtomicU64,
     waiting: Mutex<BTreeMap<u64, Waiting>>,
     capabilities: Capabilities,
@@ -131,7 +151,9 @@ struct Started {
 #[derive(Debug)]
 pub struct Pump {
     shared: Arc<Shared>,
+    socket: Arc<UnixDatagram>,
     child: tokio::process::Child,
+    config: LauncherConfig,
 }
 
 /// A started instance: the handle, and its ends that have one owner each.
@@ -142,8 +164,17 @@ pub struct Launched {
     pub stderr: pipe::Receiver,
     /// The other end of the program's descriptor 3, when `Channel::Stream` was asked for.
     pub channel: Option<UnixStream>,
+    /// When `Network::Doors` was asked for. They stay open to the instance while these are held.
+    pub doors: Option<Doors>,
     /// The end. An error here means the spawner is gone, and with it the instance.
     pub exit: oneshot::Receiver<Exit>,
+}
+
+/// Listeners in the network namespace of an instance.
+#[derive(Debug)]
+pub struct Doors {
+    pub egress: TcpListener,
+    pub api: TcpListener,
 }
 
 /// A cheap handle on a live (or just ended) instance. Dropping it ends nothing: kill it.
@@ -164,19 +195,21 @@ impl Launcher {
     /// Starts the spawner, learns what the machine can enforce, and refuses when it is too little.
     pub async fn start(config: LauncherConfig) -> Result<(Self, Pump), SandboxError> {
         let (policy, host_network_allowed) = (config.policy, config.host_network_allowed);
-        let (socket, child, capabilities) = hire(config).await?;
+        let (socket, child, capabilities) = hire::hire(&config).await?;
         let missing = policy.missing(&capabilities);
         if !missing.is_empty() {
             return Err(SandboxError::BelowPolicy { missing });
         }
+        let socket = Arc::new(socket);
         let shared = Arc::new(Shared {
-            socket,
+            hired: watch::Sender::new(Hired::Serves(Arc::clone(&socket))),
             next_id: AtomicU64::new(1),
             waiting: Mutex::default(),
             capabilities,
             host_network_allowed,
         });
-        Ok((Self { shared: Arc::clone(&shared) }, Pump { shared, child }))
+        let pump = Pump { shared: Arc::clone(&shared), socket, child, config };
+        Ok((Self { shared }, pump))
     }
 
     /// Finds what the machine can enforce, whatever the policy demands, and leaves nothing behind.
@@ -187,7 +220,7 @@ impl Launcher {
         config.base_dir = config.base_dir.join(format!("probe-{id}"));
         config.parked = 0;
         let base_dir = config.base_dir.clone();
-        let (socket, mut child, capabilities) = hire(config).await?;
+        let (socket, mut child, capabilities) = hire::hire(&config).await?;
         drop(socket);
         let waiting =
             |source| SandboxError::System { doing: "cannot wait for the spawner", source };
@@ -209,6 +242,22 @@ impl Launcher {
         if spec.network == Network::Host && !self.shared.host_network_allowed {
             return Err(SandboxError::HostNetworkDenied);
         }
+        let mut again = AGAIN;
+        loop {
+            let launched = self.launch_once(spec.clone()).await;
+            let cost = match &launched {
+                Err(SandboxError::Gone) => AGAIN,
+                Err(SandboxError::Launch { errno, .. }) if *errno == KILLED => 1,
+                Ok(_) | Err(_) => return launched,
+            };
+            if again < cost {
+                return launched;
+            }
+            again -= cost;
+        }
+    }
+
+    async fn launch_once(&self, spec: LaunchSpec) -> Result<Launched, SandboxError> {
         let network = spec.network;
         let ends = Ends::new(spec.channel)?;
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
@@ -220,7 +269,7 @@ impl Launcher {
         let (exit_tx, exit) = oneshot::channel();
         let waiting = Waiting { started: Some(started_tx), equipped: None, exit: exit_tx };
         self.shared.waiting().insert(id, waiting);
-        let sent = send_async(&self.shared.socket, &packet, &ends.theirs()).await;
+        let sent = self.shared.send(&packet, &ends.theirs()).await;
         let Ends { stdout, stderr, control, channel, .. } = ends;
         if let Err(error) = sent {
             self.shared.waiting().remove(&id);
@@ -230,6 +279,10 @@ impl Launcher {
         let started = started.await;
         abandon.id = None;
         let started = started.map_err(|_| SandboxError::Gone)??;
+        let doors = match network {
+            Network::Doors(_) => Some(Doors::take(&control, &started).await?),
+            Network::Loopback | Network::Host => None,
+        };
         let control = tokio::sync::Mutex::new(control);
         let inner = InstanceInner { id, network, started, control };
         Ok(Launched {
@@ -237,6 +290,7 @@ impl Launcher {
             stdout,
             stderr,
             channel,
+            doors,
             exit,
         })
     }
@@ -261,43 +315,10 @@ impl Launcher {
             Some(waiting) => waiting.equipped = Some(equipped_tx),
             None => return Err(SandboxError::Ended),
         }
-        send_async(&self.shared.socket, &packet, &[]).await?;
+        // Another spawner than that of the instance knows nobody of this name, and the dead one's
+        // waiters have been told.
+        self.shared.send(&packet, &[]).await?;
         equipped.await.map_err(|_| SandboxError::Ended)?
-    }
-}
-
-/// Starts a spawner and waits until it has looked at the machine.
-async fn hire(
-    config: LauncherConfig,
-) -> Result<(UnixDatagram, tokio::process::Child, Capabilities), SandboxError> {
-    if !cgroup::name_is_plain(&config.cgroup_name) {
-        return Err(SandboxError::CgroupName(config.cgroup_name));
-    }
-    let (ours, theirs) = pair().map_err(system("cannot make the spawner's socket"))?;
-    let SpawnerCommand { program, args } = config.spawner;
-    let child = tokio::process::Command::new(&program)
-        .args(&args)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(|source| SandboxError::Spawner { program, source })?;
-    let socket = packets(ours)?;
-    let setup = SpawnerSetup {
-        cgroup_name: config.cgroup_name,
-        base_dir: config.base_dir,
-        parked: config.parked,
-        user_namespace: config.user_namespace,
-    };
-    send_async(&socket, &encode(&Request::Configure(setup)), &[]).await?;
-    let mut buffer = vec![0; PACKET_BYTES_MAX];
-    let packet = receive_async(&socket, &mut buffer).await?;
-    let (length, _) = packet.ok_or(SandboxError::Gone)?;
-    match decode(&buffer[..length]) {
-        Ok(Report::Ready(capabilities)) => Ok((socket, child, capabilities)),
-        Ok(Report::Failed { failure, .. }) => Err(failure.into()),
-        _ => Err(SandboxError::Gone),
     }
 }
 
@@ -312,9 +333,9 @@ struct Abandon<'a> {
 impl Drop for Abandon<'_> {
     fn drop(&mut self) {
         let Some(id) = self.id else { return };
+        let Hired::Serves(socket) = self.shared.hired.borrow().clone() else { return };
         let packet = encode(&Request::Abandon { id });
-        let socket = &self.shared.socket;
-        socket.try_io(Interest::WRITABLE, || Ok(send(socket, &packet, &[])?)).ok();
+        socket.try_io(Interest::WRITABLE, || Ok(send(&*socket, &packet, &[])?)).ok();
     }
 }
 
@@ -322,32 +343,76 @@ impl Shared {
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, Waiting>> {
         self.waiting.lock().expect("nobody panics while holding this lock")
     }
+
+    /// To the spawner of now, or the next one when that one is dying.
+    async fn send(&self, packet: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), SandboxError> {
+        let mut hired = self.hired.subscribe();
+        loop {
+            let now = hired.wait_for(|hired| !matches!(hired, Hired::Awaited)).await;
+            let now = now.map_err(|_| SandboxError::Gone)?.clone();
+            let Hired::Serves(socket) = now else { return Err(SandboxError::Gone) };
+            match send_async(&socket, packet, fds).await {
+                // It died just now, and the pump will say so, unless nobody runs the pump any more.
+                Err(SandboxError::Gone) => hired.changed().await.map_err(|_| SandboxError::Gone)?,
+                other => return other,
+            }
+        }
+    }
+}
+
+impl Drop for Pump {
+    /// Without a reader nobody would be told anything any more.
+    fn drop(&mut self) {
+        self.shared.hired.send_replace(Hired::Never);
+        self.shared.waiting().clear();
+    }
 }
 
 impl Pump {
-    /// Delivers reports until the spawner is gone. Everything that still waits is then told.
+    /// Delivers reports for as long as a spawner can be had. Returns why there is none.
     pub async fn run(mut self) -> SandboxError {
+        loop {
+            self.read().await;
+            self.shared.hired.send_replace(Hired::Awaited);
+            // Dropping the senders tells every launch and every exit future.
+            let lost = std::mem::take(&mut *self.shared.waiting()).len();
+            match self.child.wait().await {
+                Ok(status) => tracing::error!(%status, lost, "the sandbox's spawner has ended"),
+                Err(error) => tracing::error!(%error, lost, "cannot wait for the spawner"),
+            }
+            match hire::again(&self.config).await {
+                Ok((socket, child)) => {
+                    self.socket = Arc::new(socket);
+                    self.child = child;
+                    let serves = Hired::Serves(Arc::clone(&self.socket));
+                    self.shared.hired.send_replace(serves);
+                    metrics::counter!("stint_sandbox_spawner_restarts_total").increment(1);
+                    tracing::warn!("another spawner serves");
+                }
+                Err(error) => {
+                    self.shared.hired.send_replace(Hired::Never);
+                    return error;
+                }
+            }
+        }
+    }
+
+    /// Until the spawner is gone.
+    async fn read(&self) {
         let mut buffer = vec![0; PACKET_BYTES_MAX];
         loop {
-            match receive_async(&self.shared.socket, &mut buffer).await {
+            match receive_async(&self.socket, &mut buffer).await {
                 Ok(Some((length, fds))) => match decode(&buffer[..length]) {
                     Ok(report) => self.deliver(report, fds),
                     Err(_) => tracing::error!("the spawner sent a report that does not parse"),
                 },
-                Ok(None) => break,
+                Ok(None) => return,
                 Err(error) => {
                     tracing::error!(%error, "cannot read from the spawner");
-                    break;
+                    return;
                 }
             }
         }
-        // Dropping the senders tells every launch and every exit future.
-        self.shared.waiting().clear();
-        match self.child.wait().await {
-            Ok(status) => tracing::warn!(%status, "the spawner has ended"),
-            Err(error) => tracing::warn!(%error, "cannot wait for the spawner"),
-        }
-        SandboxError::Gone
     }
 
     fn deliver(&self, report: Report, mut fds: Vec<OwnedFd>) {
@@ -382,6 +447,10 @@ impl Pump {
                     // A caller that gave up kills the instance.
                     drop(waiter.send(failed.map_or(Ok(()), |failure| Err(failure.into()))));
                 }
+            }
+            Report::ParkedLost { why } => {
+                metrics::counter!("stint_sandbox_parked_lost_total").increment(1);
+                tracing::warn!(why, "a parked sandbox was lost; another one takes its place");
             }
             Report::Exited { id, exit } => {
                 if let Some(entry) = self.shared.waiting().remove(&id) {
@@ -474,6 +543,30 @@ impl Instance {
             None => Ok(stream),
         }
     }
+}
+
+impl Doors {
+    /// They are in the control socket when the program runs; without them it must not.
+    async fn take(control: &UnixDatagram, started: &Started) -> Result<Self, SandboxError> {
+        let mut buffer = [0; 64];
+        let got = receive_async(control, &mut buffer).await.and_then(|packet| {
+            let (length, fds) = packet.ok_or(SandboxError::Gone)?;
+            decode::<DoorsOpen>(&buffer[..length]).map_err(system("cannot read the doors"))?;
+            let [egress, api] =
+                <[OwnedFd; 2]>::try_from(fds).map_err(|_| SandboxError::Gone)?.map(door);
+            Ok(Self { egress: egress?, api: api? })
+        });
+        if got.is_err() {
+            kill(started.pidfd.as_fd(), RawSignal::KILL);
+        }
+        got
+    }
+}
+
+fn door(fd: OwnedFd) -> Result<TcpListener, SandboxError> {
+    let doing = "cannot watch a door";
+    rustix::io::ioctl_fionbio(&fd, true).map_err(system(doing))?;
+    TcpListener::from_std(fd.into()).map_err(|source| SandboxError::System { doing, source })
 }
 
 /// Both ends of everything an instance is born with.

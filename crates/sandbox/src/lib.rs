@@ -25,11 +25,12 @@ mod sys;
 
 pub use interpreters::{Candidate, Discovery, Family, Interpreter, Refused};
 pub use launcher::{
-    Instance, Launched, Launcher, LauncherConfig, Pump, SandboxError, SpawnerCommand,
+    Doors, Instance, Launched, Launcher, LauncherConfig, Pump, SandboxError, SpawnerCommand,
 };
 pub use policy::{Capabilities, CgroupMode, Demand, Finding, IsolationPolicy, UserNamespace};
 pub use spawner::spawner_main;
 pub use spec::{
-    Access, Bind, Channel, Enforced, Equipment, Exit, ExitHow, HostUser, Inside, LaunchSpec,
-    LimitedBy, Limits, Network, Outfit, Signal, SpecError, Usage, UserWall,
+    Access, Bind, Channel, DoorPorts, Enforced, Equipment, Exit, ExitHow, HostUser, ImageRoot,
+    Inside, LaunchSpec, LimitedBy, Limits, Network, Outfit, RootFs, Signal, SpecError, Usage,
+    UserWall,
 };

@@ -18,12 +18,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::Capabilities;
 use crate::policy::UserNamespace;
-use crate::spec::{BINDS_MAX, Enforced, Equipment, Exit, HostUser, LaunchSpec, LimitedBy};
+use crate::spec::{
+    BINDS_MAX, Enforced, Equipment, Exit, HostUser, LAYERS_MAX, LaunchSpec, LimitedBy,
+};
 
 /// No packet is larger.
 pub(crate) const PACKET_BYTES_MAX: usize = 128 * 1024;
-/// No packet carries more descriptors: the instance's ends, its `/etc`, its binds.
-pub(crate) const PACKET_FDS_MAX: usize = 4 + 1 + BINDS_MAX;
+/// No packet carries more descriptors: the instance's ends, its `/etc`, its binds, its layers. The
+/// kernel takes 253.
+pub(crate) const PACKET_FDS_MAX: usize = 4 + 3 + BINDS_MAX + LAYERS_MAX;
 
 /// Big process → spawner.
 #[derive(Debug, Serialize, Deserialize)]
@@ -75,6 +78,10 @@ pub(crate) enum Report {
         id: u64,
         exit: Exit,
     },
+    /// A child that waited for orders is gone, or none could be made. Another is made.
+    ParkedLost {
+        why: String,
+    },
 }
 
 /// A launch that did not reach its program.
@@ -84,6 +91,13 @@ pub(crate) struct Failure {
     pub(crate) stage: String,
     /// Zero when there is no error number.
     pub(crate) errno: i32,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { stage, errno } = self;
+        write!(f, "{stage}: {}", std::io::Error::from_raw_os_error(*errno))
+    }
 }
 
 impl Failure {
@@ -156,6 +170,14 @@ pub(crate) enum Control {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Done {
     pub(crate) errno: i32,
+}
+
+/// Sandbox's init → big process, before anything else and only when doors were asked for: with the
+/// listeners of egress and API, in this order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DoorsOpen {
+    /// How many descriptors ride along.
+    pub(crate) doors: u8,
 }
 
 /// A connected pair of packet sockets, closed on exec.

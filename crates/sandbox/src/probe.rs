@@ -10,7 +10,9 @@ use crate::inside::FILTER_STAGE;
 use crate::message::{Failure, Word, decode, pair, receive};
 use crate::policy::{Capabilities, Finding};
 use crate::seat::{Ground, Seat};
-use crate::spec::{Channel, HostUser, Inside, LaunchSpec, Limits, Network, Outfit};
+use crate::spec::{
+    Channel, HostUser, ImageRoot, Inside, LaunchSpec, Limits, Network, Outfit, RootFs,
+};
 use crate::sys;
 
 /// How long the trial sandbox may take; it is milliseconds on an idle machine.
@@ -22,6 +24,10 @@ const USER_ADVICE: &str = "sysctl user.max_user_namespaces=15000; on Ubuntu also
     kernel.apparmor_restrict_unprivileged_userns=0; on older Debian kernel.unprivileged_userns_clone=1; \
     or run as root";
 const LANDLOCK_ADVICE: &str = "boot a kernel with CONFIG_SECURITY_LANDLOCK and `landlock` in lsm=";
+const IMAGE_ADVICE: &str =
+    "load the overlay module (modprobe overlay); without root a kernel from 5.11 on";
+/// Nothing an image could hold: a trial that came as far as looking for it has a root.
+const NO_PROGRAM: &str = "/nothing/to/run";
 const CGROUP_ADVICE: &str = "run as root, or under systemd with Delegate=yes \
     (systemd-run --user --scope -p Delegate=yes stint up)";
 
@@ -34,9 +40,11 @@ pub(crate) fn user_namespace() -> Result<(), Errno> {
 /// Everything `stint doctor` shows and the policy compares.
 pub(crate) fn probe(ground: &mut Ground, user_namespace: Result<(), Errno>) -> Capabilities {
     let mut findings = vec![identity(ground), user_finding(ground, user_namespace)];
-    let (namespaces, seccomp) = wall_findings(&trial(ground));
+    let (namespaces, seccomp) = wall_findings(&trial(ground, shell_spec()));
     let walls = (namespaces.works, seccomp.works);
     findings.extend([namespaces, seccomp]);
+    let image = image_spec(ground);
+    findings.push(image_finding(&trial(ground, image)));
     findings.push(match ground.landlock_abi {
         0 => Finding::no("landlock", "not in this kernel", LANDLOCK_ADVICE),
         abi => Finding::yes("landlock", format!("version {abi}")),
@@ -100,10 +108,20 @@ fn cgroup_finding(ground: &Ground, controller: Controller) -> Finding {
     }
 }
 
-/// Runs a program in a real sandbox, with every limit set; the length of its filter when it went well.
-fn trial(ground: &mut Ground) -> Result<u32, Failure> {
-    let at = |stage: &'static str| move |errno: Errno| Failure::new(stage, errno);
-    let spec = LaunchSpec {
+/// Whether the root of an image could be made, from how far its trial came.
+fn image_finding(trial: &Result<u32, Failure>) -> Finding {
+    match trial {
+        Err(failure) if !failure.stage.contains(NO_PROGRAM) => {
+            let errno = std::io::Error::from_raw_os_error(failure.errno);
+            Finding::no("images", format!("{}: {errno}", failure.stage), IMAGE_ADVICE)
+        }
+        Ok(_) | Err(_) => Finding::yes("images", "overlay"),
+    }
+}
+
+fn shell_spec() -> LaunchSpec {
+    LaunchSpec {
+        root: RootFs::Host,
         argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), "exit 0".to_owned()],
         env: Vec::new(),
         cwd: "/tmp".into(),
@@ -114,7 +132,19 @@ fn trial(ground: &mut Ground) -> Result<u32, Failure> {
         network: Network::Loopback,
         channel: Channel::None,
         outfit: Outfit::Whole,
-    };
+    }
+}
+
+/// An image of one layer without a program in it.
+fn image_spec(ground: &Ground) -> LaunchSpec {
+    let root = RootFs::Image(ImageRoot { layers: vec![ground.base_dir.join("etc")] });
+    let inside = Inside::alone(0, 0);
+    LaunchSpec { root, inside, argv: vec![NO_PROGRAM.to_owned()], ..shell_spec() }
+}
+
+/// Runs a program in a real sandbox, with every limit set; the length of its filter when it went well.
+fn trial(ground: &mut Ground, spec: LaunchSpec) -> Result<u32, Failure> {
+    let at = |stage: &'static str| move |errno: Errno| Failure::new(stage, errno);
     let seat = Seat::open(ground, Network::Loopback)?;
     let (output, _control) = pair().map_err(at("making a socket"))?;
     let copy = || output.try_clone().map_err(|error| Failure::io("copying a socket", &error));

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::cgroup::{Cgroups, Controller, Leaf};
@@ -112,7 +113,7 @@ impl Seat {
         if ground.user_namespace {
             namespaces |= sys::NEW_USER;
         }
-        if network == Network::Loopback {
+        if network.is_own() {
             namespaces |= sys::NEW_NET;
         }
         let forked = sys::fork(namespaces, birthplace.as_ref().map(AsFd::as_fd), move || {
@@ -137,22 +138,21 @@ impl Seat {
         self.leaf
             .limit(&spec.limits)
             .map_err(|error| Failure::io(format!("limiting the instance: {error}"), &error))?;
+        let unmapped = |error: std::io::Error| Failure::io("mapping the user", &error);
         let identity = match enforced.user {
             UserWall::MappedTo(user) => {
-                self.map(&spec, user, Whom::Everybody)
-                    .map_err(|error| Failure::io("mapping the user", &error))?;
+                self.map(&spec, user, Whom::Everybody).map_err(unmapped)?;
                 Identity::Mapped
             }
             UserWall::MappedToCaller(user) => {
-                self.map_caller(&spec, user)
-                    .map_err(|error| Failure::io("mapping the user", &error))?;
+                self.map_caller(&spec, user).map_err(unmapped)?;
                 Identity::MappedWithGroups
             }
             UserWall::HostIds(user) => Identity::Host(user),
         };
         let etc = ground.base_dir.join("etc");
         let opened = match enforced.user {
-            UserWall::MappedTo(_) => inside::open_granted(&etc, &spec.binds)?,
+            UserWall::MappedTo(_) => inside::open_granted(&etc, &spec)?,
             // Without privilege the child can see what we can, and only it may mount.
             UserWall::MappedToCaller(_) | UserWall::HostIds(_) => Vec::new(),
         };
@@ -193,6 +193,12 @@ impl Seat {
     fn map_caller(&self, spec: &LaunchSpec, user: HostUser) -> std::io::Result<()> {
         fs::write(format!("/proc/{}/setgroups", self.pid), "deny")?;
         self.map(spec, user, Whom::Itself)
+    }
+
+    /// Whether the child has not ended yet.
+    pub(crate) fn lives(&self) -> bool {
+        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        poll(&mut ended, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready == 0)
     }
 
     pub(crate) fn kill(&self) -> Result<(), Errno> {

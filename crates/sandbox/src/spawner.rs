@@ -6,6 +6,7 @@
 //! kernel kills them, because each asked to follow it.
 
 mod etc;
+mod parking;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
@@ -24,12 +25,13 @@ use crate::message::{
 use crate::policy::UserNamespace;
 use crate::probe;
 use crate::seat::{Ground, Seat};
+use crate::spawner::parking::Parking;
 use crate::spec::{Enforced, Equipment, Exit, ExitHow, LaunchSpec, Network};
 use crate::sys::{self, Reaped};
 
 /// What the spawner raises its own limit of open files to, where it may; instances inherit it.
 const NOFILE: u64 = 100_000;
-/// How soon a cgroup that could not be removed is tried again.
+/// How soon a cgroup that could not be removed is tried again, and parking after a pause.
 const SWEEP_AFTER: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 const SERVER: u64 = 0;
@@ -67,7 +69,7 @@ struct Spawner {
     ground: Ground,
     children: BTreeMap<i32, Child>,
     parked: VecDeque<i32>,
-    parked_wanted: usize,
+    parking: Parking,
     /// Leaves of ended children that still had somebody in them.
     unswept: Vec<Leaf>,
     /// Held for as long as we live.
@@ -136,7 +138,7 @@ fn ready(server: &OwnedFd, setup: &SpawnerSetup) -> Result<Spawner, Failure> {
         ground,
         children: BTreeMap::new(),
         parked: VecDeque::new(),
-        parked_wanted: usize::try_from(setup.parked).unwrap_or(0),
+        parking: Parking::new(usize::try_from(setup.parked).unwrap_or(0)),
         unswept: Vec::new(),
         _lock: lock,
     })
@@ -181,10 +183,11 @@ fn isolate() -> Result<SignalFd, Errno> {
 impl Spawner {
     fn run(&mut self) -> Result<(), Errno> {
         let mut buffer = vec![0; PACKET_BYTES_MAX];
-        self.refill();
+        self.refill()?;
         loop {
             let mut events = Vec::with_capacity(64);
-            let timeout = (!self.unswept.is_empty()).then_some(&SWEEP_AFTER);
+            let again = !self.unswept.is_empty() || self.parking.pauses();
+            let timeout = again.then_some(&SWEEP_AFTER);
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout) {
                 Err(Errno::INTR) => continue,
                 other => other?,
@@ -209,31 +212,47 @@ impl Spawner {
             self.unswept.retain(|leaf| leaf.remove().is_err());
             // After what was asked for, so that a burst is not slowed by preparing the next one.
             if events.iter().all(|event| event.data.u64() != SERVER) {
-                self.refill();
+                self.refill()?;
             }
         }
     }
 
     fn launch(&mut self, id: u64, spec: LaunchSpec, fds: &[OwnedFd]) -> Result<(), Errno> {
-        let parked = if spec.network == Network::Loopback { self.parked.pop_front() } else { None };
-        let pid = match parked {
-            Some(pid) => Ok(pid),
-            None => self.open(spec.network),
-        };
-        let child = match pid {
-            Ok(pid) => self.children.get_mut(&pid).expect("a seat just taken is there"),
-            Err(failure) => return self.report(&Report::Failed { id, failure }, &[]),
-        };
+        let parked = if spec.network.is_own() { self.take_parked() } else { None };
+        if let Some(pid) = parked {
+            // A parked child can be killed at any moment. Whatever is wrong with it, a fresh one tells
+            // whether it was the spec.
+            if self.order(pid, id, spec.clone(), fds).is_ok() {
+                return Ok(());
+            }
+        }
+        let ordered = self.open(spec.network).and_then(|pid| self.order(pid, id, spec, fds));
+        match ordered {
+            Ok(()) => Ok(()),
+            Err(failure) => self.report(&Report::Failed { id, failure }, &[]),
+        }
+    }
+
+    /// Gives a child its orders, or ends it.
+    fn order(
+        &mut self,
+        pid: i32,
+        id: u64,
+        spec: LaunchSpec,
+        fds: &[OwnedFd],
+    ) -> Result<(), Failure> {
+        let child = self.children.get_mut(&pid).expect("a seat just taken is there");
+        let parked = matches!(child.state, State::Parking { ready: true });
         match child.seat.order(&self.ground, spec, fds) {
             Ok(enforced) => {
-                let enforced = Enforced { parked: parked.is_some(), ..enforced };
-                child.state = State::Starting { id, enforced };
+                child.state = State::Starting { id, enforced: Enforced { parked, ..enforced } };
                 Ok(())
             }
             Err(failure) => {
                 child.state = State::Disowned;
-                child.seat.kill()?;
-                self.report(&Report::Failed { id, failure }, &[])
+                // Gone already is as good.
+                child.seat.kill().ok();
+                Err(failure)
             }
         }
     }
@@ -281,14 +300,33 @@ impl Spawner {
         Ok(pid)
     }
 
+    /// A child that is parked and still lives: its death may not have been noticed yet.
+    fn take_parked(&mut self) -> Option<i32> {
+        while let Some(pid) = self.parked.pop_front() {
+            if self.children.get(&pid).is_some_and(|child| child.seat.lives()) {
+                return Some(pid);
+            }
+        }
+        None
+    }
+
     /// Keeps the wanted number of children parked, one at a time.
-    fn refill(&mut self) {
+    fn refill(&mut self) -> Result<(), Errno> {
         let parking =
             self.children.values().filter(|c| matches!(c.state, State::Parking { .. })).count();
-        if parking < self.parked_wanted && self.open(Network::Loopback).is_err() {
-            // The next launch will say why; trying again at once would not help.
-            self.parked_wanted = 0;
+        if parking >= self.parking.wanted() {
+            return Ok(());
         }
+        match self.open(Network::Loopback) {
+            Ok(_) => Ok(()),
+            // The machine may be short of something; trying again at once would not help.
+            Err(failure) => self.parked_lost(&failure.to_string()),
+        }
+    }
+
+    fn parked_lost(&mut self, why: &str) -> Result<(), Errno> {
+        self.parking.failed();
+        self.report(&Report::ParkedLost { why: why.to_owned() }, &[])
     }
 
     /// Reads one word of a child.
@@ -312,8 +350,9 @@ impl Spawner {
         match (word, &mut child.state) {
             (Word::Parked, State::Parking { ready }) if !*ready => {
                 *ready = true;
-                if self.parked_wanted > 0 && child.seat.network == Network::Loopback {
+                if child.seat.network.is_own() {
                     self.parked.push_back(pid);
+                    self.parking.succeeded();
                 }
                 Ok(())
             }
@@ -339,10 +378,9 @@ impl Spawner {
                 child.state = State::Disowned;
                 self.report(&Report::Failed { id, failure }, &[])
             }
-            (Word::Failed(_), State::Parking { .. }) => {
+            (Word::Failed(failure), State::Parking { .. }) => {
                 child.state = State::Disowned;
-                self.parked_wanted = 0;
-                Ok(())
+                self.parked_lost(&failure.to_string())
             }
             (ended @ Word::Ended { .. }, State::Running { .. }) if child.ended.is_none() => {
                 child.ended = Some(ended);
@@ -378,11 +416,9 @@ impl Spawner {
                 self.report(&Report::Exited { id, exit }, &[])?;
             }
             State::Starting { id, .. } => {
-                let failure =
-                    Failure::new("the sandbox ended before the program started", Errno::CANCELED);
-                self.report(&Report::Failed { id, failure }, &[])?;
+                self.report(&Report::Failed { id, failure: ended_early() }, &[])?;
             }
-            State::Parking { .. } => self.parked_wanted = 0,
+            State::Parking { .. } => self.parked_lost(&describe(reaped))?,
             State::Disowned => {}
         }
         let Seat { leaf, .. } = seat;
@@ -404,6 +440,18 @@ impl Spawner {
         }
         self.children.clear();
         self.ground.cgroups.close();
+    }
+}
+
+fn ended_early() -> Failure {
+    Failure::new("the sandbox ended before the program started", Errno::CANCELED)
+}
+
+/// How a child ended, for people.
+fn describe(reaped: &Reaped) -> String {
+    match (reaped.code, reaped.signal) {
+        (_, Some(signal)) => format!("it ended by signal {signal}"),
+        (code, None) => format!("it ended with code {}", code.unwrap_or(0)),
     }
 }
 

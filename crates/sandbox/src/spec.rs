@@ -11,20 +11,25 @@ use thiserror::Error;
 pub(crate) const SPEC_BYTES_MAX: usize = 120 * 1024;
 /// The most bind mounts of one instance.
 pub(crate) const BINDS_MAX: usize = 64;
+/// The most layers of one image.
+pub(crate) const LAYERS_MAX: usize = 127;
 /// The user and group inside when nothing else is asked for.
 pub(crate) const INSIDE_ID: u32 = 1000;
 /// The most further ids of one kind that one instance knows; the kernel takes 340 lines.
 pub(crate) const KNOWN_IDS_MAX: usize = 128;
 /// Where a waiting instance may be given something.
 pub(crate) const EQUIPPED: [&str; 2] = ["/code", "/opt"];
-/// Ids above are the kernel's or nobody's.
-const INSIDE_ID_MAX: u32 = 65_534;
+/// Ids above do not fit what programs keep them in.
+const INSIDE_ID_MAX: u32 = i32::MAX.unsigned_abs();
 
 /// Everything one instance needs. Nothing is inherited from the server: no environment, no
 /// descriptor, no directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaunchSpec {
-    /// The program (an absolute path inside the sandbox) and its arguments.
+    /// What the program sees as `/`.
+    pub root: RootFs,
+    /// The program (an absolute path inside the sandbox) and its arguments. In an image the program
+    /// may also be relative to `cwd`, or a bare name that is looked for in the `PATH` of `env`.
     pub argv: Vec<String>,
     /// The whole environment.
     pub env: Vec<(String, String)>,
@@ -62,6 +67,23 @@ pub struct Equipment {
     pub binds: Vec<Bind>,
 }
 
+/// What the program sees as `/`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RootFs {
+    /// A small read-only root over the host's `/usr`.
+    Host,
+    /// The layers of an image, read-only, under a writable layer of the instance's own.
+    Image(ImageRoot),
+}
+
+/// An unpacked image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRoot {
+    /// Host directories, the topmost layer first. What overlays mean by a whiteout (a 0/0 device) and
+    /// by an opaque directory (`user.overlay.opaque`) is honoured.
+    pub layers: Vec<PathBuf>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
     pub source: PathBuf,
@@ -95,7 +117,7 @@ pub struct Limits {
     pub pids_max: u32,
     /// Open files per process; lowered to what the host allows.
     pub nofile: u32,
-    /// Size of `/tmp`, which counts towards the memory.
+    /// Size of `/tmp`, or of an image's writable layer; it counts towards the memory.
     pub tmp_mb: u32,
 }
 
@@ -154,8 +176,30 @@ pub(crate) enum Whom {
 pub enum Network {
     /// A network namespace of its own with nothing but `lo`.
     Loopback,
+    /// The same, with two doors: ports of its loopback whose listeners are handed out before the
+    /// program runs. Whoever launches answers them, and decides what lies behind.
+    Doors(DoorPorts),
     /// The host's network as it is, host loopback included. Refused unless the operator allows it.
     Host,
+}
+
+impl Network {
+    /// Whether the instance has a network namespace of its own.
+    pub fn is_own(self) -> bool {
+        match self {
+            Self::Loopback | Self::Doors(_) => true,
+            Self::Host => false,
+        }
+    }
+}
+
+/// Where an instance finds its doors on its own 127.0.0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoorPorts {
+    /// To the world outside, as far as it may go there.
+    pub egress: u16,
+    /// To the platform's own API.
+    pub api: u16,
 }
 
 /// Whether descriptor 3 of the program is a stream socket whose other end is [`crate::Launched::channel`].
@@ -254,6 +298,8 @@ pub enum SpecError {
     TooSmall(&'static str, u32),
     #[error("{0} bind mounts, at most {BINDS_MAX}")]
     TooManyBinds(usize),
+    #[error("an image has 1 to {LAYERS_MAX} layers, not {0}")]
+    Layers(usize),
     #[error("{0} may not be mounted over")]
     Reserved(PathBuf),
     #[error("arguments, environment and binds take {0} bytes, at most {SPEC_BYTES_MAX}")]
@@ -266,14 +312,26 @@ pub enum SpecError {
         "ids inside go from 0 to {INSIDE_ID_MAX}, each once, at most {KNOWN_IDS_MAX} further ones"
     )]
     InsideIds,
+    #[error("the ports of the doors must differ and be above 1023, not {0} and {1}")]
+    DoorPorts(u16, u16),
 }
 
 impl LaunchSpec {
     /// Checks what does not depend on the machine.
     pub fn validate(&self) -> Result<(), SpecError> {
         let program = self.argv.first().map(String::as_str).unwrap_or_default();
-        if !program.starts_with('/') {
+        let is_found = match &self.root {
+            RootFs::Host => program.starts_with('/'),
+            RootFs::Image(_) => !program.is_empty(),
+        };
+        if !is_found {
             return Err(SpecError::Program(program.to_owned()));
+        }
+        if let RootFs::Image(image) = &self.root {
+            if !(1..=LAYERS_MAX).contains(&image.layers.len()) {
+                return Err(SpecError::Layers(image.layers.len()));
+            }
+            image.layers.iter().try_for_each(|layer| plain("a layer", layer))?;
         }
         if self.argv.iter().any(|arg| arg.contains('\0')) {
             return Err(SpecError::Nul { field: "an argument" });
@@ -289,6 +347,7 @@ impl LaunchSpec {
         plain("cwd", &self.cwd)?;
         validate_binds(&self.binds)?;
         self.limits.validate()?;
+        self.network.validate()?;
         if self.user.uid == 0 || self.user.gid == 0 {
             return Err(SpecError::RootUser);
         }
@@ -323,6 +382,17 @@ impl Equipment {
             }
         }
         self.limits.validate()
+    }
+}
+
+impl Network {
+    fn validate(self) -> Result<(), SpecError> {
+        let Self::Doors(DoorPorts { egress, api }) = self else { return Ok(()) };
+        // Below that the user of the instance may not listen.
+        if egress == api || egress.min(api) < 1_024 {
+            return Err(SpecError::DoorPorts(egress, api));
+        }
+        Ok(())
     }
 }
 
@@ -382,6 +452,7 @@ mod tests {
 
     fn good() -> LaunchSpec {
         LaunchSpec {
+            root: RootFs::Host,
             argv: vec!["/bin/true".to_owned()],
             env: vec![("A".to_owned(), "b=c".to_owned())],
             cwd: "/".into(),
@@ -423,7 +494,7 @@ mod tests {
     #[test]
     fn what_cannot_be_launched_says_why() {
         type Break = fn(&mut LaunchSpec);
-        let cases: [(Break, &str); 13] = [
+        let cases: [(Break, &str); 15] = [
             (|s| s.argv.clear(), "absolute path"),
             (|s| s.argv[0] = "true".to_owned(), "absolute path"),
             (|s| s.argv.push("a\0b".to_owned()), "NUL"),
@@ -434,9 +505,11 @@ mod tests {
             (|s| s.binds[0].target = "/usr/lib".into(), "mounted over"),
             (|s| s.limits.memory_mb = 0, "memory_mb"),
             (|s| s.user.uid = 0, "root"),
-            (|s| s.inside.uid = 65_535, "ids inside"),
+            (|s| s.inside.uid = u32::MAX, "ids inside"),
             (|s| s.inside.users = vec![(1000, 100_001)], "ids inside"),
             (|s| s.inside.groups = vec![(7, 100_000)], "ids inside"),
+            (|s| s.network = Network::Doors(DoorPorts { egress: 80, api: 3129 }), "above 1023"),
+            (|s| s.network = Network::Doors(DoorPorts { egress: 3129, api: 3129 }), "differ"),
         ];
         for (spoil, expected) in cases {
             let mut spec = good();
@@ -444,6 +517,13 @@ mod tests {
             let said = spec.validate().unwrap_err().to_string();
             assert!(said.contains(expected), "{said} should contain {expected}");
         }
+        let image = |layers: Vec<PathBuf>| {
+            let (root, inside) = (RootFs::Image(ImageRoot { layers }), Inside::alone(0, 0));
+            LaunchSpec { root, inside, argv: vec!["serve".to_owned()], ..good() }.validate()
+        };
+        assert_eq!(image(vec!["/a".into()]), Ok(()));
+        assert_eq!(image(vec![]), Err(SpecError::Layers(0)));
+        assert!(matches!(image(vec!["/a/../b".into()]), Err(SpecError::Path { .. })));
         let mut spec = good();
         spec.binds = vec![Bind::read_only("/srv", "/mnt"); BINDS_MAX + 1];
         assert!(matches!(spec.validate(), Err(SpecError::TooManyBinds(_))));

@@ -208,7 +208,8 @@ impl SimNode {
                     self.end(stopped, agenda, count).await;
                 }
             }
-            ToNode::StopInstance { .. } | ToNode::Drain { .. } => {}
+            // Nothing here runs an image.
+            ToNode::Prepare(_) | ToNode::StopInstance { .. } | ToNode::Drain { .. } => {}
         }
     }
 

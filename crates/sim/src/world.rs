@@ -8,7 +8,9 @@ use stint_engine::control::code::NoBuckets;
 use stint_engine::secret::Keyring;
 use stint_engine::{EngineConfig, Entropy, Ports};
 use stint_model::account::{Account, AccountLimits};
-use stint_model::function::{AsyncConfig, Function, FunctionConfig, FunctionLimits, Revision};
+use stint_model::function::{
+    AsyncConfig, Function, FunctionConfig, FunctionLimits, Readiness, Revision,
+};
 use stint_model::id::{AccountId, FunctionId, RevisionId};
 use stint_model::limit::{Rate, Resources};
 use stint_model::shard::{Fence, Shard};
@@ -337,6 +339,8 @@ fn a_function(number: u64, name: &str) -> (Function, AsyncConfig) {
         account: AccountId::ROOT,
         name: name.into(),
         head: Arc::new(head),
+        readiness: Readiness::Active,
+        update: None,
         created_at: BEGINNING,
         modified_at: BEGINNING,
         tags: BTreeMap::new(),

@@ -91,6 +91,8 @@ fn instance(call: &Call, report: &InstanceReport) -> Instance {
         destroyed_at: Time::known(report.destroyed_at),
         enforced: report.enforced.to_vec(),
         reason: report.reason.clone(),
+        sent_bytes: report.sent_bytes,
+        received_bytes: report.received_bytes,
     }
 }
 

@@ -228,6 +228,7 @@ impl FakeNode {
                 ToNode::Evict { .. }
                 | ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
+                | ToNode::Prepare(_)
                 | ToNode::Fence { .. }
                 | ToNode::Drain { .. } => {}
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stint_model::function::{
-    CodePackage, Function, FunctionConfig, FunctionLimits, Revision, Version,
+    CodePackage, Function, FunctionConfig, FunctionLimits, Readiness, Revision, Version,
 };
 use stint_model::id::{AccountId, FunctionId, RevisionId};
 use stint_model::limit::Resources;
@@ -55,6 +55,8 @@ pub(crate) fn function(id: u64, name: &str) -> Arc<Function> {
         account: AccountId::ROOT,
         name: name.into(),
         head: revision(id * 100),
+        readiness: Readiness::Active,
+        update: None,
         created_at: Timestamp::ZERO,
         modified_at: Timestamp::ZERO,
         tags: BTreeMap::new(),

@@ -16,7 +16,7 @@ use stint_model::time::Timestamp;
 use stint_store::CommitError;
 use thiserror::Error;
 
-use super::functions::CANARY_NEVER;
+use super::functions::{CANARY_NEVER, packages_of};
 use crate::access::Operation;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -119,6 +119,8 @@ pub(crate) enum CodePlace {
     Function(AccountId, FunctionId),
     /// A layer's.
     Layer(AccountId),
+    /// A function's, which is the archive of its image.
+    Image(AccountId, FunctionId),
 }
 
 impl CodePlace {
@@ -126,13 +128,16 @@ impl CodePlace {
         match self {
             Self::Function(account, _) => format!("code/{account}/{random:032x}.zip"),
             Self::Layer(account) => format!("layer/{account}/{random:032x}.zip"),
+            Self::Image(account, _) => format!("code/{account}/{random:032x}.image"),
         }
     }
 
     /// Whose it is, and which function's head it replaces.
     const fn owner(self) -> (AccountId, Option<FunctionId>) {
         match self {
-            Self::Function(account, function) => (account, Some(function)),
+            Self::Function(account, function) | Self::Image(account, function) => {
+                (account, Some(function))
+            }
             Self::Layer(account) => (account, None),
         }
     }
@@ -198,6 +203,22 @@ fn leaves(name: &str, target: &str) -> bool {
     target.starts_with('/')
 }
 
+/// Whether the bytes may be the archive of an image: a tar, or a zip with one in it. What is in the tar
+/// is judged by the node that unpacks it.
+pub(crate) fn check_image(bytes: &Bytes) -> Result<(), Refusal> {
+    const MAGIC_AT: usize = 257;
+    if bytes.get(MAGIC_AT..).is_some_and(|rest| rest.starts_with(b"ustar")) {
+        return Ok(());
+    }
+    check_zip(bytes).map_err(|refusal| {
+        let message = format!(
+            "image `code` needs a tar (docker save, or an OCI archive), or a zip with one: {}",
+            refusal.message
+        );
+        Refusal::invalid(message)
+    })
+}
+
 /// The CRC-64 and SHA-256 of a package, letting others run in between.
 async fn sums(bytes: &Bytes) -> (u64, [u8; 32]) {
     let (mut crc, mut sha) = (CRC.digest(), Sha256::new());
@@ -226,7 +247,10 @@ impl Engine {
         input: &CodeInput,
     ) -> Result<CodePackage, EngineError> {
         let bytes = self.code_bytes(input).await?;
-        check_zip(&bytes)?;
+        match place {
+            CodePlace::Function(..) | CodePlace::Layer(_) => check_zip(&bytes)?,
+            CodePlace::Image(..) => check_image(&bytes)?,
+        }
         let (account, replaced) = place.owner();
         self.storage_code_fits(account, bytes.len() as u64, replaced)?;
         let (crc64, sha256) = sums(&bytes).await;
@@ -340,9 +364,9 @@ impl Engine {
     fn code_named(&self) -> BTreeSet<String> {
         let mut named = BTreeSet::new();
         for entry in self.catalog().functions() {
-            let heads = std::iter::once(&entry.function.head);
-            let versions = entry.versions.values().map(|version| &version.revision);
-            let packages = heads.chain(versions).filter_map(|revision| revision.code.as_ref());
+            let versions = entry.versions.values();
+            let versions = versions.filter_map(|version| version.revision.code.as_ref());
+            let packages = packages_of(&entry.function).chain(versions);
             named.extend(packages.map(|package| package.blob.clone()));
         }
         for newest in self.catalog().layers() {
@@ -408,6 +432,16 @@ mod tests {
         writer.add_symlink("ln", "/etc/passwd", zip::write::SimpleFileOptions::default()).unwrap();
         let bytes: Bytes = writer.finish().unwrap().into_inner().into();
         assert!(check_zip(&bytes).unwrap_err().message.contains("link 'ln'"));
+    }
+
+    #[test]
+    fn an_images_archive_is_a_tar_or_a_zip() {
+        let mut tar = vec![0; 512];
+        tar[257..262].copy_from_slice(b"ustar");
+        assert_eq!(check_image(&tar.into()), Ok(()));
+        assert_eq!(check_image(&zip_of(&["image.tar"])), Ok(()));
+        let refusal = check_image(&Bytes::from_static(b"neither")).unwrap_err();
+        assert!(refusal.message.starts_with("image `code` needs a tar"), "{refusal}");
     }
 
     #[tokio::test]

@@ -8,12 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stint_model::access::Caller;
+use stint_model::account::SealedSecret;
 use stint_model::code::{Code, Refusal};
 use stint_model::function::{
-    CustomContainer, CustomDns, CustomRuntime, Disabled, Function, Hook, InjectCredentials,
-    IsolationMode, LogConfig, NasConfig, Revision, check,
+    CodePackage, CustomContainer, CustomDns, CustomRuntime, Disabled, Function, FunctionConfig,
+    Hook, InjectCredentials, IsolationMode, LATEST, LogConfig, NasConfig, Readiness, Revision,
+    check, registry_secret_owner,
 };
 use stint_model::id::AccountId;
+use stint_model::image::ImageSource;
 use stint_model::time::Span;
 use stint_store::record::function as stored;
 use stint_store::{Kind, Page};
@@ -24,9 +27,10 @@ use crate::access::Operation;
 use crate::catalog::{CatalogChange, FunctionEntry, version_number};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::secret::SecretText;
 use crate::shard::Input;
 
-pub(crate) use decide::{Made, decide_create, decide_update};
+pub(crate) use decide::{Made, decide_create, decide_update, what_runs};
 
 /// What is said about a configuration. On create, what is not said has its default; on update it
 /// stays. Empty forms clear, as upstream's tools rely on: an empty map or list, a hook without a
@@ -57,6 +61,8 @@ pub struct FunctionPatch {
     pub custom_runtime: Option<CustomRuntime>,
     /// Replaces the whole; port zero is 9000.
     pub custom_container: Option<CustomContainer>,
+    /// The registry's password; when it is not said, that of the same user stays.
+    pub registry_password: Option<SecretText>,
     /// Replaces the whole.
     pub custom_dns: Option<CustomDns>,
     /// Whether instances may reach the internet.
@@ -187,14 +193,16 @@ impl Engine {
             function: self.mint_function(shard),
             revision: self.mint_revision(shard),
             code: None,
+            password: None,
             now: self.clock().now(),
         };
+        made.password = self.registry_seal(&input.config, &made);
         // Decided once without the code, so that nothing is stored for what is refused anyway.
         let has_code = input.code.is_some();
         let draft = decide_create(&input, &made, has_code)?;
         self.layers_fit(account, &draft.head.config)?;
         if let Some(code) = &input.code {
-            let place = CodePlace::Function(account, made.function);
+            let place = code_place(&made, &draft.head.config);
             made.code = Some(self.code_keep(place, code).await?);
         }
         let function = Arc::new(decide_create(&input, &made, has_code)?);
@@ -203,7 +211,10 @@ impl Engine {
         change.shows(CatalogChange::FunctionSet(Arc::clone(&function)));
         let deed = Deed::on_function(Operation::FunctionCreate, &function.name);
         match self.commit(caller, deed, change).await {
-            Ok(()) => Ok(self.view(function)),
+            Ok(()) => {
+                self.images_nudge().notify_one();
+                Ok(self.view(function))
+            }
             Err(error) => {
                 self.code_undo(&error, made.code.as_ref()).await;
                 Err(if error.code() == Code::ConcurrentUpdateError {
@@ -213,6 +224,11 @@ impl Engine {
                 })
             }
         }
+    }
+
+    fn registry_seal(&self, said: &FunctionPatch, made: &Made) -> Option<SealedSecret> {
+        let owner = registry_secret_owner(made.account, made.function);
+        said.registry_password.as_ref().map(|secret| self.keyring().seal(secret, &owner))
     }
 
     fn functions_quota(&self, account: AccountId, name: &str) -> Result<(), EngineError> {
@@ -247,13 +263,15 @@ impl Engine {
             function: before.id,
             revision: self.mint_revision(self.home_of(account, name)),
             code: None,
+            password: None,
             now: self.clock().now(),
         };
+        made.password = self.registry_seal(&input.config, &made);
         let draft = decide_update(&before, &input.config, &made)?;
-        self.layers_fit(account, &draft.head.config)?;
+        self.layers_fit(account, &draft.wanted().config)?;
         if let Some(code) = &input.code {
             self.storage_allows()?;
-            let place = CodePlace::Function(account, made.function);
+            let place = code_place(&made, &draft.wanted().config);
             made.code = Some(self.code_keep(place, code).await?);
         }
         let changed = self
@@ -263,13 +281,16 @@ impl Engine {
                 name,
                 |function| {
                     let next = decide_update(function, &input.config, &made)?;
-                    self.layers_fit(account, &next.head.config)?;
+                    self.layers_fit(account, &next.wanted().config)?;
                     Ok(next)
                 },
             )
             .await;
         match changed {
-            Ok(function) => Ok(self.view(function)),
+            Ok(function) => {
+                self.images_nudge().notify_one();
+                Ok(self.view(function))
+            }
             Err(error) => {
                 self.code_undo(&error, made.code.as_ref()).await;
                 Err(error)
@@ -289,7 +310,12 @@ impl Engine {
         let qualifier = qualifier.unwrap_or("");
         let target = entry.resolve(qualifier, CANARY_NEVER)?;
         let function = Arc::clone(&entry.function);
-        Ok(self.view_of(function, target.revision, &target.qualifier))
+        let revision = if *target.qualifier == *LATEST {
+            Arc::clone(function.wanted())
+        } else {
+            target.revision
+        };
+        Ok(self.view_of(function, revision, &target.qualifier))
     }
 
     /// Functions by name.
@@ -320,10 +346,10 @@ impl Engine {
         &self,
         caller: &Caller,
         name: &str,
-    ) -> Result<Vec<stint_model::function::CodePackage>, EngineError> {
+    ) -> Result<Vec<CodePackage>, EngineError> {
         let account = caller.account;
         let read = self.function_read(account, name).await?;
-        let mut packages: Vec<_> = read.value.head.code.iter().cloned().collect();
+        let mut packages: Vec<_> = packages_of(&read.value).cloned().collect();
         let mut change = Change::new(self.home_of(account, name));
         change.delete(read.expect);
         for kind in [Kind::Version, Kind::Alias, Kind::AsyncConfig] {
@@ -392,8 +418,8 @@ impl Engine {
     }
 
     fn view(&self, function: Arc<Function>) -> FunctionView {
-        let revision = Arc::clone(&function.head);
-        self.view_of(function, revision, stint_model::function::LATEST)
+        let revision = Arc::clone(function.wanted());
+        self.view_of(function, revision, LATEST)
     }
 
     fn view_of(
@@ -409,6 +435,37 @@ impl Engine {
         let layers = revision.config.layers.iter().map(size_of).collect();
         FunctionView { function, revision, qualifier: qualifier.to_owned(), layers }
     }
+}
+
+fn code_place(made: &Made, config: &FunctionConfig) -> CodePlace {
+    let image = config.custom_container.as_ref().filter(|_| config.is_container());
+    match image.map(|container| ImageSource::parse(&container.image)) {
+        Some(Ok(ImageSource::Code { .. })) => CodePlace::Image(made.account, made.function),
+        Some(_) | None => CodePlace::Function(made.account, made.function),
+    }
+}
+
+/// What a function itself names: the code of its head, and of what may become its head.
+pub(crate) fn packages_of(function: &Function) -> impl Iterator<Item = &CodePackage> {
+    let update = function.update.as_ref().map(|update| &update.revision);
+    std::iter::once(&function.head).chain(update).filter_map(|revision| revision.code.as_ref())
+}
+
+/// The refusal for a head that cannot run; nothing when it can.
+pub(crate) fn ready(function: &Function) -> Result<(), Refusal> {
+    let name = &function.name;
+    let message = match &function.readiness {
+        Readiness::Active => return Ok(()),
+        Readiness::Pending => {
+            format!("function '{name}' is Pending: its image is being fetched; try again soon")
+        }
+        Readiness::Failed(fault) => format!(
+            "function '{name}' is Failed ({}): {}; update the function",
+            fault.kind.text(),
+            fault.reason
+        ),
+    };
+    Err(Refusal::new(Code::FunctionNotReady, message))
 }
 
 /// A draw that no canary takes: reading through an alias shows its main version.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use stint_model::access::Caller;
-use stint_model::code::Refusal;
+use stint_model::code::{Code, Refusal};
 use stint_model::function::{Function, LATEST, Version, check};
 use stint_model::time::Timestamp;
 use stint_store::Page;
 use stint_store::record::{function as stored, version};
 
-use super::functions::version_of;
+use super::functions::{ready, version_of};
 use super::{Change, Deed, Listing, expect_of, retrying};
 use crate::access::Operation;
 use crate::catalog::CatalogChange;
@@ -34,6 +34,12 @@ fn decide_publish(
     now: Timestamp,
 ) -> Result<(Function, Version), Refusal> {
     check::description(description)?;
+    ready(function)?;
+    if function.fetching().is_some() {
+        let message = "the function is being updated: publish once its lastUpdateStatus is \
+                       Successful";
+        return Err(Refusal::new(Code::ConcurrentUpdateError, message));
+    }
     if let Some(last) = last
         && last.revision.config == function.head.config
         && last.revision.code == function.head.code

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stint_model::function::{CodePackage, Revision};
+use stint_model::function::{CodePackage, Readiness, Revision};
 use stint_model::id::{AccountId, FunctionId, TaskUid};
 use stint_model::limit::Resources;
 use stint_model::link::{PoolSpec, ToNode};
@@ -12,6 +12,8 @@ use stint_sched::{Change, Lane, Pool};
 
 use super::{Act, Entry, Shard};
 use crate::catalog::FunctionEntry;
+use crate::images;
+use crate::link::PoolKind;
 
 /// What a lane is for.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -144,6 +146,9 @@ impl Shard {
             })
             .map(|layer| layer.code.clone())
             .collect();
+        let image = images::order_of(&self.keyring, &function.function, revision).map(Arc::new);
+        let is_unresolved = image.as_ref().is_some_and(|image| image.pinned.is_none());
+        let kind = PoolKind { revision: revision.id, size, is_unresolved };
         let mut extra_env = self.credentials.env(function.function.id);
         extra_env.insert("FC_REGION".to_owned(), self.config.region.clone());
         let make = |pool| PoolSpec {
@@ -156,10 +161,11 @@ impl Shard {
             size,
             config: Arc::new(revision.config.clone()),
             code: revision.code.clone(),
+            image,
             layers,
             extra_env,
         };
-        self.link.pool(self.fence.shard, (revision.id, size), make)
+        self.link.pool(self.fence.shard, kind, make)
     }
 
     /// A function, one of its versions or one of its aliases changed: its lanes are resolved anew,
@@ -228,8 +234,11 @@ impl Shard {
             instances_max: function.instances_max,
             concurrency_max: function.limits.concurrency_max,
             rate: function.limits.rate,
-            // Disabled: new calls are refused at the door, and what waits goes on waiting.
-            paused: function.paused || function.disabled.is_some(),
+            // Disabled: new calls are refused at the door, and what waits goes on waiting. So it does
+            // while the head's image is being fetched.
+            paused: function.paused
+                || function.disabled.is_some()
+                || function.readiness == Readiness::Pending,
         });
     }
 

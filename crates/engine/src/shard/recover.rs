@@ -17,6 +17,7 @@ use crate::catalog::Catalog;
 use crate::engine::EngineConfig;
 use crate::grants::Grants;
 use crate::link::Link;
+use crate::secret::Keyring;
 
 /// What a shard is made of.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct Parts {
     pub(crate) link: Arc<Link>,
     pub(crate) mint: Arc<Vec<Mutex<Mint>>>,
     pub(crate) grants: Arc<Grants>,
+    /// Opens what instances need.
+    pub(crate) keyring: Keyring,
     /// Seeds the jitter.
     pub(crate) seed: u64,
 }
@@ -45,6 +48,7 @@ impl Shard {
             grants: parts.grants,
             loans: BTreeMap::new(),
             published: BTreeMap::new(),
+            keyring: parts.keyring,
             lanes: Lanes::default(),
             dice: Dice(parts.seed ^ opened.epoch.0),
             bodies: HashMap::new(),

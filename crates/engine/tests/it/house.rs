@@ -11,10 +11,13 @@ use stint_engine::{
     Engine, EngineConfig, Entropy, FunctionRef, Ports, Running, Submit, TaskOptions, TaskRef,
 };
 use stint_model::access::{Caller, Role, Scope};
-use stint_model::function::{AsyncConfig, Function, FunctionConfig, FunctionLimits, Revision};
+use stint_model::function::{
+    AsyncConfig, Function, FunctionConfig, FunctionLimits, Readiness, Revision,
+};
 use stint_model::id::{AccountId, FunctionId, InstanceId, NodeId, RevisionId};
+use stint_model::image::{ImageFault, ImageFaultKind, PinnedImage};
 use stint_model::limit::Resources;
-use stint_model::link::{FromNode, Lease, Outcome, Start, ToNode};
+use stint_model::link::{FromNode, ImageOrder, Lease, Outcome, Start, ToNode};
 use stint_model::shard::Shard;
 use stint_model::task::{Measured, Task};
 use stint_model::time::{Span, Timestamp};
@@ -98,6 +101,8 @@ pub(crate) fn a_function(name: &str, number: u64, limits: FunctionLimits) -> Fun
         account: ROOT,
         name: name.into(),
         head: Arc::new(head),
+        readiness: Readiness::Active,
+        update: None,
         created_at: Timestamp::ZERO,
         modified_at: Timestamp::ZERO,
         tags: BTreeMap::new(),
@@ -277,6 +282,7 @@ impl FakeNode {
                     let live = *left;
                     self.say(FromNode::Pool { node, pool, live, starting: 0 }).await;
                 }
+                ToNode::Prepare(order) => self.prepared(&order).await,
                 ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
                 | ToNode::Fence { .. }
@@ -288,6 +294,24 @@ impl FakeNode {
     async fn say(&self, report: FromNode) {
         // A closed pump means that the house is gone.
         drop(self.outbox.send(report).await);
+    }
+
+    /// What an image is called says what becomes of it.
+    async fn prepared(&self, order: &ImageOrder) {
+        let reference = &order.reference;
+        let found = match reference.rsplit_once(':').map(|(_, tag)| tag) {
+            Some("never") => return,
+            Some("absent") => {
+                let kind = ImageFaultKind::NotFound;
+                Err(ImageFault { kind, reason: "no such tag".into() })
+            }
+            Some(_) | None => {
+                let digest = format!("sha256:{reference}");
+                Ok(PinnedImage { uri: format!("{reference}@{digest}"), digest })
+            }
+        };
+        let (function, revision) = (order.function, order.revision);
+        self.say(FromNode::Image { function, revision, found }).await;
     }
 
     /// True when the attempt hangs.

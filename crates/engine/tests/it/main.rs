@@ -4,6 +4,7 @@
 mod control;
 mod crash;
 mod house;
+mod images;
 mod invoke;
 mod keys;
 mod layers;

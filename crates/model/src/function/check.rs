@@ -11,6 +11,7 @@ use super::{
 };
 use crate::code::Refusal;
 use crate::id::is_name;
+use crate::image::ImageSource;
 use crate::limit::{Rate, Resources};
 use crate::time::Span;
 
@@ -159,6 +160,15 @@ pub fn config(config: &FunctionConfig) -> Result<(), Refusal> {
     if let Some(container) = &config.custom_container {
         custom_container(container)?;
     }
+    if config.is_container() {
+        need(config.custom_container.is_some(), || {
+            "customContainerConfig.image is required for runtime custom-container".into()
+        })?;
+        need(config.layers.is_empty(), || {
+            "layers cannot be used with runtime custom-container: put the files into the image"
+                .into()
+        })?;
+    }
     if let Some(dns) = &config.custom_dns {
         custom_dns(dns)?;
     }
@@ -303,6 +313,10 @@ fn custom_runtime(custom: &CustomRuntime) -> Result<(), Refusal> {
 fn custom_container(container: &CustomContainer) -> Result<(), Refusal> {
     need(!container.image.is_empty(), || "customContainerConfig.image must be set".into())?;
     at_most("customContainerConfig.image", &container.image, 1_024)?;
+    ImageSource::parse(&container.image).map_err(|why| {
+        Refusal::invalid(format!("customContainerConfig.image is not valid: {why}"))
+    })?;
+    at_most("registryConfig.authConfig.userName", &container.registry.user, 256)?;
     command("customContainerConfig.entrypoint", &container.entrypoint)?;
     command("customContainerConfig.command", &container.command)?;
     need(container.port != 0, || "customContainerConfig.port must be between 1 and 65535".into())?;

@@ -312,7 +312,7 @@ impl Desk {
         self.end_all(|now, running| {
             let ran = now.since(running.started_at);
             if lost {
-                failure::system("the sandbox's spawner ended")
+                failure::lost()
             } else if out_of_memory {
                 failure::out_of_memory(UNHANDLED, ran, memory, limit_mb)
             } else {

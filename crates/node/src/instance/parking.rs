@@ -18,7 +18,8 @@ use std::task::{Context, Poll};
 
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::{
-    Channel as WithChannel, Inside, Interpreter, LaunchSpec, Launched, Limits, Network, Outfit,
+    Channel as WithChannel, Doors, Inside, Interpreter, LaunchSpec, Launched, Limits, Network,
+    Outfit, RootFs,
 };
 use stint_supervise::{Clock, Stop};
 use tokio::sync::{mpsc, oneshot};
@@ -55,6 +56,8 @@ pub(super) struct Parked {
     pub(super) process: Process,
     pub(super) output: Output,
     pub(super) channel: Channel,
+    /// Nobody knocks before it is an instance's.
+    pub(super) doors: Option<Doors>,
 }
 
 struct Take {
@@ -252,7 +255,7 @@ async fn ended(shelves: &mut Shelves<Box<Parked>>) -> usize {
 /// Starts one and waits until it waits.
 async fn make(shared: Arc<NodeShared>, kind: Kind, number: u32) -> Result<Box<Parked>, String> {
     let launched = shared.launcher.launch(launch_spec(&shared, &kind, number)).await;
-    let Launched { instance, stdout, stderr, channel, exit } =
+    let Launched { instance, stdout, stderr, channel, doors, exit } =
         launched.map_err(|error| stint_supervise::chain(&error))?;
     let mut process = Process::new(instance, exit);
     let mut output = Output::new(stdout, stderr);
@@ -262,7 +265,7 @@ async fn make(shared: Arc<NodeShared>, kind: Kind, number: u32) -> Result<Box<Pa
     let waits = shared.clock.within(limit, channel.read());
     match attend(&mut process, &mut output, waits).await {
         Some(Some(Ok(frame))) if frame.kind == Heard::Waiting => {
-            Ok(Box::new(Parked { process, output, channel }))
+            Ok(Box::new(Parked { process, output, channel, doors }))
         }
         Some(Some(Ok(_))) => Err("it said something else than that it waits".to_owned()),
         Some(Some(Err(error))) => Err(stint_supervise::chain(&error)),
@@ -276,8 +279,9 @@ fn launch_spec(shared: &NodeShared, kind: &Kind, number: u32) -> LaunchSpec {
     argv.push(shims::WAIT.to_owned());
     let bounds = &shared.config.bounds;
     LaunchSpec {
+        root: RootFs::Host,
         argv,
-        env: environment::base().into_iter().collect(),
+        env: environment::waiting(&shared.egress.outside(kind.network)),
         cwd: "/".into(),
         binds: shim_binds(shared, &kind.interpreter),
         limits: Limits { pids_max: bounds.pids_max, nofile: bounds.nofile, ..WAITING },

@@ -81,7 +81,7 @@ impl Process {
                 failure::out_of_memory(class, ran, memory, spec.size.memory_mb)
             }
             Ended::Exit(_) => failure::crashed(class, ran, memory),
-            Ended::Lost => failure::system("the sandbox's spawner ended"),
+            Ended::Lost => failure::lost(),
         }
     }
 

@@ -17,7 +17,7 @@ use stint_wire::node::{Event, Lease, PoolSpec};
 
 use super::desk::{Desk, PRE_STOP_MAX};
 use super::meter::Claim;
-use super::process::{Process, attend};
+use super::process::{Ended, Process, attend};
 use super::{Invocation, Order};
 use crate::agent::AgentEvent;
 use crate::environment;
@@ -101,7 +101,7 @@ pub(super) async fn open(
         Some(None) => return Err(failure::port_closed(port, limit, &output.take(Rest::Take))),
         None => return Err(exited(at, process, output).await),
     }
-    let health = spec.config.custom_runtime.as_ref().and_then(|c| c.health_check.clone());
+    let health = spec.config.server_health().cloned();
     let mut server =
         Server { connector, headers: common_headers(spec, at.id), idle: Vec::new(), health: None };
     if let Some(check) = health.filter(|check| !check.path.is_empty()) {
@@ -119,6 +119,9 @@ pub(super) async fn open(
 
 async fn exited(at: Start<'_>, process: &mut Process, output: &mut Output) -> Failure {
     output.drain();
+    if *process.ended().await == Ended::Lost {
+        return failure::lost();
+    }
     let code = process.ended().await.code();
     failure::exited_early(code, failure::exit_word(code), at.command, &output.take(Rest::Take))
 }

@@ -8,19 +8,22 @@ use stint_model::function::Hook;
 use stint_model::id::InstanceId;
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::{
-    Bind, Channel as WithChannel, Enforced, Equipment, HostUser, Inside, Interpreter, LaunchSpec,
-    Launched, LimitedBy, Limits, Network, Outfit, SandboxError, UserWall,
+    Bind, Channel as WithChannel, Doors, Enforced, Equipment, HostUser, Inside, Interpreter,
+    LaunchSpec, Launched, LimitedBy, Limits, Network, Outfit, RootFs, SandboxError, UserWall,
 };
 use stint_wire::node::PoolSpec;
 
+use super::container;
 use super::parking::{Kind, Parked};
 use super::process::{Process, attend};
 use super::server::{self, Server};
 use super::shim::Shim;
 use crate::code::Held;
-use crate::environment::{self, CODE};
+use crate::egress::{self, Gate, Narrow};
+use crate::environment::{self, Base, CODE};
 use crate::failure::{self, Failure, INITIALIZATION, UNHANDLED};
 use crate::frame::{Channel, Frame, FrameError, Heard, Said};
+use crate::image::HeldImage;
 use crate::output::{Output, Rest};
 use crate::runtimes::Runtime;
 use crate::shared::NodeShared;
@@ -40,10 +43,12 @@ pub(super) struct Live {
     pub(super) process: Process,
     pub(super) output: Output,
     pub(super) contract: Contract,
-    /// Code and layers stay as long as the instance does.
-    pub(super) held: Vec<Held>,
+    /// Code, layers and the image stay as long as the instance does.
+    pub(super) held: (Vec<Held>, Option<HeldImage>),
     /// What the sandbox holds, in words.
     pub(super) enforced: Arc<[String]>,
+    /// The ways out, open while this is held.
+    pub(super) gate: Option<Gate>,
 }
 
 /// How to talk to it.
@@ -67,22 +72,34 @@ impl From<Failure> for NotStarted {
 
 /// See the module. The initializer shares the id of the request that needs the instance.
 pub(super) async fn start(
-    shared: &NodeShared,
+    shared: &Arc<NodeShared>,
     spec: &Arc<PoolSpec>,
     id: InstanceId,
     request_id: &str,
 ) -> Result<Live, NotStarted> {
     let runtime = shared.runtimes.resolve(&spec.config.runtime);
     let runtime = runtime.map_err(failure::not_started)?;
+    let image = match runtime {
+        Runtime::Image => Some(container::hold(shared, spec).await?),
+        Runtime::Shim(_) | Runtime::Custom => None,
+    };
     let (held, binds) = files(shared, spec, &runtime).await?;
     if runtime == Runtime::Custom && !has_entry(spec, held.first()) {
         return Err(failure::no_bootstrap().into());
     }
-    let launch = launch_spec(shared, spec, id, binds, &runtime)?;
+    let base = launch_spec(shared, spec, id, binds, &runtime)?;
+    let launch = match &image {
+        Some(image) => {
+            let outside = shared.egress.outside(base.network);
+            container::dress(base, (spec, id), image, &outside)?
+        }
+        None => base,
+    };
     let command = launch.argv.join(" ");
-    let Begun { mut process, mut output, channel, late_env } =
+    let Begun { mut process, mut output, channel, doors, late_env } =
         begin(shared, &runtime, launch, &command).await?;
-    let enforced = words(process.instance.enforced(), !late_env.is_empty());
+    let gate = doors.and_then(|doors| egress::open(shared, spec, id, doors));
+    let enforced = words(process.instance.enforced(), (image.as_ref(), &late_env));
     let contract = match runtime {
         Runtime::Shim(interpreter) => {
             let channel = channel.ok_or_else(|| failure::system("the sandbox gave no channel"))?;
@@ -98,14 +115,14 @@ pub(super) async fn start(
             let ready = loading.run(request_id).await;
             ready.map(|()| Contract::Shim(shim))
         }
-        Runtime::Custom => {
+        Runtime::Custom | Runtime::Image => {
             let at = server::Start { shared, spec, id, request_id, command: &command };
             let server = server::open(at, &mut process, &mut output).await;
             server.map(|server| Contract::Server(Box::new(server)))
         }
     };
     match contract {
-        Ok(contract) => Ok(Live { process, output, contract, held, enforced }),
+        Ok(contract) => Ok(Live { process, output, contract, held: (held, image), enforced, gate }),
         Err(failure) => {
             // What it still wrote explains the failure.
             process.kill(&shared.clock, &mut output).await;
@@ -120,6 +137,7 @@ struct Begun {
     process: Process,
     output: Output,
     channel: Option<Channel>,
+    doors: Option<Doors>,
     /// The environment, when it was started without.
     late_env: Vec<u8>,
 }
@@ -139,12 +157,13 @@ async fn begin(
     }
     let launched = shared.launcher.launch(launch).await;
     let launched = launched.map_err(|error| not_launched(&error, command))?;
-    let Launched { instance, stdout, stderr, channel, exit } = launched;
+    let Launched { instance, stdout, stderr, channel, doors, exit } = launched;
     let bytes_max = shared.config.bounds.result_bytes_max;
     Ok(Begun {
         process: Process::new(instance, exit),
         output: Output::new(stdout, stderr),
         channel: channel.map(|stream| Channel::new(stream, bytes_max)),
+        doors,
         late_env: Vec::new(),
     })
 }
@@ -154,7 +173,7 @@ fn can_come_later(shared: &NodeShared, interpreter: &Interpreter, launch: &Launc
     let usual = shim_binds(shared, interpreter);
     launch.inside == Inside::default()
         && launch.binds.iter().all(|bind| comes_later(bind) || usual.contains(bind))
-        && environment::can_come_later(&launch.env)
+        && environment::can_come_later(&launch.env, &shared.egress.outside(launch.network))
 }
 
 fn comes_later(bind: &Bind) -> bool {
@@ -168,7 +187,7 @@ async fn equip(
     launch: &LaunchSpec,
 ) -> Option<Begun> {
     let kind = Kind { interpreter: interpreter.clone(), network: launch.network };
-    let Parked { process, output, channel } = *shared.parking.take(kind).await?;
+    let Parked { process, output, channel, doors } = *shared.parking.take(kind).await?;
     let binds = launch.binds.iter().filter(|bind| comes_later(bind)).cloned().collect();
     let equipment = Equipment { limits: launch.limits, binds };
     if let Err(error) = shared.launcher.equip(&process.instance, equipment).await {
@@ -177,7 +196,7 @@ async fn equip(
         return None;
     }
     let late_env = environment::encoded(&launch.env);
-    Some(Begun { process, output, channel: Some(channel), late_env })
+    Some(Begun { process, output, channel: Some(channel), doors, late_env })
 }
 
 /// Everything that is bound into the sandbox.
@@ -195,7 +214,8 @@ async fn files(
             failure::system(stint_supervise::chain(&error))
         }
     };
-    if let Some(package) = &spec.code {
+    // What an image's archive came as is not shown to it.
+    if let Some(package) = spec.code.as_ref().filter(|_| !container::is_archive(spec)) {
         let code = shared.cache.code(package).await.map_err(bad)?;
         binds.push(Bind::read_only(code.path(), CODE));
         held.push(code);
@@ -220,10 +240,12 @@ async fn files(
     Ok((held, binds))
 }
 
-/// Who the instance is: the account's user, or what its volumes state.
+/// Who the instance is: the account's user, or what its volumes state. An image's is always the
+/// account's, because that owns what was unpacked.
 fn identity(shared: &NodeShared, spec: &PoolSpec) -> Result<(HostUser, Inside), Failure> {
     let stated = spec.config.nas.as_ref().filter(|nas| !nas.mounts.is_empty());
     let found = match stated {
+        Some(_) if spec.image.is_some() => shared.identities.stated(spec.account, (0, 0)),
         Some(nas) => shared.identities.stated(spec.account, (nas.user_id, nas.group_id)),
         None => shared.identities.user(spec.account).map(|user| (user, Inside::default())),
     };
@@ -246,19 +268,22 @@ fn launch_spec(
 ) -> Result<LaunchSpec, Failure> {
     let bounds = &shared.config.bounds;
     let (user, inside) = identity(shared, spec)?;
-    let is_custom = *runtime == Runtime::Custom;
-    let network = if spec.config.internet_access && !is_custom {
-        shared.usual_network()
-    } else {
-        Network::Loopback
-    };
+    let is_custom = matches!(runtime, Runtime::Custom | Runtime::Image);
+    let own_port = is_custom.then(|| environment::port(spec));
+    let narrow = Narrow::read(&spec.config.environment);
+    let narrow = narrow
+        .map_err(|why| failure::not_started(format!("The function cannot be started. {why}")))?;
+    let network = egress::network(&shared.config.egress, spec, own_port, &narrow);
+    let outside = shared.egress.outside(network);
     let cwd = if binds.iter().any(|bind| bind.target == Path::new(CODE)) { CODE } else { "/tmp" };
     Ok(LaunchSpec {
+        root: RootFs::Host,
         argv: match runtime {
             Runtime::Shim(interpreter) => shims::command(interpreter),
             Runtime::Custom => server::command(spec),
+            Runtime::Image => Vec::new(),
         },
-        env: environment::environment(spec, id),
+        env: environment::environment(spec, id, (Base::Platform, &outside)),
         cwd: cwd.into(),
         binds,
         limits: Limits {
@@ -422,7 +447,7 @@ fn configuration(spec: &PoolSpec) -> Vec<u8> {
 }
 
 /// What holds the instance, for people.
-fn words(enforced: &Enforced, waited: bool) -> Arc<[String]> {
+fn words(enforced: &Enforced, (image, late_env): (Option<&HeldImage>, &[u8])) -> Arc<[String]> {
     let by = |limit: LimitedBy| match limit {
         LimitedBy::Cgroup => "cgroup",
         LimitedBy::Watchdog => "watchdog",
@@ -431,9 +456,15 @@ fn words(enforced: &Enforced, waited: bool) -> Arc<[String]> {
     };
     let network = match enforced.network {
         Network::Loopback => "network: own loopback",
+        Network::Doors(_) => "network: own loopback, egress through the node's proxy",
         Network::Host => "network: the host's",
     };
+    let root = match image {
+        Some(_) => "root: an image",
+        None => "root: the host's /usr",
+    };
     vec![
+        root.to_owned(),
         user_words(enforced.user),
         network.to_owned(),
         format!("memory: {}", by(enforced.memory)),
@@ -441,9 +472,9 @@ fn words(enforced: &Enforced, waited: bool) -> Arc<[String]> {
         format!("cpu: {}", by(enforced.cpu)),
         format!("landlock: {}", enforced.landlock_abi),
         format!("seccomp: {} instructions", enforced.filter_length),
-        match waited {
-            true => "start: an interpreter that waited".to_owned(),
-            false => "start: ordinary".to_owned(),
+        match late_env {
+            [] => "start: ordinary".to_owned(),
+            _ => "start: an interpreter that waited".to_owned(),
         },
     ]
     .into()

@@ -10,7 +10,7 @@ use std::path::Path;
 use stint_model::time::Span;
 use stint_sandbox::{
     Bind, Channel, Exit, ExitHow, HostUser, Inside, Interpreter, LaunchSpec, Launched, Launcher,
-    Limits, Network, Outfit,
+    Limits, Network, Outfit, RootFs,
 };
 use stint_supervise::Clock;
 use tokio::io::AsyncReadExt as _;
@@ -69,6 +69,7 @@ async fn compiled(
     let mut binds = interpreter.binds.clone();
     binds.push(Bind::read_only(shims, INSIDE));
     let spec = LaunchSpec {
+        root: RootFs::Host,
         argv,
         env: Vec::new(),
         cwd: "/tmp".into(),

@@ -8,7 +8,11 @@ use stint_wire::node::{Outcome, PoolSpec};
 use crate::rig::{As, Finished, Rig, is_root};
 
 const PYTHON: &str = r#"
-import os, json, logging
+import os, json, logging, socket
+def knock(port, asked):
+    with socket.create_connection(("127.0.0.1", port), 15) as door:
+        door.sendall(asked)
+        return door.recv(4096).decode()
 with open("/tmp/start", "w") as file:
     file.write("left behind")
 def handler(event, context):
@@ -18,6 +22,8 @@ def handler(event, context):
         "own": os.environ.get("OWN"), "name": os.environ["FC_FUNCTION_NAME"], "cwd": os.getcwd(),
         "code": sorted(os.listdir("/code")), "layers": os.path.isdir("/opt/python"), "mnt": os.listdir("/mnt"),
         "tmp_mb": shm.f_blocks * shm.f_frsize >> 20, "uid": os.getuid(), "argv": __import__("sys").argv[1:],
+        "api": knock(3129, b"GET /v1/whoami HTTP/1.1\r\nhost: x\r\n\r\n"),
+        "out": knock(3128, b"CONNECT 169.254.169.254:80 HTTP/1.1\r\n\r\n"), "proxy": os.environ["http_proxy"],
         "hash": hash("a word"), "seen": sorted(os.listdir("/tmp")),
     }
 "#;
@@ -77,6 +83,9 @@ async fn a_function_finds_everything_on_an_interpreter_that_waited() {
         assert_eq!(seen["seen"], serde_json::json!(["start"]), "nobody was there before");
         assert_eq!((&seen["tmp_mb"], &seen["uid"]), (&128.into(), &1000.into()), "{seen}");
         assert_eq!(seen["argv"], serde_json::json!([]));
+        assert_eq!(seen["proxy"], "http://127.0.0.1:3128");
+        assert!(seen["api"].as_str().unwrap().contains("the platform heard"), "{seen}");
+        assert!(seen["out"].as_str().unwrap().starts_with("HTTP/1.1 403"), "{seen}");
         assert!(done.log.contains("said by function-"), "{}", done.log);
         let other = on_one_that_waited(&rig, make).await;
         assert_ne!(other.measured.instance, done.measured.instance, "each is used once");
@@ -114,7 +123,10 @@ async fn what_cannot_come_later_starts_the_ordinary_way() {
         };
         config.nas = Some(NasConfig { user_id: 5, group_id: 5, mounts: vec![mount] });
     });
-    for spec in [loader, volume] {
+    let proxy = rig.function_with("python3", &[("index.py", code)], |config| {
+        config.environment.insert("NO_PROXY".into(), "example.com".into());
+    });
+    for spec in [loader, volume, proxy] {
         let done = rig.invoke(&Arc::new(spec), b"").await;
         assert_eq!(done.outcome, Outcome::Ok, "{done:?}");
         assert!(!waited(&rig, &done).await);

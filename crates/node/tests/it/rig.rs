@@ -20,18 +20,20 @@ use stint_model::shard::{Epoch, Shard};
 use stint_model::task::{Measured, Progress};
 use stint_model::time::Span;
 use stint_node::{
-    CodeSource, FetchError, LogSink, NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle,
-    RuntimeTable,
+    ApiDoor, CodeSource, EgressConfig, FetchError, ImageSettings, LayerLimits, LogSink, NodeAgent,
+    NodeBounds, NodeConfig, NodeDeps, NodeHandle, RuntimeTable,
 };
 use stint_sandbox::{
     Discovery, IsolationPolicy, Launcher, LauncherConfig, SpawnerCommand, UserNamespace,
 };
-use stint_supervise::{Clock, OnExit, Supervisor};
+use stint_supervise::{Clock, OnExit, Stop, Supervisor};
 use stint_wire::node::{
     AnswerHead, Event, FromNode, InstanceReport, Lease, LogPiece, NodeLoad, Outcome, PoolSpec,
     Start, ToNode,
 };
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 /// No test waits longer for anything.
@@ -111,6 +113,25 @@ impl LogSink for Sink {
     }
 }
 
+/// Stands behind the door to the API: says what it was asked.
+struct Platform;
+
+#[async_trait]
+impl ApiDoor for Platform {
+    async fn serve(&self, mut stream: TcpStream, _: Stop) {
+        let mut asked = [0; 1024];
+        let n = stream.read(&mut asked).await.unwrap_or(0);
+        let line = String::from_utf8_lossy(&asked[..n]).lines().next().unwrap_or("").to_owned();
+        let body = format!("the platform heard {line}");
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).await.ok();
+    }
+
+    fn url(&self) -> Option<String> {
+        None
+    }
+}
+
 pub(crate) struct Rig {
     _dir: TempDir,
     pub(crate) handle: NodeHandle,
@@ -155,7 +176,14 @@ impl Rig {
             volumes_dir: dir.path().join("volumes"),
             capacity: Resources { cpu_milli: 16_000, memory_mb: 4_096 },
             host_dirs_allowed: Vec::new(),
-            host_network: false,
+            egress: EgressConfig::DEFAULT,
+            images: ImageSettings {
+                registries: Vec::new(),
+                loopback_allowed: true,
+                layouts: Vec::new(),
+                bytes_max: 1 << 30,
+                layer: LayerLimits::DEFAULT,
+            },
             cpu_overcommit_percent: 100,
             account_ids_from: 100_000,
             // Whoever wants interpreters to wait says so.
@@ -172,6 +200,7 @@ impl Rig {
             runtimes: RuntimeTable::new(BTreeMap::new(), discovery),
             code: Arc::clone(&shelf) as Arc<dyn CodeSource>,
             logs: Arc::clone(&sink) as Arc<dyn LogSink>,
+            api: Arc::new(Platform),
             from_server,
             to_server,
         };
@@ -233,6 +262,7 @@ impl Rig {
             size: config.size,
             config: Arc::new(config),
             code: Some(self.package(files)),
+            image: None,
             layers: Vec::new(),
             extra_env: BTreeMap::from([("FC_REGION".into(), "local".into())]),
         }
@@ -351,6 +381,13 @@ impl Rig {
         assert!(found.await.is_ok(), "no {text:?} in {:?}", self.log_of(request_id));
     }
 
+    /// Runs beside the node until the rig closes.
+    pub(crate) fn serve(&self, name: &str, work: impl Future<Output = ()> + Send + 'static) {
+        self.supervisor.spawn(name, OnExit::Ignore, |stop| async move {
+            stop.until(work).await;
+        });
+    }
+
     pub(crate) async fn close(self) {
         self.group.stop().request();
         tokio::time::timeout(PATIENCE, self.group.ended()).await.unwrap();
@@ -400,6 +437,8 @@ async fn listen(
                     heard.pools.insert(pool, (live, starting));
                 }
                 FromNode::Instance(report) => heard.instances.push(report),
+                // Played from outside: a registry is needed.
+                FromNode::Image { .. } => {}
                 FromNode::Drained { .. } => heard.drained = true,
                 FromNode::Load { load, .. } => heard.load = load,
             }

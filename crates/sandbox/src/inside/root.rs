@@ -1,4 +1,5 @@
 //! The instance's file system: a small read-only root, the host's `/usr`, and what the spec binds.
+//! An image takes the place of the first two (see `image`).
 //!
 //! Sources are opened as detached mounts while the host's tree is still there; then the root is
 //! changed; then everything is attached. So no path of the spec, and no symbolic link in a user's
@@ -15,13 +16,13 @@ use rustix::mount::{
     mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 
-use super::walls;
+use super::{image, walls};
 use crate::message::{Failure, Identity, Orders};
-use crate::spec::{Access, Bind, Network, Outfit};
+use crate::spec::{Access, Bind, LaunchSpec, Network, Outfit, RootFs};
 use crate::sys::{self, ATTR_NODEV, ATTR_NOSUID, ATTR_RDONLY, Depth};
 
 /// Where the new root is mounted before it becomes `/`; every Linux has it.
-const STAGE: &str = "/tmp";
+pub(super) const STAGE: &str = "/tmp";
 /// Where the host's tree stays for a while when nobody can open it for us; a place of the root that
 /// is empty afterwards.
 const HOST: &str = "/mnt";
@@ -38,13 +39,14 @@ const DIRECTORIES: &[&str] = &[
 /// Top-level directories that are links into `/usr` on today's distributions.
 const MERGED: &[&str] = &["bin", "sbin", "lib", "lib64", "lib32", "libx32"];
 const SHM_MB_MAX: u32 = 64;
+const SEALED: u64 = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV;
 
 /// A detached mount and where it goes.
-struct Part {
-    mount: OwnedFd,
-    target: PathBuf,
+pub(super) struct Part {
+    pub(super) mount: OwnedFd,
+    pub(super) target: PathBuf,
     /// What must still be added to the mount before it is attached.
-    attributes: u64,
+    pub(super) attributes: u64,
 }
 
 /// A top-level name and what it links to.
@@ -54,7 +56,11 @@ type Link = (&'static str, PathBuf);
 pub(super) fn build(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(), Failure> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).map_err(at("leaving the host's mounts"))?;
-    let (parts, links) = collect(orders, opened)?;
+    let granted = take_granted(orders, opened)?;
+    if let RootFs::Image(root) = &orders.spec.root {
+        return image::build(orders, root, granted);
+    }
+    let (parts, links) = collect(orders, granted)?;
     if !matches!(orders.identity, Identity::Host(_)) {
         walls::take_ids(orders)?;
     }
@@ -66,6 +72,9 @@ pub(super) fn build(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(), Failure
     tmpfs("/tmp", orders.spec.limits.tmp_mb, "1777")?;
     for part in parts {
         attach(&part)?;
+    }
+    for (name, to) in [("/var/tmp", "/tmp"), ("/var/run", "/run")] {
+        symlink(to, name).map_err(at("linking in /var"))?;
     }
     finish_dev(orders.spec.limits.tmp_mb)?;
     if orders.spec.outfit == Outfit::Later {
@@ -79,47 +88,52 @@ pub(super) fn build(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(), Failure
     sys::mount_setattr(root.as_fd(), ATTR_RDONLY, Depth::This).map_err(at("sealing the root"))
 }
 
-fn at(stage: &'static str) -> impl Fn(Errno) -> Failure {
+pub(super) fn at(stage: &'static str) -> impl Fn(Errno) -> Failure {
     move |errno| Failure::new(stage, errno)
 }
 
 /// Opens every source, and reads which top-level directories are links.
-fn collect(orders: &Orders, opened: Vec<OwnedFd>) -> Result<(Vec<Part>, Vec<Link>), Failure> {
-    let sealed = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV;
-    let mut parts = vec![part(Path::new("/usr"), Path::new("/usr"), sealed)?];
+fn collect(orders: &Orders, granted: Vec<Part>) -> Result<(Vec<Part>, Vec<Link>), Failure> {
+    let mut parts = vec![part(Path::new("/usr"), Path::new("/usr"), SEALED)?];
     let mut links = Vec::new();
     for name in MERGED {
         let path = PathBuf::from(format!("/{name}"));
         match std::fs::read_link(&path) {
             Ok(to) => links.push((*name, to)),
-            Err(_) if path.is_dir() => parts.push(part(&path, &path, sealed)?),
+            Err(_) if path.is_dir() => parts.push(part(&path, &path, SEALED)?),
             Err(_) => {}
         }
     }
-    let granted = granted(&orders.etc, &orders.spec.binds);
-    if !opened.is_empty() && opened.len() != granted.len() {
-        return Err(Failure::new("counting the mounts", Errno::BADF));
+    let mut granted = granted.into_iter();
+    parts.extend(granted.next());
+    for path in LIVE_ETC.iter().map(Path::new).filter(|path| path.exists()) {
+        parts.push(part(path, path, SEALED)?);
     }
-    let mut opened = opened.into_iter();
-    let mut granted = granted.into_iter().map(|wanted| match opened.next() {
-        Some(mount) => Ok(Part { mount, target: wanted.target.to_owned(), attributes: 0 }),
-        None => wanted.open(),
-    });
-    parts.extend(granted.next().transpose()?);
-    let resolver = (orders.spec.network == Network::Host).then_some("/etc/resolv.conf");
-    for path in LIVE_ETC.iter().copied().chain(resolver).map(Path::new).filter(|p| p.exists()) {
-        parts.push(part(path, path, sealed)?);
+    parts.extend(resolver(orders.spec.network)?);
+    parts.extend(devices_and_masks()?);
+    parts.extend(granted);
+    Ok((parts, links))
+}
+
+/// How names are resolved where the host's network is shared.
+pub(super) fn resolver(network: Network) -> Result<Option<Part>, Failure> {
+    let path = Path::new("/etc/resolv.conf");
+    if network == Network::Loopback || !path.exists() {
+        return Ok(None);
     }
+    part(path, path, SEALED).map(Some)
+}
+
+/// The same in every sandbox: a few devices, and what is hidden of `/proc`.
+pub(super) fn devices_and_masks() -> Result<Vec<Part>, Failure> {
+    let mut parts = Vec::new();
     for path in DEVICES.iter().map(Path::new) {
         parts.push(part(path, path, ATTR_NOSUID)?);
     }
     for path in MASKED.iter().map(Path::new).filter(|path| path.exists()) {
         parts.push(part(Path::new("/dev/null"), path, ATTR_NOSUID | ATTR_RDONLY)?);
     }
-    for part in granted {
-        parts.push(part?);
-    }
-    Ok((parts, links))
+    Ok(parts)
 }
 
 /// Brings what belongs to the function into a root that was built without it, as [`open_binds`] has
@@ -167,33 +181,50 @@ fn host_place(orders: &Orders) -> Host {
     if waits && orders.identity == Identity::MappedWithGroups { Host::Keep } else { Host::Leave }
 }
 
-/// What only the spec or the server's own directory decides: `/etc` first, then the binds.
-fn granted<'a>(etc: &'a Path, binds: &'a [Bind]) -> Vec<Wanted<'a>> {
-    let sealed = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV;
-    let any = ResolveFlags::empty();
-    let mut granted =
-        vec![Wanted { source: etc, target: Path::new("/etc"), attributes: sealed, resolve: any }];
-    granted.extend(binds.iter().map(Wanted::of));
+/// What only the spec or the server's own directory decides: `/etc` (or in an image the files of it
+/// that are ours) first, then the binds, then the layers.
+fn granted(etc: &Path, spec: &LaunchSpec) -> Vec<Wanted> {
+    let mut granted = match &spec.root {
+        RootFs::Host => vec![Wanted::sealed(etc, Path::new("/etc"))],
+        RootFs::Image(_) => image::ETC_FILES
+            .iter()
+            .map(|name| Wanted::sealed(&etc.join(name), &Path::new("/etc").join(name)))
+            .collect(),
+    };
+    granted.extend(spec.binds.iter().map(Wanted::of));
+    if let RootFs::Image(root) = &spec.root {
+        let layers = root.layers.iter().enumerate();
+        granted.extend(layers.map(|(i, layer)| Wanted::sealed(layer, Path::new(&i.to_string()))));
+    }
     granted
 }
 
 /// A mount that is still to be opened.
-struct Wanted<'a> {
-    source: &'a Path,
-    target: &'a Path,
+struct Wanted {
+    source: PathBuf,
+    target: PathBuf,
     attributes: u64,
     /// Which links of the source are followed.
     resolve: ResolveFlags,
 }
 
-impl<'a> Wanted<'a> {
-    fn of(bind: &'a Bind) -> Self {
-        let (attributes, resolve) = match bind.access {
-            Access::ReadOnly => (ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV, ResolveFlags::empty()),
+impl Wanted {
+    fn of(bind: &Bind) -> Self {
+        let read_only = Self::sealed(&bind.source, &bind.target);
+        match bind.access {
+            Access::ReadOnly => read_only,
             // Users write there, also while we look.
-            Access::ReadWrite => (ATTR_NOSUID | ATTR_NODEV, ResolveFlags::NO_SYMLINKS),
-        };
-        Self { source: &bind.source, target: &bind.target, attributes, resolve }
+            Access::ReadWrite => Self {
+                attributes: ATTR_NOSUID | ATTR_NODEV,
+                resolve: ResolveFlags::NO_SYMLINKS,
+                ..read_only
+            },
+        }
+    }
+
+    fn sealed(source: &Path, target: &Path) -> Self {
+        let (source, target) = (source.to_owned(), target.to_owned());
+        Self { source, target, attributes: SEALED, resolve: ResolveFlags::empty() }
     }
 
     fn open(&self) -> Result<Part, Failure> {
@@ -210,26 +241,45 @@ impl<'a> Wanted<'a> {
         let stage = |errno| {
             Failure::new(format!("opening the bind source {}", self.source.display()), errno)
         };
-        let place =
-            openat2(root, self.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), self.resolve)
-                .map_err(stage)?;
+        let place = openat2(
+            root,
+            &self.source,
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+            self.resolve,
+        )
+        .map_err(stage)?;
         let flags = OpenTreeFlags::OPEN_TREE_CLONE
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
             | OpenTreeFlags::AT_EMPTY_PATH
             | OpenTreeFlags::AT_RECURSIVE;
         let mount = open_tree(&place, "", flags).map_err(stage)?;
-        Ok(Part { mount, target: self.target.to_owned(), attributes: self.attributes })
+        Ok(Part { mount, target: self.target.clone(), attributes: self.attributes })
     }
 }
 
 /// Opens and protects what is [`granted`], for a privileged spawner: the child in its user
 /// namespace is nobody in the directories of the host's other users.
-pub(crate) fn open_granted(etc: &Path, binds: &[Bind]) -> Result<Vec<OwnedFd>, Failure> {
-    granted(etc, binds).iter().map(Wanted::open_protected).collect()
+pub(crate) fn open_granted(etc: &Path, spec: &LaunchSpec) -> Result<Vec<OwnedFd>, Failure> {
+    granted(etc, spec).iter().map(Wanted::open_protected).collect()
 }
 
-fn part(source: &Path, target: &Path, attributes: u64) -> Result<Part, Failure> {
-    Wanted { source, target, attributes, resolve: ResolveFlags::empty() }.open()
+/// What is [`granted`]: as the spawner has opened it, or opened here.
+fn take_granted(orders: &Orders, opened: Vec<OwnedFd>) -> Result<Vec<Part>, Failure> {
+    let granted = granted(&orders.etc, &orders.spec);
+    if !opened.is_empty() && opened.len() != granted.len() {
+        return Err(Failure::new("counting the mounts", Errno::BADF));
+    }
+    let mut opened = opened.into_iter();
+    let take = |wanted: Wanted| match opened.next() {
+        Some(mount) => Ok(Part { mount, target: wanted.target, attributes: 0 }),
+        None => wanted.open(),
+    };
+    granted.into_iter().map(take).collect()
+}
+
+pub(super) fn part(source: &Path, target: &Path, attributes: u64) -> Result<Part, Failure> {
+    Wanted { attributes, ..Wanted::sealed(source, target) }.open()
 }
 
 fn protect(part: &Part) -> Result<(), Failure> {
@@ -262,7 +312,7 @@ fn enter_new_root(host: Host) -> Result<(), Failure> {
     rustix::process::chdir("/").map_err(at("entering the new root"))
 }
 
-fn attach(part: &Part) -> Result<(), Failure> {
+pub(super) fn attach(part: &Part) -> Result<(), Failure> {
     let named = |doing: &str| {
         let stage = format!("{doing} {}", part.target.display());
         move |errno: Errno| Failure::new(stage, errno)
@@ -278,7 +328,7 @@ fn attach(part: &Part) -> Result<(), Failure> {
 }
 
 /// Makes the directories up to a mount point, and the point itself.
-fn make_target(target: &Path, kind: FileType) -> Result<(), Errno> {
+pub(super) fn make_target(target: &Path, kind: FileType) -> Result<(), Errno> {
     if target.exists() {
         return Ok(());
     }
@@ -297,7 +347,7 @@ fn make_target(target: &Path, kind: FileType) -> Result<(), Errno> {
     open(target, flags, Mode::from_raw_mode(0o644)).map(drop)
 }
 
-fn tmpfs(target: &str, size_mb: u32, mode: &str) -> Result<(), Failure> {
+pub(super) fn tmpfs(target: &str, size_mb: u32, mode: &str) -> Result<(), Failure> {
     let options = CString::new(format!("{},mode={mode}", size(size_mb))).expect("no NUL in there");
     mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str())
         .map_err(|errno| Failure::new(format!("mounting {target}"), errno))
@@ -316,14 +366,12 @@ fn size(size_mb: u32) -> String {
     format!("size={size_mb}m,nr_inodes={}", u64::from(size_mb) * 256)
 }
 
-fn finish_dev(tmp_mb: u32) -> Result<(), Failure> {
+pub(super) fn finish_dev(tmp_mb: u32) -> Result<(), Failure> {
     for (name, to) in [
         ("/dev/fd", "/proc/self/fd"),
         ("/dev/stdin", "/proc/self/fd/0"),
         ("/dev/stdout", "/proc/self/fd/1"),
         ("/dev/stderr", "/proc/self/fd/2"),
-        ("/var/tmp", "/tmp"),
-        ("/var/run", "/run"),
     ] {
         symlink(to, name).map_err(at("linking in /dev"))?;
     }

@@ -10,7 +10,7 @@ use rustix::thread::{Gid, Uid};
 
 use crate::filter;
 use crate::message::{Failure, Identity, Orders};
-use crate::spec::{Access, LimitedBy, Network, Outfit};
+use crate::spec::{Access, LimitedBy, Outfit, RootFs};
 use crate::sys;
 
 /// The version the rules are written for; older kernels enforce the part they know.
@@ -40,8 +40,8 @@ pub(super) fn own_cgroup_view() -> Result<(), Errno> {
         .map_err(|errno| Errno::from_raw_os_error(errno as i32))
 }
 
-/// Becomes the instance's user. Capabilities stay until they are cleared: whoever user 0 of the
-/// namespace is, we have not been it, so the kernel sees no change from root.
+/// Becomes the instance's user. Capabilities stay until they are cleared: until now this process was
+/// nobody in there, so the kernel sees no change away from its root, whoever it becomes.
 pub(super) fn take_ids(orders: &Orders) -> Result<(), Failure> {
     let identity = orders.identity;
     let (uid, gid) = match identity {
@@ -50,7 +50,7 @@ pub(super) fn take_ids(orders: &Orders) -> Result<(), Failure> {
         }
         Identity::Host(user) => (user.uid, user.gid),
     };
-    if identity != Identity::MappedWithGroups {
+    if !matches!(identity, Identity::MappedWithGroups) {
         rustix::thread::set_thread_groups(&[]).map_err(at("giving up groups"))?;
     }
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
@@ -94,9 +94,6 @@ pub(super) enum Who {
 pub(super) fn raise(orders: &Orders, who: Who) -> Result<Raised, Failure> {
     // A courtesy, not a wall: service managers may forbid the call to us and all our children.
     rustix::system::sethostname(b"stint").ok();
-    if orders.spec.network == Network::Loopback {
-        sys::loopback_up().map_err(at("starting the loopback interface"))?;
-    }
     limit(orders).map_err(at("setting resource limits"))?;
     // Landlock would part init from a program in a domain of its own: no signals, no look at what it
     // uses. Init runs nothing but this file's callers.
@@ -146,8 +143,13 @@ fn landlock(orders: &Orders) -> Result<u32, Failure> {
     let all = AccessFs::from_all(ABI_WRITTEN_FOR);
     let read = AccessFs::from_read(ABI_WRITTEN_FOR);
     let volumes = orders.spec.binds.iter().filter(|bind| bind.access == Access::ReadWrite);
-    let writable: Vec<_> = ["/tmp", "/dev"]
-        .into_iter()
+    // An image is writable as a whole; what is not, is read-only by its mount.
+    let ours: &[&str] = match &orders.spec.root {
+        RootFs::Host => &["/tmp", "/dev"],
+        RootFs::Image(_) => &["/"],
+    };
+    let writable: Vec<_> = ours
+        .iter()
         .map(std::path::PathBuf::from)
         .chain(volumes.map(|bind| bind.target.clone()))
         .collect();

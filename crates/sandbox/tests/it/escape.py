@@ -41,9 +41,15 @@ def connects(family, address):
     return True
 
 
-def mounts():
+def mounts(kind=b"tmpfs", place=b"/proc"):
     libc.unshare(0x20000)
-    return libc.mount(b"x", b"/proc", b"tmpfs", 0, None) == 0
+    libc.mount(b"none", b"/", None, 0x44000, None)
+    return libc.mount(b"x", place, kind, 0, None) == 0
+
+
+def inherited():
+    """Descriptors that nobody opened here; the listing itself needs one."""
+    return [fd for fd in map(int, os.listdir("/proc/self/fd")) if fd > 3]
 
 
 def status(field, shut):
@@ -94,9 +100,14 @@ ATTEMPTS = {
     "mknod": lambda: os.mknod("/tmp/stint-escape-%d" % os.getpid(), 0o60600, os.makedev(7, 0)) or True,
     "write-usr": lambda: opens("/usr", os.O_TMPFILE | os.O_WRONLY),
     "write-root": lambda: opens("/", os.O_TMPFILE | os.O_WRONLY),
+    "kvm": lambda: opens("/dev/kvm"),
+    "sys-write": lambda: opens("/sys/kernel/mm/ksm/run", os.O_WRONLY),
+    "write-code": lambda: opens("/code/escape.py", os.O_WRONLY),
     "write-etc": lambda: opens("/etc/passwd", os.O_WRONLY),
     # processes
     "see-host-pid": lambda: bool(os.stat("/proc/%s/exe" % CANARY_PID)) and open("/proc/%s/cmdline" % CANARY_PID).read().startswith("/usr/bin/sleep"),
+    "signal-host-pid": lambda: os.kill(int(CANARY_PID), 0) or True,
+    "remount": lambda: call(165, 0, b"/nowhere", 0, 0x20, 0),
     "unshare-user": lambda: call(272, 0x10000000),
     "unshare-net": lambda: call(272, 0x40000000),
     "unshare-mount": lambda: call(272, 0x20000),
@@ -125,7 +136,10 @@ ATTEMPTS = {
     "nice": lambda: os.nice(-5) is not None,
     "cores": raises_cores,
     "terminal": terminal,
+    "host-env": lambda: "STINT_CANARY" in os.environ,
+    "inherited-fds": lambda: bool(inherited()),
     # kernel surface
+    "x32": lambda: libc.syscall(ctypes.c_long(0x40000000 | 39)) > 0,
     "keyctl": lambda: call(250, 0, -3, 0),
     "add-key": lambda: call(248, 0, 0, 0, 0, -3),
     "io-uring": lambda: call(425, 1, 0),
@@ -150,6 +164,9 @@ ATTEMPTS = {
     "metadata": lambda: connects(socket.AF_INET, ("169.254.169.254", 80)),
     # cgroups
     "cgroup-files": lambda: bool(os.listdir("/sys/fs/cgroup")),
+    "cgroup-mount": lambda: mounts(b"cgroup2", b"/tmp") or mounts(b"cgroup", b"/tmp"),
+    "cgroup-procs": lambda: opens("/sys/fs/cgroup/cgroup.procs", os.O_WRONLY),
+    "release-agent": lambda: opens("/sys/fs/cgroup/memory/release_agent", os.O_WRONLY),
 }
 
 

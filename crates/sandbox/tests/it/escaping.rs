@@ -5,11 +5,11 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Child, Command};
 
-use stint_sandbox::{Bind, Network};
+use stint_sandbox::{Bind, DoorPorts, Network};
 
 use crate::lab::{Lab, Mode, finish, is_root, modes, open_to_all, spec};
 
-const SCRIPT: &str = include_str!("escape.py");
+pub(crate) const SCRIPT: &str = include_str!("escape.py");
 
 /// What root can do on any machine the suite may run on, containers included. The other attempts
 /// depend on how the kernel was built; outside, their verdict is printed.
@@ -31,6 +31,9 @@ const CONTROLS: &[&str] = &[
     "setns",
     "chroot",
     "mount",
+    "remount",
+    "signal-host-pid",
+    "host-env",
     "personality",
     "ptrace",
     "vm-read",
@@ -52,7 +55,7 @@ const CONTROLS: &[&str] = &[
 const SHARED_NETWORK: &[&str] = &["host-loopback", "metadata"];
 
 /// Things of the host that an instance must not reach.
-struct Canaries {
+pub(crate) struct Canaries {
     sleeper: Child,
     file: tempfile::NamedTempFile,
     tcp: std::net::TcpListener,
@@ -61,7 +64,7 @@ struct Canaries {
 }
 
 impl Canaries {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let abstract_name = format!("stint-canary-{}-{}", std::process::id(), line!());
         let unique = tempfile::NamedTempFile::new().unwrap();
         let abstract_name =
@@ -77,7 +80,7 @@ impl Canaries {
         }
     }
 
-    fn arguments(&self) -> [String; 4] {
+    pub(crate) fn arguments(&self) -> [String; 4] {
         [
             self.file.path().to_str().unwrap().to_owned(),
             self.sleeper.id().to_string(),
@@ -94,7 +97,7 @@ impl Drop for Canaries {
     }
 }
 
-fn verdicts(text: &str) -> BTreeMap<String, bool> {
+pub(crate) fn verdicts(text: &str) -> BTreeMap<String, bool> {
     let line = |line: &str| {
         let (name, verdict) = line.split_once(' ').unwrap();
         (name.to_owned(), verdict == "open")
@@ -126,6 +129,7 @@ async fn every_way_out_is_shut_and_was_open() {
         let output = Command::new("/usr/bin/python3")
             .args(["-I", "-S", "-c", SCRIPT])
             .args(canaries.arguments())
+            .env("STINT_CANARY", "the server's own")
             .output()
             .unwrap();
         let control = verdicts(&String::from_utf8(output.stdout).unwrap());
@@ -136,9 +140,13 @@ async fn every_way_out_is_shut_and_was_open() {
     }
     for mode in modes() {
         let lab = Lab::open(mode).await;
-        let verdicts = inside(&lab, &canaries, Network::Loopback).await;
-        let ways_out: Vec<_> = verdicts.iter().filter(|(_, open)| **open).collect();
-        assert!(ways_out.is_empty(), "{mode:?}: {ways_out:?}");
+        // Doors that nobody answers are no way out either.
+        let doors = Network::Doors(DoorPorts { egress: 3128, api: 3129 });
+        for network in [Network::Loopback, doors] {
+            let verdicts = inside(&lab, &canaries, network).await;
+            let ways_out: Vec<_> = verdicts.iter().filter(|(_, open)| **open).collect();
+            assert!(ways_out.is_empty(), "{mode:?} {network:?}: {ways_out:?}");
+        }
     }
 }
 

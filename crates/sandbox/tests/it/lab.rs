@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use stint_sandbox::{
     Bind, Channel, Exit, ExitHow, HostUser, Inside, IsolationPolicy, LaunchSpec, Launched,
-    Launcher, LauncherConfig, Limits, Network, Outfit, SandboxError, SpawnerCommand, UserNamespace,
+    Launcher, LauncherConfig, Limits, Network, Outfit, RootFs, SandboxError, SpawnerCommand,
+    UserNamespace,
 };
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
@@ -126,6 +127,7 @@ pub(crate) fn open_to_all(path: &Path) {
 
 pub(crate) fn spec(argv: &[&str]) -> LaunchSpec {
     LaunchSpec {
+        root: RootFs::Host,
         argv: argv.iter().map(|&arg| arg.to_owned()).collect(),
         env: vec![("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())],
         cwd: "/tmp".into(),

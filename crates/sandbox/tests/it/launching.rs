@@ -159,12 +159,13 @@ async fn signals_reach_the_program_and_a_kill_is_final() {
     for mode in modes() {
         let lab = Lab::open(mode).await;
         let script = "trap 'echo polite; exit 3' TERM; echo ready; while :; do sleep 0.01; done";
-        let Launched { instance, mut stdout, stderr, channel, exit } =
+        let Launched { instance, mut stdout, stderr, channel, exit, .. } =
             lab.launcher.launch(spec(&["/bin/sh", "-c", script])).await.unwrap();
         let mut ready = [0; 6];
         stdout.read_exact(&mut ready).await.unwrap();
         instance.signal(Signal::Terminate);
-        let same = Launched { instance: instance.clone(), stdout, stderr, channel, exit };
+        let same =
+            Launched { instance: instance.clone(), stdout, stderr, channel, doors: None, exit };
         let outcome = finish(same).await;
         assert_eq!((outcome.out.as_str(), outcome.code()), ("polite\n", 3));
         // Harmless after the end.

@@ -3,9 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use stint_sandbox::{Launcher, SandboxError};
-
-use crate::lab::{Lab, Mode, config, finish, modes, spec, until};
+use crate::lab::{Lab, Mode, finish, modes, spec, until};
 
 /// Whether a host process with this argument lives.
 fn lives(argument: &str) -> bool {
@@ -65,29 +63,58 @@ async fn everything_dies_with_the_server() {
     }
 }
 
-/// Even when the spawner cannot clean up: the kernel ends the sandboxes, the next start the rest.
+/// Even when the spawner cannot clean up: the kernel ends the sandboxes, the next spawner the rest.
+/// It comes by itself, and launches wait for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_dies_with_the_spawner_and_the_next_one_cleans_up() {
+async fn everything_dies_with_the_spawner_and_another_one_takes_over() {
     for mode in modes() {
         let lab = Lab::with(mode, |config| config.parked = 1).await;
-        let length = unique(&lab, 3);
-        let launched = lab.launcher.launch(spec(&["/bin/sleep", &length])).await.unwrap();
-        until("it lives", || lives(&length)).await;
-        kill_spawner(launched.instance.pid());
-        until("it is gone", || !lives(&length)).await;
-        assert!(launched.exit.await.is_err(), "nobody is left to tell");
-        let refused = lab.launcher.launch(spec(&["/bin/true"])).await.unwrap_err();
-        assert!(matches!(refused, SandboxError::Gone), "{refused}");
-        let limited = lab.launcher.capabilities().limits_memory;
-        let name = lab.dir.path().file_name().unwrap().to_str().unwrap().replace('.', "_");
-        assert_eq!(!leaves(&name).is_empty(), limited, "nobody has cleaned up");
-        let dir = lab.vanish().await;
-        let mut again = config_again(mode, dir.path());
-        again.parked = 0;
-        let (launcher, pump) = Launcher::start(again).await.unwrap();
-        until("the next start has cleaned up", || leaves(&name).is_empty()).await;
-        drop((launcher, pump));
+        for round in 3..6 {
+            let length = unique(&lab, round);
+            let launched = lab.launcher.launch(spec(&["/bin/sleep", &length])).await.unwrap();
+            until("it lives", || lives(&length)).await;
+            let (old, init) = (spawner(launched.instance.pid()), launched.instance.pid());
+            kill_spawner(init);
+            until("it is gone", || !lives(&length)).await;
+            assert!(launched.exit.await.is_err(), "nobody is left to tell");
+            let next = lab.launcher.launch(spec(&["/bin/sleep", "1000"])).await.unwrap();
+            assert_ne!(spawner(next.instance.pid()), old, "{mode:?}");
+            let name = lab.dir.path().file_name().unwrap().to_str().unwrap().replace('.', "_");
+            let stale = format!("{old}-");
+            let is_stale =
+                |leaf: &PathBuf| leaf.file_name().unwrap().to_str().unwrap().starts_with(&stale);
+            until("what was left is cleaned up", || !leaves(&name).iter().any(is_stale)).await;
+            next.instance.kill();
+            finish(next).await;
+        }
     }
+}
+
+/// A parked child that is killed from outside costs nobody anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_child_that_dies_is_replaced() {
+    for mode in modes() {
+        let lab = Lab::with(mode, |config| config.parked = 2).await;
+        let witness = lab.launcher.launch(spec(&["/bin/sleep", "1000"])).await.unwrap();
+        let (spawner, own) = (spawner(witness.instance.pid()), witness.instance.pid());
+        for _ in 0..5 {
+            until("two are parked", || children(spawner).len() >= 3).await;
+            for pid in children(spawner).into_iter().filter(|pid| *pid != own) {
+                let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+                // One that has just ended is as good.
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+            }
+            assert_eq!(lab.sh("exit 7").await.code(), 7, "{mode:?}");
+        }
+        until("two are parked again", || children(spawner).len() >= 3).await;
+        witness.instance.kill();
+        finish(witness).await;
+    }
+}
+
+fn children(pid: i32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    text.unwrap_or_default().split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// The parent of a sandbox's init.
@@ -111,10 +138,7 @@ async fn a_long_life_leaks_nothing() {
     let count = |what: &str| {
         std::fs::read_dir(format!("/proc/{spawner}/{what}")).unwrap().flatten().count()
     };
-    let children = || {
-        let path = format!("/proc/{spawner}/task/{spawner}/children");
-        std::fs::read_to_string(path).map_or(1, |text| text.split_whitespace().count())
-    };
+    let children = || children(spawner).len();
     let before = count("fd");
     for _ in 0..10 {
         let missing = spec(&["/code/absent"]);
@@ -134,12 +158,6 @@ async fn a_long_life_leaks_nothing() {
     until("cgroups are back", || leaves(&name).len() <= 1).await;
     witness.instance.kill();
     finish(witness).await;
-}
-
-/// As a restarted server finds its directory: with everything still there.
-fn config_again(mode: Mode, dir: &Path) -> stint_sandbox::LauncherConfig {
-    std::fs::remove_dir_all(dir.join("base")).unwrap();
-    config(mode, dir)
 }
 
 #[tokio::test(flavor = "multi_thread")]

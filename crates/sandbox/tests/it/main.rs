@@ -5,6 +5,7 @@
 
 mod equipping;
 mod escaping;
+mod imaging;
 mod lab;
 mod launching;
 mod limiting;

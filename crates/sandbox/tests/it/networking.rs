@@ -1,6 +1,6 @@
 //! Instances have networks of their own, and the node reaches their ports all the same.
 
-use stint_sandbox::{Launched, Network, SandboxError};
+use stint_sandbox::{DoorPorts, Launched, Network, Outfit, SandboxError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::lab::{Lab, Mode, finish, modes, spec};
@@ -71,6 +71,56 @@ async fn on_the_hosts_network_the_port_is_the_hosts() {
         let (launched, port) = serve(&lab, "host", 0, Network::Host).await;
         assert_eq!(launched.instance.enforced().network, Network::Host);
         assert_eq!(talk(&launched, port).await, "host hello");
+        finish(launched).await;
+    }
+}
+
+const DOORS: Network = Network::Doors(DoorPorts { egress: 3128, api: 3129 });
+
+/// The doors are open before the program runs, lead to whoever launched it, and to nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn doors_lead_to_the_launcher_and_only_there() {
+    let knock = "import socket, sys
+for port in (3128, 3129):
+    s = socket.create_connection(('127.0.0.1', port), 5); s.sendall(b'from inside ')
+    print(s.recv(100).decode())
+for address in ('0.0.0.0', '127.0.0.1'):
+    try: socket.socket().bind((address, 3128)); print('taken over')
+    except OSError: print('held')";
+    for mode in modes() {
+        for (parked, outfit) in [(0, Outfit::Whole), (1, Outfit::Whole), (1, Outfit::Later)] {
+            let lab = Lab::with(mode, |config| config.parked = parked).await;
+            let mut spec = spec(&["/usr/bin/python3", "-I", "-S", "-c", knock]);
+            (spec.network, spec.outfit) = (DOORS, outfit);
+            let mut launched = lab.launcher.launch(spec.clone()).await.unwrap();
+            assert_eq!(launched.instance.enforced().network, DOORS);
+            let doors = launched.doors.take().unwrap();
+            for (door, greeting) in [(&doors.egress, "the world"), (&doors.api, "the platform")] {
+                let (mut stream, from) = door.accept().await.unwrap();
+                assert!(from.ip().is_loopback());
+                stream.write_all(greeting.as_bytes()).await.unwrap();
+            }
+            let outcome = finish(launched).await;
+            let said: Vec<_> = outcome.out.lines().collect();
+            assert_eq!(said, ["the world", "the platform", "held", "held"], "{mode:?} {outcome:?}");
+            // The namespace is still there, and nobody in it any more.
+            let outside = tokio::net::TcpStream::connect("127.0.0.1:3128").await;
+            assert!(outside.is_err(), "the host's own loopback has no door");
+            // Without anybody behind them: closed, not hanging.
+            let shut = lab.launcher.launch(spec).await.unwrap();
+            drop(shut.doors);
+            let launched = Launched { doors: None, ..shut };
+            assert_ne!(finish(launched).await.code(), 0);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_doors_there_are_none() {
+    for mode in modes() {
+        let lab = Lab::open(mode).await;
+        let launched = lab.launcher.launch(spec(&["/bin/true"])).await.unwrap();
+        assert!(launched.doors.is_none());
         finish(launched).await;
     }
 }

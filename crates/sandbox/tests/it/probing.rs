@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use stint_sandbox::{Candidate, Discovery, Family, Launcher};
+use stint_sandbox::{Candidate, Discovery, DoorPorts, Family, LaunchSpec, Launcher, Network};
 
 use crate::lab::{Lab, Mode, config, finish, modes, open_to_all, spec, until};
 
@@ -19,6 +19,7 @@ async fn a_probe_reports_every_check_and_leaves_nothing() {
             "user-namespace",
             "namespaces",
             "seccomp",
+            "images",
             "landlock",
             "cgroup-memory",
             "cgroup-pids",
@@ -105,21 +106,28 @@ async fn a_parked_child_is_used_and_limited_like_any_other() {
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::disallowed_methods, reason = "measures real time")]
 async fn how_long_a_start_takes() {
+    let doors = Network::Doors(DoorPorts { egress: 3128, api: 3129 });
     for mode in modes() {
-        for parked in [0, 4] {
+        for (parked, network) in
+            [(0, Network::Loopback), (0, doors), (4, Network::Loopback), (4, doors)]
+        {
             let lab = Lab::with(mode, |config| config.parked = parked).await;
+            let spec = LaunchSpec { network, ..spec(&["/bin/true"]) };
             let mut times = Vec::new();
             for _ in 0..15 {
                 // As starts come: with pauses.
                 let pause = Instant::now();
                 until("a pause is over", || pause.elapsed() > Duration::from_millis(40)).await;
                 let begun = Instant::now();
-                let launched = lab.launcher.launch(spec(&["/bin/true"])).await.unwrap();
+                let launched = lab.launcher.launch(spec.clone()).await.unwrap();
                 times.push(begun.elapsed());
                 finish(launched).await;
             }
             times.sort();
-            println!("{mode:?} parked {parked}: p50 {:?} p90 {:?}", times[7], times[13]);
+            println!(
+                "{mode:?} {network:?} parked {parked}: p50 {:?} p90 {:?}",
+                times[7], times[13]
+            );
         }
     }
 }

@@ -21,6 +21,9 @@ use crate::screen::Rows;
 
 /// How often `--watch` looks.
 const WATCH: Span = Span::from_millis(500);
+/// How often a function whose image is being fetched is looked at, and how long that is waited for.
+const FETCH_LOOK: Span = Span::from_millis(200);
+const FETCH_WITHIN: Span = Span::from_secs(30 * 60);
 
 /// Make the functions of a project file so.
 #[derive(Debug, Args)]
@@ -61,7 +64,8 @@ pub(crate) async fn run(args: &Deploy, context: &Context) -> Result<(), Failure>
         let outcome = async {
             let project = read(&file, args, context)?;
             seen = stamps(&file, &project);
-            deploy(&project, args, &client, context).await
+            let scene = Scene { client: &client, clock: &clock };
+            deploy(&project, args, scene, context).await
         };
         match outcome.await {
             Err(failure) if args.watch => context.screen.fail(&failure),
@@ -102,10 +106,17 @@ fn read(file: &Path, args: &Deploy, context: &Context) -> Result<Project, Failur
     Ok(project)
 }
 
+/// Whom we speak to, and our time.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    client: &'a Client,
+    clock: &'a Clock,
+}
+
 async fn deploy(
     project: &Project,
     args: &Deploy,
-    client: &Client,
+    scene: Scene<'_>,
     context: &Context,
 ) -> Result<(), Failure> {
     for note in &project.notes {
@@ -116,7 +127,7 @@ async fn deploy(
     let mut done = Vec::new();
     for plan in &project.functions {
         bar.set_message(plan.name.clone());
-        let deployed = one(plan, args.publish, client).await.map_err(|mut failure| {
+        let deployed = one(plan, args.publish, scene).await.map_err(|mut failure| {
             bar.finish_and_clear();
             failure.message = format!("{}: {}", plan.name, failure.message);
             failure
@@ -140,7 +151,8 @@ async fn deploy(
     })
 }
 
-async fn one(plan: &FunctionPlan, publish: bool, client: &Client) -> Result<Deployed, Failure> {
+async fn one(plan: &FunctionPlan, publish: bool, scene: Scene<'_>) -> Result<Deployed, Failure> {
+    let client = scene.client;
     let there = match client.function_get(&plan.name, None).await.map_err(Failure::from) {
         Ok(function) => Some(function),
         Err(failure) if failure.exit == Exit::NotFound => None,
@@ -185,6 +197,7 @@ async fn one(plan: &FunctionPlan, publish: bool, client: &Client) -> Result<Depl
         "created"
     };
     settings(plan, client).await?;
+    in_force(&plan.name, scene).await?;
     let version = match publish {
         true => published(&plan.name, client).await?,
         false => None,
@@ -203,6 +216,32 @@ async fn published(function: &str, client: &Client) -> Result<Option<String>, Fa
             Ok(None)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until what was sent is what runs: images take their time.
+async fn in_force(name: &str, Scene { client, clock }: Scene<'_>) -> Result<(), Failure> {
+    let until = clock.now() + FETCH_WITHIN;
+    loop {
+        let found = client.function_get(name, None).await?;
+        if found.state == "Failed" || found.last_update_status == "Failed" {
+            let failed = [
+                (&found.last_update_status_reason_code, &found.last_update_status_reason),
+                (&found.state_reason_code, &found.state_reason),
+            ];
+            let (code, reason) =
+                failed.into_iter().find(|(code, _)| !code.is_empty()).unwrap_or(failed[0]);
+            return Err(Failure::local(format!("its image cannot be used ({code}): {reason}"))
+                .next("correct the image or its registry in the project file and deploy again"));
+        }
+        if found.state != "Pending" && found.last_update_status != "InProgress" {
+            return Ok(());
+        }
+        if clock.now() >= until {
+            return Err(Failure::local("its image is still being fetched".to_owned())
+                .next("stint function get shows its state"));
+        }
+        clock.sleep(FETCH_LOOK).await;
     }
 }
 

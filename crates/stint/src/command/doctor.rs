@@ -2,6 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
+use stint_node::{EgressRule, HostFor, NodeNetwork};
 use stint_sandbox::{
     Candidate, Discovery, Family, IsolationPolicy, Launcher, LauncherConfig, SpawnerCommand,
     UserNamespace,
@@ -49,7 +50,7 @@ pub(crate) async fn run(_args: &Doctor, context: &Context) -> Result<(), Failure
         spawner: spawner(),
         cgroup_name: format!("stint-doctor-{}", std::process::id()),
         base_dir: base.path.clone(),
-        host_network_allowed: config.node.host_network,
+        host_network_allowed: shares_host_network(&config),
         // Look at everything, whatever is demanded.
         policy: IsolationPolicy::personal(),
         parked: 0,
@@ -67,6 +68,7 @@ pub(crate) async fn run(_args: &Doctor, context: &Context) -> Result<(), Failure
     if IsolationPolicy::personal().missing(&machine).is_empty() {
         report.checks.extend(runtimes(launcher(), &config).await?);
     }
+    report.checks.push(network(&config));
     report.checks.push(memory(&config));
     report.checks.push(disk(&config));
     show(&report, context)
@@ -81,6 +83,11 @@ pub(crate) fn spawner() -> SpawnerCommand {
 /// What the configuration demands.
 pub(crate) fn policy(config: &Config) -> IsolationPolicy {
     if config.node.strict { IsolationPolicy::strict() } else { IsolationPolicy::personal() }
+}
+
+/// Whether some function may be on the host's network.
+pub(crate) fn shares_host_network(config: &Config) -> bool {
+    matches!(config.node.network, NodeNetwork::Host(_))
 }
 
 /// Interpreters the operator names, by what they are called.
@@ -103,9 +110,9 @@ async fn runtimes(launcher: LauncherConfig, config: &Config) -> Result<Vec<Check
     let started = Launcher::start(launcher).await;
     let (launcher, pump) = started.map_err(|e| Failure::cannot("start the sandbox", &e))?;
     let supervisor = Supervisor::new(Clock::start());
-    let pump = supervisor.spawn("pump", OnExit::Ignore, |_stop| async move {
-        // It ends with the launcher, below.
-        drop(pump.run().await);
+    let pump = supervisor.spawn("pump", OnExit::Ignore, |stop| async move {
+        // With it the spawner ends.
+        drop(stop.until(pump.run()).await);
     });
     let discovery = Discovery::run(&launcher, configured(config)).await;
     let mut checks = Vec::new();
@@ -133,9 +140,40 @@ async fn runtimes(launcher: LauncherConfig, config: &Config) -> Result<Vec<Check
         });
     }
     drop(launcher);
+    pump.stop();
     let wait = Clock::start();
     wait.within(stint_model::time::Span::from_secs(5), pump.ended()).await;
     Ok(checks)
+}
+
+/// What `internetAccess` means here.
+fn network(config: &Config) -> Check {
+    let node = &config.node;
+    let list = |rules: &[EgressRule]| {
+        rules.iter().map(EgressRule::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let allowed = match (node.egress_allow.as_slice(), node.strict) {
+        ([], true) => "public".to_owned(),
+        ([], false) => "public; private for the operator's account".to_owned(),
+        (said, _) => list(said),
+    };
+    let denied = match node.egress_deny.as_slice() {
+        [] => String::new(),
+        said => format!("; denied: {}", list(said)),
+    };
+    let (works, seen) = match node.network {
+        NodeNetwork::None => (true, "functions have no network".to_owned()),
+        NodeNetwork::Proxy => (true, format!("through the node's proxy to {allowed}{denied}")),
+        NodeNetwork::Host(HostFor::Operator) => {
+            (false, "functions of the operator's account share the host's network".to_owned())
+        }
+        NodeNetwork::Host(HostFor::Everybody) => {
+            (false, "functions of every account share the host's network".to_owned())
+        }
+    };
+    let advice =
+        if works { "" } else { "node.network = \"proxy\" keeps the host's loopback closed" };
+    Check { check: "internetAccess".to_owned(), works, seen, advice: advice.to_owned() }
 }
 
 fn memory(config: &Config) -> Check {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use stint_model::limit::Resources;
 use stint_model::time::Span;
+use stint_node::{EgressRule, HostFor, NodeNetwork, RuleError};
 use url::Url;
 
 use super::environment::Environment;
@@ -64,8 +65,15 @@ pub(crate) struct Node {
     pub(crate) parked_memory_mb: u32,
     pub(crate) freeze: bool,
     pub(crate) strict: bool,
-    pub(crate) host_network: bool,
+    pub(crate) network: NodeNetwork,
+    pub(crate) egress_allow: Vec<EgressRule>,
+    pub(crate) egress_deny: Vec<EgressRule>,
+    pub(crate) egress_host_ports: Vec<u16>,
     pub(crate) nas_allow: Vec<PathBuf>,
+    pub(crate) registries: Vec<String>,
+    pub(crate) oci_allow: Vec<PathBuf>,
+    pub(crate) image_max: u64,
+    pub(crate) image_cache: u64,
     pub(crate) interpreters: BTreeMap<String, PathBuf>,
 }
 
@@ -165,6 +173,20 @@ impl Config {
                  `node.memory_reserve`",
             );
         }
+        if self.node.strict && self.node.network == NodeNetwork::Host(HostFor::Operator) {
+            return wrong(
+                "`node.network = host` opens the host's loopback to functions, which \
+                 `node.isolation = strict` is meant to prevent: use `proxy`, or say \
+                 `host-for-all-accounts` if every account is trusted with it",
+            );
+        }
+        let ports = [self.listen.control.port(), self.listen.trigger.port()];
+        if self.node.egress_host_ports.iter().any(|port| ports.contains(port)) {
+            return wrong(
+                "`node.egress_host_ports` names a port of Stint itself: functions reach the API \
+                 at STINT_ENDPOINT, where everybody must show a key",
+            );
+        }
         if self.node.cpu_overcommit_percent < 100 {
             return wrong("`node.cpu_overcommit` must be at least 100%");
         }
@@ -244,6 +266,7 @@ fn node(read: &Reader<'_>) -> Result<Node, ConfigError> {
         let path = PathBuf::from(text);
         if path.is_absolute() { Ok(path) } else { Err("write an absolute path".to_owned()) }
     };
+    let rule = |text: &str| text.parse().map_err(|error: RuleError| error.to_string());
     Ok(Node {
         capacity: Resources { cpu_milli, memory_mb },
         cpu_overcommit_percent: read.parse("node.cpu_overcommit", unit::percent)?,
@@ -253,8 +276,23 @@ fn node(read: &Reader<'_>) -> Result<Node, ConfigError> {
         parked_memory_mb,
         freeze: read.switch("node.freeze")?,
         strict: read.word("node.isolation")? == "strict",
-        host_network: read.switch("node.host_network")?,
+        network: match read.word("node.network")?.as_str() {
+            "none" => NodeNetwork::None,
+            "host" => NodeNetwork::Host(HostFor::Operator),
+            "host-for-all-accounts" => NodeNetwork::Host(HostFor::Everybody),
+            _ => NodeNetwork::Proxy,
+        },
+        egress_allow: read.many("node.egress_allow", rule)?,
+        egress_deny: read.many("node.egress_deny", rule)?,
+        egress_host_ports: read.many("node.egress_host_ports", |text| {
+            let port = text.parse().ok().filter(|port| *port != 0);
+            port.ok_or_else(|| "write ports, 1 to 65535".to_owned())
+        })?,
         nas_allow: read.many("node.nas_allow", absolute)?,
+        registries: read.many("node.registries", |text| Ok(text.to_owned()))?,
+        oci_allow: read.many("node.oci_allow", absolute)?,
+        image_max: read.size("node.image_max")?,
+        image_cache: read.size("node.image_cache")?,
         interpreters: read.each("interpreters", absolute)?,
     })
 }

@@ -216,17 +216,61 @@ pub(crate) const SETTINGS: &[Setting] = &[
          `personal` uses what the machine has. The walls themselves are always required.",
     ),
     plain(
-        "node.host_network",
-        "STINT_NODE_HOST_NETWORK",
-        Kind::Switch,
-        "Instances of functions with internetAccess may use the host's network. Off: they have \
-         loopback only.",
+        "node.network",
+        "STINT_NODE_NETWORK",
+        Kind::Word(&["proxy", "none", "host", "host-for-all-accounts"]),
+        "What internetAccess gives a function. `proxy`: HTTP and SOCKS5 through the node, which \
+         judges each destination. `none`: nothing. `host`: functions of the operator's account share \
+         the host's network, loopback included; refused with `node.isolation = strict`. \
+         `host-for-all-accounts`: every account's do. Custom runtimes have the proxy in any case.",
+    ),
+    plain(
+        "node.egress_allow",
+        "STINT_NODE_EGRESS_ALLOW",
+        Kind::List,
+        "Where functions may go: `10.0.0.0/8`, `192.0.2.7:5432`, `example.com`, \
+         `*.example.com:443`, `public`, `private`, `*`. Empty: `public`, and for the operator's \
+         account `private` unless `node.isolation` is `strict`. Loopback, link-local and metadata \
+         addresses and the node itself cannot be allowed.",
+    ),
+    plain(
+        "node.egress_deny",
+        "STINT_NODE_EGRESS_DENY",
+        Kind::List,
+        "Where functions may not go, whatever `node.egress_allow` says. Entries look the same.",
+    ),
+    plain(
+        "node.egress_host_ports",
+        "STINT_NODE_EGRESS_HOST_PORTS",
+        Kind::List,
+        "Ports of the node's own loopback that functions reach as `host.stint.internal:PORT`.",
     ),
     plain(
         "node.nas_allow",
         "STINT_NODE_NAS_ALLOW",
         Kind::List,
         "Host directories that nasConfig may mount (`host:/directory`). Named volumes need no entry.",
+    ),
+    plain(
+        "node.registries",
+        "STINT_NODE_REGISTRIES",
+        Kind::List,
+        "Registries that images may come from, as `host[:port]`. Empty: any; this machine's own ports \
+         only unless `node.isolation` is `strict`.",
+    ),
+    plain(
+        "node.oci_allow",
+        "STINT_NODE_OCI_ALLOW",
+        Kind::List,
+        "Host directories with OCI layouts that images may come from (`oci:/directory[:tag]`).",
+    ),
+    plain("node.image_max", "STINT_NODE_IMAGE_MAX", Kind::Size, "What an image may unpack to."),
+    plain(
+        "node.image_cache",
+        "STINT_NODE_IMAGE_CACHE",
+        Kind::Size,
+        "Unpacked image layers that are kept. Beyond it the least recently used go; what an instance \
+         uses stays.",
     ),
     plain(
         "interpreters",

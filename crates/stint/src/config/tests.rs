@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use stint_model::time::Span;
+use stint_node::{HostFor, NodeNetwork};
 
 use super::environment::Environment;
 use super::raw::{Flags, Origin, Raw, Value};
@@ -47,6 +48,7 @@ fn the_defaults_name_every_setting_and_resolve() {
     assert_eq!(config.history.tasks, Span::from_secs(30 * 86_400));
     assert_eq!(config.payload.inline, 128 << 10);
     assert_eq!(config.blobs, BlobsBackend::Local);
+    assert_eq!(config.node.network, NodeNetwork::Proxy);
     assert!(config.node.capacity.cpu_milli >= 1_000);
 }
 
@@ -174,4 +176,31 @@ fn the_reference_page_is_up_to_date() {
         "docs/reference/configuration.md is not what the table says; write it again with \
          `stint config reference > docs/reference/configuration.md`"
     );
+}
+
+#[test]
+fn the_hosts_network_is_never_shared_by_accident() {
+    let config = resolve(&[("node.network", "host")]).unwrap();
+    assert_eq!(config.node.network, NodeNetwork::Host(HostFor::Operator));
+    let said = refused(&[("node.network", "host"), ("node.isolation", "strict")]);
+    assert!(said.contains("host-for-all-accounts"), "{said}");
+    let explicit = [("node.network", "host-for-all-accounts"), ("node.isolation", "strict")];
+    let config = resolve(&explicit).unwrap();
+    assert_eq!(config.node.network, NodeNetwork::Host(HostFor::Everybody));
+}
+
+#[test]
+fn lists_of_destinations_are_read_and_blamed() {
+    let config = resolve(&[
+        ("node.egress_allow", "public,10.1.0.0/16:5432,*.example.com"),
+        ("node.egress_deny", "192.0.2.0/24"),
+        ("node.egress_host_ports", "5432, 6379"),
+    ])
+    .unwrap();
+    assert_eq!((config.node.egress_allow.len(), config.node.egress_deny.len()), (3, 1));
+    assert_eq!(config.node.egress_host_ports, [5432, 6379]);
+    let said = refused(&[("node.egress_allow", "http://example.com")]);
+    assert!(said.contains("node.egress_allow") && said.contains("10.0.0.0/8"), "{said}");
+    let said = refused(&[("node.egress_host_ports", "7780")]);
+    assert!(said.contains("STINT_ENDPOINT"), "{said}");
 }

@@ -191,6 +191,16 @@ resources:
     }
 
     #[test]
+    fn an_image_is_passed_on() {
+        let text = "resources: {f: {component: fc3, props: {runtime: custom-container, \
+            customContainerConfig: {image: 'r.io/a:v1', port: 80}}}}";
+        let project = read(text).unwrap();
+        let config = &project.functions[0].config["customContainerConfig"];
+        assert_eq!(config, &json!({"image": "r.io/a:v1", "port": 80}));
+        assert_eq!(project.functions[0].code, Code::None);
+    }
+
+    #[test]
     fn code_in_a_bucket_and_files_without_functions() {
         let text = "resources: {f: {component: fc3, props: {runtime: x, code: {ossBucketName: b, ossObjectName: o}}}}";
         let object = Code::Object { bucket: "b".into(), object: "o".into() };

@@ -46,7 +46,15 @@ struct Function {
     environment: BTreeMap<String, Text>,
     #[serde(default)]
     layers: Vec<String>,
-    /// Custom runtimes.
+    /// Runtime custom-container: `[host/]repository[:tag]`, `oci:/directory[:tag]` on the server, or
+    /// `code` when `code` is the image's archive.
+    #[serde(default)]
+    image: Option<String>,
+    #[serde(default)]
+    entrypoint: Vec<String>,
+    #[serde(default)]
+    registry: Option<Registry>,
+    /// Custom runtimes, and containers.
     #[serde(default)]
     command: Vec<String>,
     #[serde(default)]
@@ -96,6 +104,22 @@ impl Text {
             Self::Switch(switch) => switch.to_string(),
         }
     }
+}
+
+/// How the image's registry is reached.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Registry {
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    password: Option<String>,
+    /// Any certificate will do.
+    #[serde(default)]
+    insecure: bool,
+    /// A further authority: PEM in base64.
+    #[serde(default)]
+    root_ca: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -199,7 +223,40 @@ fn plan(name: String, mut function: Function, base: &Path) -> Result<FunctionPla
     Ok(FunctionPlan { name, config, code, async_config, retry, reserved_concurrency, limits })
 }
 
-fn config(f: Function) -> Result<Map<String, Value>, String> {
+/// `customContainerConfig`.
+fn container(f: &mut Function) -> Result<Value, String> {
+    let image = f.image.take().ok_or("`image` is missing: it says what runs")?;
+    let (entrypoint, command) = (std::mem::take(&mut f.entrypoint), std::mem::take(&mut f.command));
+    let mut container = json!({"image": image, "entrypoint": entrypoint, "command": command});
+    container["port"] = f.port.take().unwrap_or(9_000).into();
+    if let Some(check) = f.health_check.take() {
+        container["healthCheckConfig"] = check;
+    }
+    if let Some(registry) = f.registry.take() {
+        let mut config = Map::new();
+        if let Some(user) = registry.user {
+            let password = registry.password.unwrap_or_default();
+            config.insert("authConfig".to_owned(), json!({"userName": user, "password": password}));
+        }
+        if registry.insecure || registry.root_ca.is_some() {
+            let (insecure, authority) = (registry.insecure, registry.root_ca.unwrap_or_default());
+            let cert = json!({"insecure": insecure, "rootCaCertBase64": authority});
+            config.insert("certConfig".to_owned(), cert);
+        }
+        container["registryConfig"] = config.into();
+    }
+    Ok(container)
+}
+
+fn config(mut f: Function) -> Result<Map<String, Value>, String> {
+    let container = match f.runtime.as_str() {
+        "custom-container" => Some(container(&mut f)?),
+        _ if f.image.is_some() || f.registry.is_some() || !f.entrypoint.is_empty() => {
+            let message = "`image`, `entrypoint` and `registry` are for runtime custom-container";
+            return Err(message.to_owned());
+        }
+        _ => None,
+    };
     let mut config = Map::new();
     let mut put = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -219,6 +276,7 @@ fn config(f: Function) -> Result<Map<String, Value>, String> {
     put("environmentVariables", Some(texts(f.environment)));
     put("layers", (!f.layers.is_empty()).then(|| f.layers.into()));
     put("internetAccess", f.internet.map(Value::from));
+    put("customContainerConfig", container);
     if custom {
         let mut runtime =
             json!({"command": f.command, "args": f.args, "port": f.port.unwrap_or(9_000)});
@@ -408,6 +466,25 @@ functions:
         assert_eq!(project.functions[0].code, Code::None);
         let error = read("functions: {f: {runtime: nodejs20, port: 8080}}").unwrap_err();
         assert!(error.contains("custom"), "{error}");
+    }
+
+    #[test]
+    fn a_container_has_an_image_and_others_do_not() {
+        let project = read(
+            "functions: {f: {runtime: custom-container, image: 'r.io/a:v1', command: [-x], port: 80, \
+             registry: {user: me, password: word, insecure: true}}}",
+        )
+        .unwrap();
+        let container = &project.functions[0].config["customContainerConfig"];
+        let registry = json!({"authConfig": {"userName": "me", "password": "word"},
+            "certConfig": {"insecure": true, "rootCaCertBase64": ""}});
+        let expected = json!({"image": "r.io/a:v1", "entrypoint": [], "command": ["-x"], "port": 80,
+            "registryConfig": registry});
+        assert_eq!(container, &expected);
+        let missing = read("functions: {f: {runtime: custom-container}}").unwrap_err();
+        assert!(missing.contains("`image` is missing"), "{missing}");
+        let misplaced = read("functions: {f: {runtime: python3.10, image: a}}").unwrap_err();
+        assert!(misplaced.contains("custom-container"), "{misplaced}");
     }
 
     #[test]

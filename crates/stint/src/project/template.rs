@@ -73,15 +73,54 @@ ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
     program: true,
 }];
 
+const CONTAINER: &[File] = &[
+    plain(
+        "image/Containerfile",
+        r#"# podman build -t 127.0.0.1:5000/hello:v1 image && podman push 127.0.0.1:5000/hello:v1
+# Any image will do whose program answers POST /invoke on the port.
+FROM docker.io/library/python:3.12-slim
+COPY server.py /srv/server.py
+WORKDIR /srv
+ENTRYPOINT ["python3", "server.py"]
+"#,
+    ),
+    plain(
+        "image/server.py",
+        r#"import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        print("working on", body.decode("utf-8", "replace"), flush=True)
+        answer = json.dumps({"hello": "world", "bytes": len(body)}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args):
+        pass
+
+
+port = int(os.environ.get("FC_CUSTOM_LISTEN_PORT", "9000"))
+ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
+"#,
+    ),
+];
+
 /// Writes a project into `directory`; refuses to overwrite anything.
 pub(crate) fn write(directory: &Path, name: &str, runtime: &str) -> Result<Vec<String>, Failure> {
     let files = match runtime {
         r if r.starts_with("python") => PYTHON,
         r if r.starts_with("nodejs") => NODE,
+        "custom-container" => CONTAINER,
         "custom" | "custom.debian10" | "custom.debian11" | "custom.debian12" => CUSTOM,
         _ => {
             return Err(Failure::usage(format!("there is no template for runtime `{runtime}`"))
-                .next("python3.10, python3.12, nodejs18, nodejs20 and custom have one"));
+                .next("python3.10, python3.12, nodejs18, nodejs20, custom and custom-container have one"));
         }
     };
     let project = project_file(name, runtime);
@@ -116,10 +155,14 @@ fn put(path: &Path, text: &str, program: bool) -> std::io::Result<()> {
 
 fn project_file(name: &str, runtime: &str) -> String {
     let extra = if runtime.starts_with("custom") { "    port: 9000\n" } else { "" };
+    let what = match runtime {
+        "custom-container" => "image: 127.0.0.1:5000/hello:v1",
+        _ => "handler: index.handler\n    code: code",
+    };
     format!(
         "# `stint deploy` makes it so; docs/cli.md lists every key.\nfunctions:\n  {name}:\n    \
-         runtime: {runtime}\n    handler: index.handler\n    code: code\n    cpu: 0.5\n    memory: \
-         512MiB\n    timeout: 60s\n{extra}    async:\n      retries: 3\n"
+         runtime: {runtime}\n    {what}\n    cpu: 0.5\n    memory: 512MiB\n    timeout: \
+         60s\n{extra}    async:\n      retries: 3\n"
     )
 }
 
@@ -142,6 +185,17 @@ mod tests {
             let again = write(dir.path(), "hello", runtime).unwrap_err();
             assert!(again.message.contains("exists"), "{again}");
         }
+    }
+
+    #[test]
+    fn a_container_has_an_image_to_build_and_no_code() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(write(dir.path(), "hello", "custom-container").unwrap().len(), 3);
+        let project = project::read(&dir.path().join("stint.yaml"), &|_| None).unwrap();
+        let function = &project.functions[0];
+        assert_eq!(function.code, Code::None);
+        let image = &function.config["customContainerConfig"]["image"];
+        assert_eq!(image, "127.0.0.1:5000/hello:v1");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use super::buckets::{self, Buckets};
 use super::directory::{self, TRIGGER_ADDRESS};
-use super::embedded;
+use super::embedded::{self, LateApi};
 use super::figures::Figures;
 use super::goodbye::{self, Leaving, Wings};
 use super::{identity, logging};
@@ -146,7 +146,14 @@ async fn start(
     let sandbox = embedded::launcher(&config, environment).await.map_err(|error| {
         Failure::cannot("start the sandbox", &error).next("stint doctor says what to change")
     })?;
-    let parts = NodeParts { sandbox, blobs, logs: logs.clone(), handle: Arc::clone(&node) };
+    let for_instances = Arc::new(LateApi::default());
+    let parts = NodeParts {
+        sandbox,
+        blobs,
+        logs: logs.clone(),
+        handle: Arc::clone(&node),
+        api: Arc::clone(&for_instances),
+    };
     let orders = start_node(&config, &wings, &running, parts);
     running.ready().await;
     let engine = running.engine.clone();
@@ -170,6 +177,7 @@ async fn start(
         Failure::cannot("open the doors", &error).next(next)
     })?;
     let (address, trigger_address) = write_addresses(&config, &api)?;
+    for_instances.open(api.instance_door(&wings.doors), &address);
     let started = Started { address, trigger_address, data: config.data.clone(), key };
     let house = house.clone();
     let server = Server { config, clock, house, wings, engine, logs, node, orders, stopping, kept };
@@ -223,6 +231,7 @@ struct NodeParts {
     blobs: Arc<dyn Blobs>,
     logs: Logs,
     handle: Arc<OnceLock<NodeHandle>>,
+    api: Arc<LateApi>,
 }
 
 /// The embedded node speaks the messages of a remote one, through memory.
@@ -248,6 +257,7 @@ fn start_node(
         launcher,
         blobs: parts.blobs,
         logs: parts.logs,
+        api: parts.api,
         orders: orders_in,
         reports: reports_out,
         handle: parts.handle,

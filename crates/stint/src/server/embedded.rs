@@ -5,16 +5,18 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use stint_api::InstanceDoor;
 use stint_model::id::NodeId;
 use stint_node::{
-    CodeSource, FetchError, Freeze, LogSink, NodeAgent, NodeBounds, NodeConfig, NodeDeps,
-    NodeHandle, RuntimeTable,
+    ApiDoor, CodeSource, EgressConfig, FetchError, Freeze, ImageSettings, LayerLimits, LogSink,
+    NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle, RuntimeTable,
 };
 use stint_sandbox::{Discovery, Launcher, LauncherConfig, Pump, SandboxError, UserNamespace};
 use stint_store::Blobs;
 use stint_supervise::{Stop, Supervisor};
 use stint_watch::Logs;
 use stint_wire::node::{FromNode, LogPiece, ToNode};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::command::doctor;
@@ -56,6 +58,40 @@ impl LogSink for LogPipe {
     }
 }
 
+/// The API for instances, once it is open: the node starts before it.
+#[derive(Debug, Default)]
+pub(crate) struct LateApi {
+    opened: OnceLock<(InstanceDoor, String)>,
+}
+
+impl LateApi {
+    /// The API is open; `address` is what its control listener says.
+    pub(crate) fn open(&self, door: InstanceDoor, address: &str) {
+        let url = match address.contains("://") {
+            true => address.to_owned(),
+            false => format!("http://{address}"),
+        };
+        // A listener on every address is reached over loopback.
+        let url = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:");
+        // Nobody else sets it.
+        drop(self.opened.set((door, url)));
+    }
+}
+
+#[async_trait]
+impl ApiDoor for LateApi {
+    async fn serve(&self, stream: TcpStream, stop: Stop) {
+        // Without a door the connection closes; clients try again.
+        if let Some((door, _)) = self.opened.get() {
+            door.serve(stream, stop).await;
+        }
+    }
+
+    fn url(&self) -> Option<String> {
+        self.opened.get().map(|(_, url)| url.clone())
+    }
+}
+
 /// What the node needs.
 pub(crate) struct Parts {
     pub(crate) config: Config,
@@ -63,6 +99,7 @@ pub(crate) struct Parts {
     pub(crate) launcher: Launcher,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) logs: Logs,
+    pub(crate) api: Arc<dyn ApiDoor>,
     pub(crate) orders: mpsc::Receiver<ToNode>,
     pub(crate) reports: mpsc::Sender<FromNode>,
     /// Set once the agent is there.
@@ -86,7 +123,7 @@ pub(crate) async fn launcher(
             true => config.data.join("node/base"),
             false => environment.runtime_dir().join(format!("stint-{digest:016x}")),
         },
-        host_network_allowed: config.node.host_network,
+        host_network_allowed: doctor::shares_host_network(config),
         policy: doctor::policy(config),
         parked: config.node.parked,
         user_namespace: UserNamespace::WhenAvailable,
@@ -109,6 +146,7 @@ pub(crate) async fn run(parts: Parts, stop: Stop) -> Result<(), stint_node::Node
         runtimes,
         code: Arc::new(BlobSource(parts.blobs)),
         logs: Arc::new(LogPipe(parts.logs)),
+        api: parts.api,
         from_server: parts.orders,
         to_server: parts.reports,
     };
@@ -126,8 +164,23 @@ fn node_config(config: &Config) -> NodeConfig {
         volumes_dir: config.data.join("volumes"),
         capacity: config.node.capacity,
         host_dirs_allowed: config.node.nas_allow.clone(),
-        host_network: config.node.host_network,
+        egress: EgressConfig {
+            network: config.node.network,
+            allow: config.node.egress_allow.clone(),
+            deny: config.node.egress_deny.clone(),
+            private_for_operator: !config.node.strict,
+            host_ports: config.node.egress_host_ports.clone(),
+            ..EgressConfig::DEFAULT
+        },
         cpu_overcommit_percent: config.node.cpu_overcommit_percent,
+        images: ImageSettings {
+            registries: config.node.registries.clone(),
+            // Strict is for accounts that do not trust each other.
+            loopback_allowed: !config.node.strict,
+            layouts: config.node.oci_allow.clone(),
+            bytes_max: config.node.image_cache,
+            layer: LayerLimits { bytes_max: config.node.image_max, ..LayerLimits::DEFAULT },
+        },
         account_ids_from: ACCOUNT_IDS_FROM,
         bounds: NodeBounds {
             idle_timeout: config.node.idle_timeout,

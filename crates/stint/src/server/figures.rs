@@ -132,6 +132,9 @@ fn describe() {
         ("stint_calls_refused_total", "sync calls refused for want of room"),
         ("stint_stale_reports_total", "reports of nodes refused by the fence"),
         ("stint_shard_reopened_total", "shards opened again after a failed commit"),
+        ("stint_egress_connections_total", "connections that functions asked for, by verdict"),
+        ("stint_sandbox_spawner_restarts_total", "spawners hired in place of dead ones"),
+        ("stint_sandbox_parked_lost_total", "parked sandboxes that were lost and replaced"),
         ("stint_destination_errors_total", "deliveries to destinations that failed"),
         ("stint_node_cold_starts_total", "instances begun"),
         (
@@ -141,6 +144,8 @@ fn describe() {
     ] {
         describe_counter!(name, Unit::Count, about);
     }
+    let about = "bytes between functions and the world outside, by direction";
+    describe_counter!("stint_egress_bytes_total", Unit::Bytes, about);
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ enum KindForm {
 }
 
 #[derive(Serialize, Deserialize)]
-struct SealedForm {
+pub(crate) struct SealedForm {
     master: u32,
     nonce: String,
     ciphertext: String,

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use stint_model::function::{Disabled, Function, FunctionLimits};
+use stint_model::function::{Disabled, Function, FunctionLimits, HeadUpdate, Readiness};
 use stint_model::id::{AccountId, FunctionId};
+use stint_model::image::{ImageFault, ImageFaultKind};
 
-use super::json::{at, read, write};
+use super::json::{at, corrupt, read, write};
 use super::limit::RateForm;
 use super::revision::RevisionForm;
 use super::{Key, Kind};
@@ -32,6 +33,10 @@ struct Form {
     account: u64,
     name: String,
     head: RevisionForm,
+    #[serde(skip_serializing_if = "ReadinessForm::is_active", default)]
+    readiness: ReadinessForm,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    update: Option<UpdateForm>,
     created_us: i64,
     modified_us: i64,
     #[serde(default)]
@@ -47,6 +52,34 @@ struct Form {
     instances_max: Option<u32>,
     #[serde(default)]
     limits: LimitsForm,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum ReadinessForm {
+    #[default]
+    Active,
+    Pending,
+    Failed(FaultForm),
+}
+
+impl ReadinessForm {
+    fn is_active(&self) -> bool {
+        matches!(self, Self::Active)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct FaultForm {
+    kind: String,
+    reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UpdateForm {
+    revision: RevisionForm,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    failed: Option<FaultForm>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +107,11 @@ pub fn encode(function: &Function) -> Bytes {
         account: function.account.number(),
         name: function.name.to_string(),
         head: function.head.as_ref().into(),
+        readiness: (&function.readiness).into(),
+        update: function.update.as_ref().map(|update| UpdateForm {
+            revision: update.revision.as_ref().into(),
+            failed: update.failed.as_ref().map(Into::into),
+        }),
         created_us: function.created_at.micros(),
         modified_us: function.modified_at.micros(),
         tags: function.tags.clone(),
@@ -97,6 +135,8 @@ pub fn decode(body: &[u8]) -> Result<Arc<Function>, StoreError> {
         account: AccountId::new(form.account),
         name: form.name.into(),
         head: form.head.try_into()?,
+        readiness: form.readiness.try_into()?,
+        update: form.update.map(update).transpose()?,
         created_at: at(form.created_us),
         modified_at: at(form.modified_us),
         tags: form.tags,
@@ -107,6 +147,47 @@ pub fn decode(body: &[u8]) -> Result<Arc<Function>, StoreError> {
         instances_max: form.instances_max,
         limits: form.limits.into(),
     }))
+}
+
+fn update(form: UpdateForm) -> Result<HeadUpdate, StoreError> {
+    let failed = form.failed.map(TryInto::try_into).transpose()?;
+    Ok(HeadUpdate { revision: form.revision.try_into()?, failed })
+}
+
+impl From<&Readiness> for ReadinessForm {
+    fn from(readiness: &Readiness) -> Self {
+        match readiness {
+            Readiness::Active => Self::Active,
+            Readiness::Pending => Self::Pending,
+            Readiness::Failed(fault) => Self::Failed(fault.into()),
+        }
+    }
+}
+
+impl TryFrom<ReadinessForm> for Readiness {
+    type Error = StoreError;
+    fn try_from(form: ReadinessForm) -> Result<Self, StoreError> {
+        Ok(match form {
+            ReadinessForm::Active => Self::Active,
+            ReadinessForm::Pending => Self::Pending,
+            ReadinessForm::Failed(fault) => Self::Failed(fault.try_into()?),
+        })
+    }
+}
+
+impl From<&ImageFault> for FaultForm {
+    fn from(fault: &ImageFault) -> Self {
+        Self { kind: fault.kind.text().to_owned(), reason: fault.reason.clone() }
+    }
+}
+
+impl TryFrom<FaultForm> for ImageFault {
+    type Error = StoreError;
+    fn try_from(form: FaultForm) -> Result<Self, StoreError> {
+        let kind = ImageFaultKind::ALL.into_iter().find(|kind| kind.text() == form.kind);
+        let kind = kind.ok_or_else(|| corrupt("function", &format!("fault {:?}", form.kind)))?;
+        Ok(Self { kind, reason: form.reason })
+    }
 }
 
 impl From<&FunctionLimits> for LimitsForm {

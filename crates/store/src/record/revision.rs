@@ -6,11 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use stint_model::function::{
     CodePackage, CustomContainer, CustomDns, CustomRuntime, FunctionConfig, HealthCheck, Hook,
-    InjectCredentials, IsolationMode, LogConfig, NasConfig, NasMount, Revision,
+    InjectCredentials, IsolationMode, LogConfig, NasConfig, NasMount, RegistryConfig, Revision,
 };
 use stint_model::id::RevisionId;
+use stint_model::image::PinnedImage;
 use stint_model::limit::Resources;
 
+use super::access_key::SealedForm;
 use super::json::{at, bytes, corrupt, span};
 use crate::store::StoreError;
 
@@ -88,6 +90,25 @@ struct CustomContainerForm {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     health_check: Option<HealthForm>,
     raw: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    registry: Option<RegistryForm>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pinned: Option<PinnedForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RegistryForm {
+    user: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    password: Option<SealedForm>,
+    insecure: bool,
+    root_ca_base64: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PinnedForm {
+    digest: String,
+    uri: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -250,7 +271,7 @@ impl TryFrom<ConfigForm> for FunctionConfig {
             environment: form.environment,
             layers: form.layers,
             custom_runtime: form.custom_runtime.map(Into::into),
-            custom_container: form.custom_container.map(Into::into),
+            custom_container: form.custom_container.map(TryInto::try_into).transpose()?,
             custom_dns: form.custom_dns.map(Into::into),
             internet_access: form.internet_access,
             role: form.role,
@@ -293,13 +314,69 @@ macro_rules! mirror {
 }
 
 mirror!(CustomRuntime, CustomRuntimeForm { command, args, port } into { health_check });
-mirror!(CustomContainer, CustomContainerForm { image, entrypoint, command, port, raw } into { health_check });
+mirror!(PinnedImage, PinnedForm { digest, uri });
 mirror!(HealthCheck, HealthForm { path, failure_threshold, success_threshold }
     spans { initial_delay as initial_delay_us, period as period_us, timeout as timeout_us });
 mirror!(CustomDns, DnsForm { name_servers, searches, options });
 mirror!(Hook, HookForm { handler } spans { timeout as timeout_us });
 mirror!(NasMount, MountForm { server_addr, mount_dir, enable_tls });
 mirror!(LogConfig, LogForm { project, logstore, request_metrics, instance_metrics, begin_rule });
+
+impl From<&CustomContainer> for CustomContainerForm {
+    fn from(container: &CustomContainer) -> Self {
+        let registry = &container.registry;
+        let is_plain = *registry == RegistryConfig::default();
+        Self {
+            image: container.image.clone(),
+            entrypoint: container.entrypoint.clone(),
+            command: container.command.clone(),
+            port: container.port,
+            health_check: container.health_check.as_ref().map(Into::into),
+            raw: container.raw.clone(),
+            registry: (!is_plain).then(|| registry.into()),
+            pinned: container.pinned.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<CustomContainerForm> for CustomContainer {
+    type Error = StoreError;
+    fn try_from(form: CustomContainerForm) -> Result<Self, StoreError> {
+        Ok(Self {
+            image: form.image,
+            entrypoint: form.entrypoint,
+            command: form.command,
+            port: form.port,
+            health_check: form.health_check.map(Into::into),
+            raw: form.raw,
+            registry: form.registry.map(TryInto::try_into).transpose()?.unwrap_or_default(),
+            pinned: form.pinned.map(Into::into),
+        })
+    }
+}
+
+impl From<&RegistryConfig> for RegistryForm {
+    fn from(registry: &RegistryConfig) -> Self {
+        Self {
+            user: registry.user.clone(),
+            password: registry.password.as_ref().map(Into::into),
+            insecure: registry.insecure,
+            root_ca_base64: registry.root_ca_base64.clone(),
+        }
+    }
+}
+
+impl TryFrom<RegistryForm> for RegistryConfig {
+    type Error = StoreError;
+    fn try_from(form: RegistryForm) -> Result<Self, StoreError> {
+        Ok(Self {
+            user: form.user,
+            password: form.password.map(TryInto::try_into).transpose()?,
+            insecure: form.insecure,
+            root_ca_base64: form.root_ca_base64,
+        })
+    }
+}
 
 impl From<&NasConfig> for NasForm {
     fn from(nas: &NasConfig) -> Self {

@@ -30,6 +30,12 @@ pub struct Instance {
     /// Why it ended.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// Bytes it sent to the world outside through the node's proxy; known when it has ended.
+    #[serde(default)]
+    pub sent_bytes: u64,
+    /// Bytes it received from there.
+    #[serde(default)]
+    pub received_bytes: u64,
 }
 
 /// A machine that hosts instances.

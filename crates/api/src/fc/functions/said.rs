@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use stint_engine::control::functions::{FunctionPatch, milli};
+use stint_engine::secret::SecretText;
 use stint_model::function::{
     CustomContainer, CustomDns, CustomRuntime, HealthCheck, Hook, InjectCredentials, IsolationMode,
-    LogConfig, NasConfig, NasMount,
+    LogConfig, NasConfig, NasMount, RegistryConfig,
 };
 use stint_model::time::Span;
 use stint_wire::fc::{
@@ -29,6 +30,13 @@ pub(super) fn patch(input: FunctionInput) -> Result<FunctionPatch, Problem> {
             hooks.pre_stop.map(|said| hook("preStop", said)).transpose()?,
         ),
     };
+    let (custom_container, registry_password) = match input.custom_container_config {
+        None => (None, None),
+        Some(said) => {
+            let (container, password) = custom_container(said)?;
+            (Some(container), password)
+        }
+    };
     Ok(FunctionPatch {
         description: input.description,
         runtime: input.runtime,
@@ -41,7 +49,8 @@ pub(super) fn patch(input: FunctionInput) -> Result<FunctionPatch, Problem> {
         environment: input.environment_variables,
         layers: input.layers,
         custom_runtime: input.custom_runtime_config.map(custom_runtime),
-        custom_container: input.custom_container_config.map(custom_container).transpose()?,
+        custom_container,
+        registry_password,
         custom_dns: input.custom_dns.map(|said| CustomDns {
             name_servers: said.name_servers,
             searches: said.searches,
@@ -96,29 +105,74 @@ fn health_check(said: HealthCheckConfig) -> Option<HealthCheck> {
     })
 }
 
-fn custom_container(said: serde_json::Value) -> Result<CustomContainer, Problem> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    #[derive(Default)]
-    struct Said {
-        image: String,
-        entrypoint: Vec<String>,
-        command: Vec<String>,
-        port: u16,
-        health_check_config: Option<HealthCheckConfig>,
+/// What is read of `customContainerConfig`; the rest is kept as given.
+#[derive(serde::Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Container {
+    image: Option<String>,
+    entrypoint: Option<Vec<String>>,
+    command: Option<Vec<String>>,
+    port: Option<u16>,
+    health_check_config: Option<HealthCheckConfig>,
+    registry_config: Option<RegistrySaid>,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct RegistrySaid {
+    auth_config: Option<AuthSaid>,
+    cert_config: Option<CertSaid>,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct AuthSaid {
+    user_name: Option<String>,
+    password: Option<String>,
+}
+
+#[derive(serde::Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct CertSaid {
+    insecure: Option<bool>,
+    root_ca_cert_base64: Option<String>,
+}
+
+/// The configuration, and the password apart: it is kept sealed and never shown.
+fn custom_container(
+    mut said: serde_json::Value,
+) -> Result<(CustomContainer, Option<SecretText>), Problem> {
+    let secret =
+        said.pointer_mut("/registryConfig/authConfig/password").map(serde_json::Value::take);
+    let password = secret.as_ref().and_then(serde_json::Value::as_str);
+    let password = password.filter(|text| !text.is_empty()).map(SecretText::new);
+    for ours in ["accelerationInfo", "resolvedImageUri"] {
+        // Given back by clients that read, change and write; not theirs to say.
+        said.as_object_mut().map(|fields| fields.remove(ours));
     }
     let raw = said.to_string();
-    let said: Said = serde_json::from_value(said).map_err(|error| {
+    let said: Container = serde_json::from_value(said).map_err(|error| {
         Problem::invalid(format!("customContainerConfig is not valid: {error}"))
     })?;
-    Ok(CustomContainer {
-        image: said.image,
-        entrypoint: said.entrypoint,
-        command: said.command,
-        port: said.port,
+    let registry = said.registry_config.unwrap_or_default();
+    let auth = registry.auth_config.unwrap_or_default();
+    let cert = registry.cert_config.unwrap_or_default();
+    let container = CustomContainer {
+        image: said.image.unwrap_or_default(),
+        entrypoint: said.entrypoint.unwrap_or_default(),
+        command: said.command.unwrap_or_default(),
+        port: said.port.unwrap_or(0),
         health_check: said.health_check_config.and_then(health_check),
         raw,
-    })
+        registry: RegistryConfig {
+            user: auth.user_name.unwrap_or_default(),
+            password: None,
+            insecure: cert.insecure.unwrap_or(false),
+            root_ca_base64: cert.root_ca_cert_base64.unwrap_or_default(),
+        },
+        pinned: None,
+    };
+    Ok((container, password))
 }
 
 fn nas(said: WireNas) -> Result<NasConfig, Problem> {

@@ -2,7 +2,8 @@
 
 use stint_engine::control::functions::FunctionView;
 use stint_model::function::{
-    CustomRuntime, FunctionConfig, HealthCheck, Hook, InjectCredentials, IsolationMode,
+    CustomContainer, CustomRuntime, FunctionConfig, HeadUpdate, HealthCheck, Hook,
+    InjectCredentials, IsolationMode, LATEST, Readiness,
 };
 use stint_wire::fc::{
     CustomDns, CustomRuntimeConfig, DnsOption, Function, FunctionLayer, HealthCheckConfig,
@@ -25,8 +26,6 @@ pub(super) fn function(call: &Call, found: &FunctionView) -> Function {
         code_checksum: code.map(|code| code.crc64.to_string()).unwrap_or_default(),
         created_time: rfc3339(function.created_at),
         last_modified_time: rfc3339(function.modified_at),
-        state: "Active".to_owned(),
-        last_update_status: "Successful".to_owned(),
         resource_group_id: function.resource_group.clone(),
         tags: function
             .tags
@@ -43,9 +42,59 @@ pub(super) fn function(call: &Call, found: &FunctionView) -> Function {
             reason: disabled.reason.clone(),
             last_modified_time: rfc3339(disabled.at),
         }),
-        state_reason: reason(call, &config.runtime),
         runtime_behind: behind(call, &config.runtime),
-        ..configured(config)
+        ..with_state(
+            Function { state_reason: reason(call, &config.runtime), ..configured(config) },
+            found,
+        )
+    }
+}
+
+/// Upstream's word while an image is being fetched.
+const FETCHING: &str = "ImageOptimizing";
+
+/// §1.7. A version is what it is; only the head waits for an image or loses one.
+fn with_state(shown: Function, found: &FunctionView) -> Function {
+    let (active, done) = ("Active".to_owned(), "Successful".to_owned());
+    let shown = Function { state: active, last_update_status: done, ..shown };
+    if found.qualifier != LATEST {
+        return shown;
+    }
+    let function = &found.function;
+    let shown = match &function.readiness {
+        Readiness::Active => shown,
+        Readiness::Pending => Function {
+            state: "Pending".to_owned(),
+            state_reason: "the image is being fetched".to_owned(),
+            state_reason_code: FETCHING.to_owned(),
+            last_update_status: "InProgress".to_owned(),
+            last_update_status_reason_code: FETCHING.to_owned(),
+            ..shown
+        },
+        Readiness::Failed(fault) => Function {
+            state: "Failed".to_owned(),
+            state_reason: fault.reason.clone(),
+            state_reason_code: fault.kind.text().to_owned(),
+            last_update_status: "Failed".to_owned(),
+            last_update_status_reason: fault.reason.clone(),
+            last_update_status_reason_code: fault.kind.text().to_owned(),
+            ..shown
+        },
+    };
+    match &function.update {
+        None => shown,
+        Some(HeadUpdate { failed: None, .. }) => Function {
+            last_update_status: "InProgress".to_owned(),
+            last_update_status_reason: "the image is being fetched".to_owned(),
+            last_update_status_reason_code: FETCHING.to_owned(),
+            ..shown
+        },
+        Some(HeadUpdate { failed: Some(fault), .. }) => Function {
+            last_update_status: "Failed".to_owned(),
+            last_update_status_reason: fault.reason.clone(),
+            last_update_status_reason_code: fault.kind.text().to_owned(),
+            ..shown
+        },
     }
 }
 
@@ -62,10 +111,7 @@ fn configured(config: &FunctionConfig) -> Function {
         instance_concurrency: config.instance_concurrency,
         environment_variables: config.environment.clone(),
         custom_runtime_config: config.custom_runtime.as_ref().map(custom_runtime),
-        custom_container_config: config
-            .custom_container
-            .as_ref()
-            .and_then(|container| serde_json::from_str(&container.raw).ok()),
+        custom_container_config: config.custom_container.as_ref().and_then(container),
         custom_dns: config.custom_dns.as_ref().map(|dns| CustomDns {
             name_servers: dns.name_servers.clone(),
             searches: dns.searches.clone(),
@@ -128,6 +174,19 @@ fn stand_in(runtime: &str, behind: &str) -> String {
     let version = runtime.trim_start_matches(|c: char| !c.is_ascii_digit());
     let is_another = behind.contains('(') && !behind.contains(&format!("({version}."));
     if is_another { format!("{runtime} is run by {behind}") } else { String::new() }
+}
+
+/// As it was given, and what came of it.
+fn container(container: &CustomContainer) -> Option<serde_json::Value> {
+    let mut shown: serde_json::Value = serde_json::from_str(&container.raw).ok()?;
+    let fields = shown.as_object_mut()?;
+    fields.insert("port".to_owned(), container.port.into());
+    let status = if container.pinned.is_some() { "Ready" } else { "Preparing" };
+    fields.insert("accelerationInfo".to_owned(), serde_json::json!({ "status": status }));
+    if let Some(pinned) = &container.pinned {
+        fields.insert("resolvedImageUri".to_owned(), pinned.uri.clone().into());
+    }
+    Some(shown)
 }
 
 fn custom_runtime(custom: &CustomRuntime) -> CustomRuntimeConfig {

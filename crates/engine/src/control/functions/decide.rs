@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+use stint_model::account::SealedSecret;
 use stint_model::code::{Code, Refusal};
 use stint_model::function::{
-    CodePackage, CustomRuntime, Function, FunctionConfig, FunctionLimits, Hook, InjectCredentials,
-    IsolationMode, LogConfig, Revision, check,
+    CodePackage, CustomRuntime, Function, FunctionConfig, FunctionLimits, HeadUpdate, Hook,
+    InjectCredentials, IsolationMode, LogConfig, Readiness, Revision, check,
 };
 use stint_model::id::{AccountId, FunctionId, RevisionId};
+use stint_model::image::ImageSource;
 use stint_model::limit::Resources;
 use stint_model::time::{Span, Timestamp};
 
@@ -22,6 +24,8 @@ pub(crate) struct Made {
     pub(crate) function: FunctionId,
     pub(crate) revision: RevisionId,
     pub(crate) code: Option<CodePackage>,
+    /// The registry's password, when one was said.
+    pub(crate) password: Option<SealedSecret>,
     pub(crate) now: Timestamp,
 }
 
@@ -41,13 +45,10 @@ pub(crate) fn decide_create(
     let said = &input.config;
     required("runtime", said.runtime.as_deref())?;
     required("handler", said.handler.as_deref())?;
-    let config = patched(defaults(said), said)?;
+    let config = patched(defaults(said), said, made)?;
     supported(&config.runtime)?;
-    if !has_code {
-        return Err(Refusal::invalid(
-            "code is required: Either ossBucketName/ossObjectName or zipFile must be set",
-        ));
-    }
+    code_given(&config, has_code)?;
+    let readiness = if config.is_container() { Readiness::Pending } else { Readiness::Active };
     let head =
         Revision { id: made.revision, config, code: made.code.clone(), created_at: made.now };
     Ok(Function {
@@ -55,6 +56,8 @@ pub(crate) fn decide_create(
         account: made.account,
         name: input.name.as_str().into(),
         head: Arc::new(head),
+        readiness,
+        update: None,
         created_at: made.now,
         modified_at: made.now,
         tags: input.tags.clone(),
@@ -74,8 +77,8 @@ pub(crate) fn decide_update(
     said: &FunctionPatch,
     made: &Made,
 ) -> Result<Function, Refusal> {
-    let head = &function.head;
-    let config = patched(head.config.clone(), said)?;
+    let head = function.wanted();
+    let mut config = patched(head.config.clone(), said, made)?;
     if config.runtime != head.config.runtime {
         supported(&config.runtime)?;
         let container = |runtime: &str| runtime == "custom-container";
@@ -88,15 +91,54 @@ pub(crate) fn decide_update(
     }
     let code = made.code.clone().or_else(|| head.code.clone());
     let same_code = code.as_ref().map(|c| c.sha256) == head.code.as_ref().map(|c| c.sha256);
-    let same_run = what_runs(&config) == what_runs(&head.config);
+    if config.is_container() {
+        code_given(&config, code.is_some())?;
+    }
+    let failed = matches!(function.readiness, Readiness::Failed(_));
+    let same_run = what_runs(&config) == what_runs(&head.config)
+        && !(config.is_container() && (said.custom_container.is_some() || failed));
+    let same = same_code && same_run;
     let (id, created_at) =
-        if same_code && same_run { (head.id, head.created_at) } else { (made.revision, made.now) };
-    let head = Arc::new(Revision { id, config, code, created_at });
-    Ok(Function { head, modified_at: made.now, ..function.clone() })
+        if same { (head.id, head.created_at) } else { (made.revision, made.now) };
+    if let Some(container) = config.custom_container.as_mut().filter(|_| !same) {
+        // What the reference means is asked anew with every change of what runs.
+        container.pinned = None;
+    }
+    let fetches = config.is_container() && !same;
+    let next = Arc::new(Revision { id, config, code, created_at });
+    Ok(placed(Function { modified_at: made.now, ..function.clone() }, next, fetches))
+}
+
+/// Where a next revision goes: into force at once, or, when its image must be fetched while another
+/// revision serves, beside it.
+fn placed(function: Function, next: Arc<Revision>, fetches: bool) -> Function {
+    let beside = Some(HeadUpdate { revision: Arc::clone(&next), failed: None });
+    let under_way = matches!(&function.update, Some(HeadUpdate { failed: None, .. }));
+    match (&function.readiness, fetches) {
+        (Readiness::Active, true) => Function { update: beside, ..function },
+        (Readiness::Active, false) if under_way => Function { update: beside, ..function },
+        (Readiness::Pending | Readiness::Failed(_), true) => {
+            Function { head: next, readiness: Readiness::Pending, update: None, ..function }
+        }
+        (_, false) => Function { head: next, update: None, ..function },
+    }
+}
+
+/// Code packages need code; images do, when the code is the image.
+fn code_given(config: &FunctionConfig, has_code: bool) -> Result<(), Refusal> {
+    let image = config.custom_container.as_ref().filter(|_| config.is_container());
+    let image = image.map(|container| ImageSource::parse(&container.image));
+    let needs_code = matches!(image, None | Some(Ok(ImageSource::Code { .. })));
+    if has_code || !needs_code {
+        return Ok(());
+    }
+    Err(Refusal::invalid(
+        "code is required: Either ossBucketName/ossObjectName or zipFile must be set",
+    ))
 }
 
 /// The part of a configuration that instances see.
-fn what_runs(config: &FunctionConfig) -> FunctionConfig {
+pub(crate) fn what_runs(config: &FunctionConfig) -> FunctionConfig {
     let (description, log, kept) = (String::new(), None, BTreeMap::new());
     FunctionConfig { description, log, kept, ..config.clone() }
 }
@@ -110,7 +152,7 @@ fn required(field: &str, said: Option<&str>) -> Result<(), Refusal> {
 
 fn supported(runtime: &str) -> Result<(), Refusal> {
     match runtime {
-        "custom-container" | "micro-sandbox" => Err(Refusal::new(
+        "micro-sandbox" => Err(Refusal::new(
             Code::NotImplemented,
             format!("runtime '{runtime}' is not available on this server yet"),
         )),
@@ -153,7 +195,11 @@ fn set<T: Clone>(slot: &mut T, said: Option<&T>) {
 }
 
 /// A configuration with what was said, checked as a whole.
-fn patched(mut config: FunctionConfig, said: &FunctionPatch) -> Result<FunctionConfig, Refusal> {
+fn patched(
+    mut config: FunctionConfig,
+    said: &FunctionPatch,
+    made: &Made,
+) -> Result<FunctionConfig, Refusal> {
     set(&mut config.description, said.description.as_ref());
     set(&mut config.runtime, said.runtime.as_ref());
     set(&mut config.handler, said.handler.as_ref());
@@ -172,6 +218,7 @@ fn patched(mut config: FunctionConfig, said: &FunctionPatch) -> Result<FunctionC
     set(&mut config.disable_ondemand, said.disable_ondemand.as_ref());
     set(&mut config.inject, said.inject.as_ref());
     set(&mut config.isolation, said.isolation.as_ref());
+    patch_container(&mut config, said, made);
     patch_parts(&mut config, said);
     keep(&mut config.kept, &said.kept)?;
     if !said.native && said.timeout.is_some_and(|timeout| timeout > check::TIMEOUT_MAX) {
@@ -191,12 +238,6 @@ fn patch_parts(config: &mut FunctionConfig, said: &FunctionPatch) {
         custom.port = if custom.port == 0 { PORT } else { custom.port };
         config.custom_runtime = (!empty).then_some(custom);
     }
-    if let Some(container) = &said.custom_container {
-        let mut container = container.clone();
-        let empty = container.image.is_empty();
-        container.port = if container.port == 0 { PORT } else { container.port };
-        config.custom_container = (!empty).then_some(container);
-    }
     if let Some(dns) = &said.custom_dns {
         let count = dns.name_servers.len() + dns.searches.len() + dns.options.len();
         config.custom_dns = (count > 0).then(|| dns.clone());
@@ -211,6 +252,18 @@ fn patch_parts(config: &mut FunctionConfig, said: &FunctionPatch) {
         let plain = LogConfig { begin_rule: rule.to_owned(), ..log.clone() };
         config.log = (plain != LogConfig::default()).then(|| log.clone());
     }
+}
+
+/// The container's part; a password that is not said again is the one of the same user.
+fn patch_container(config: &mut FunctionConfig, said: &FunctionPatch, made: &Made) {
+    let Some(container) = &said.custom_container else { return };
+    let mut container = container.clone();
+    let before = config.custom_container.as_ref().map(|container| &container.registry);
+    let kept = before.filter(|before| before.user == container.registry.user);
+    container.registry.password =
+        made.password.clone().or_else(|| kept.and_then(|before| before.password.clone()));
+    container.port = if container.port == 0 { PORT } else { container.port };
+    config.custom_container = (!container.image.is_empty()).then_some(container);
 }
 
 fn patch_hook(slot: &mut Option<Hook>, said: Option<&Hook>) {

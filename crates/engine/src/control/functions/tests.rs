@@ -2,6 +2,7 @@
 
 use stint_model::function::{CodePackage, NasMount};
 use stint_model::id::{FunctionId, RevisionId};
+use stint_model::image::PinnedImage;
 use stint_model::time::Timestamp;
 
 use super::*;
@@ -18,6 +19,7 @@ fn made(revision: u64, code: Option<u8>) -> Made {
         function: FunctionId::from_number(1),
         revision: RevisionId::from_number(revision),
         code: code.map(package),
+        password: None,
         now: Timestamp::from_millis(i64::try_from(revision).unwrap()),
     }
 }
@@ -62,8 +64,96 @@ fn what_is_required_is_asked_for() {
     };
     let refusal = decide_create(&input, &made(1, None), false).unwrap_err();
     assert!(refusal.message.contains("Either ossBucketName/ossObjectName or zipFile must be set"));
-    let refusal = create(said("custom-container")).unwrap_err();
+    let refusal = create(said("micro-sandbox")).unwrap_err();
     assert_eq!(refusal.code, Code::NotImplemented);
+    let refusal = create(said("custom-container")).unwrap_err();
+    assert!(refusal.message.contains("customContainerConfig.image is required"), "{refusal}");
+}
+
+fn container(image: &str) -> FunctionPatch {
+    let custom = CustomContainer { image: image.into(), ..CustomContainer::default() };
+    FunctionPatch { custom_container: Some(custom), ..said("custom-container") }
+}
+
+fn create_container(image: &str) -> Result<Function, Refusal> {
+    let config = container(image);
+    let input = FunctionCreate { name: "f".into(), config, ..FunctionCreate::default() };
+    decide_create(&input, &made(1, None), false)
+}
+
+fn active(mut function: Function, digest: &str) -> Function {
+    let mut head = Revision::clone(&function.head);
+    let pinned = PinnedImage { digest: digest.into(), uri: format!("r@{digest}") };
+    head.config.custom_container.as_mut().unwrap().pinned = Some(pinned);
+    function.head = Arc::new(head);
+    function.readiness = Readiness::Active;
+    function
+}
+
+#[test]
+fn an_image_needs_no_code_unless_it_is_the_code() {
+    let function = create_container("r.io/a:v1").unwrap();
+    assert_eq!(function.readiness, Readiness::Pending);
+    assert_eq!(function.head.config.server_port(), 9000);
+    assert!(ready(&function).unwrap_err().message.contains("Pending"));
+    assert!(create_container("code").unwrap_err().message.contains("zipFile must be set"));
+    assert!(create_container("Not A Reference").is_err());
+}
+
+#[test]
+fn an_update_of_an_image_waits_beside_the_head() {
+    let function = active(create_container("r.io/a:v1").unwrap(), "sha256:a");
+    let next = update(&function, container("r.io/a:v2"));
+    assert_eq!(next.head, function.head, "the old one serves");
+    assert_eq!(next.wanted().config.custom_container.as_ref().unwrap().image, "r.io/a:v2");
+    assert_eq!(next.fetching().unwrap().id, RevisionId::from_number(2));
+    // The same again asks again what the tag means.
+    let same = update(&function, container("r.io/a:v1"));
+    assert!(same.fetching().is_some());
+    // Another update before the first is in force goes on from it.
+    let memory_mb = Some(1_024);
+    let then = FunctionPatch { memory_mb, ..FunctionPatch::default() };
+    let third = decide_update(&next, &then, &made(3, None)).unwrap();
+    let wanted = &third.wanted().config;
+    assert_eq!(wanted.custom_container.as_ref().unwrap().image, "r.io/a:v2");
+    assert_eq!((wanted.size.memory_mb, third.fetching().unwrap().id.number()), (1_024, 3));
+    // What is not about running needs no image.
+    let description = Some("d".to_owned());
+    let told = update(&function, FunctionPatch { description, ..FunctionPatch::default() });
+    assert!(told.fetching().is_none());
+    assert_eq!(told.head.id, function.head.id);
+}
+
+#[test]
+fn a_failed_function_is_pending_after_any_update() {
+    let kind = stint_model::image::ImageFaultKind::NotFound;
+    let fault = stint_model::image::ImageFault { kind, reason: "gone".into() };
+    let mut function = active(create_container("r.io/a:v1").unwrap(), "sha256:a");
+    function.readiness = Readiness::Failed(fault);
+    assert!(ready(&function).unwrap_err().message.contains("ImageNotFound"));
+    let next = update(&function, FunctionPatch::default());
+    assert_eq!((&next.readiness, next.head.id.number()), (&Readiness::Pending, 2));
+    assert!(next.head.config.custom_container.as_ref().unwrap().pinned.is_none());
+}
+
+#[test]
+fn a_password_stays_with_its_user() {
+    let sealed = SealedSecret { master: 1, nonce: [0; 24], ciphertext: vec![1] };
+    let with_user = |user: &str| {
+        let mut said = container("r.io/a:v1");
+        said.custom_container.as_mut().unwrap().registry.user = user.into();
+        said
+    };
+    let input =
+        FunctionCreate { name: "f".into(), config: with_user("me"), ..FunctionCreate::default() };
+    let first = Made { password: Some(sealed.clone()), ..made(1, None) };
+    let function = decide_create(&input, &first, false).unwrap();
+    let password = |function: &Function| {
+        function.wanted().config.custom_container.as_ref().unwrap().registry.password.clone()
+    };
+    assert_eq!(password(&function), Some(sealed.clone()));
+    assert_eq!(password(&update(&function, with_user("me"))), Some(sealed));
+    assert_eq!(password(&update(&function, with_user("other"))), None);
 }
 
 #[test]

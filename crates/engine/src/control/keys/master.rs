@@ -1,12 +1,14 @@
 //! Rotating the master key: a new one seals from now on, every secret is sealed again, the old ones
-//! are forgotten. Cut short anywhere, it can be done again.
+//! are forgotten. Secrets are those of keys, and the registry passwords of functions and versions. Cut
+//! short anywhere, it can be done again.
 
 use std::sync::Arc;
 
 use stint_model::access::Caller;
 use stint_model::account::{AccessKey, KeyKind, SealedSecret};
+use stint_model::function::{Function, HeadUpdate, Revision, Version, registry_secret_owner};
 use stint_store::Kind;
-use stint_store::record::access_key as stored;
+use stint_store::record::{access_key as stored, function, version};
 
 use crate::access::Operation;
 use crate::catalog::CatalogChange;
@@ -38,6 +40,25 @@ fn resealed(
     Ok(kind.map(|kind| AccessKey { kind, ..key.clone() }))
 }
 
+/// A revision whose registry password is sealed under the newest master key; `None` when it is
+/// already, or has none.
+fn revision_resealed(
+    revision: &Arc<Revision>,
+    keyring: &Keyring,
+    newest: u32,
+    owner: &str,
+) -> Result<Option<Arc<Revision>>, SecretError> {
+    let container = revision.config.custom_container.as_ref();
+    let sealed = container.and_then(|container| container.registry.password.as_ref());
+    let Some(sealed) = sealed.filter(|sealed| sealed.master != newest) else { return Ok(None) };
+    let again = keyring.seal(&keyring.open(sealed, owner)?, owner);
+    let mut next = revision.as_ref().clone();
+    if let Some(container) = &mut next.config.custom_container {
+        container.registry.password = Some(again);
+    }
+    Ok(Some(Arc::new(next)))
+}
+
 impl Engine {
     /// Replaces the master key; gives the number of the new one and how many secrets were sealed
     /// again.
@@ -49,8 +70,58 @@ impl Engine {
         for record in self.records(Kind::AccessKey, "").await? {
             sealed += retrying!({ self.key_reseal(caller, &record.key, newest).await })?;
         }
+        for record in self.records(Kind::Function, "").await? {
+            sealed += retrying!({ self.function_reseal(caller, &record.key, newest).await })?;
+        }
         self.keyring().forget_below(newest).await?;
         Ok((newest, sealed))
+    }
+
+    /// Seals the registry passwords of a function and its versions again.
+    async fn function_reseal(
+        &self,
+        caller: &Caller,
+        key: &stint_store::Key,
+        newest: u32,
+    ) -> Result<usize, EngineError> {
+        let Some(record) = self.store().record_get(key).await? else { return Ok(0) };
+        let before = function::decode(&record.body)?;
+        let owner = registry_secret_owner(before.account, before.id);
+        let again =
+            |revision: &Arc<Revision>| revision_resealed(revision, self.keyring(), newest, &owner);
+        let mut change = Change::new(self.home_of(before.account, &before.name));
+        let mut sealed = 0;
+        let head = again(&before.head)?;
+        let update = match &before.update {
+            Some(update) => again(&update.revision)?
+                .map(|revision| HeadUpdate { revision, failed: update.failed.clone() }),
+            None => None,
+        };
+        if head.is_some() || update.is_some() {
+            sealed += usize::from(head.is_some()) + usize::from(update.is_some());
+            let next = Arc::new(Function {
+                head: head.unwrap_or_else(|| Arc::clone(&before.head)),
+                update: update.or_else(|| before.update.clone()),
+                ..before.as_ref().clone()
+            });
+            change.replace(expect_of(&record), function::encode(&next));
+            change.shows(CatalogChange::FunctionSet(next));
+        }
+        let prefix = format!("{}/{}/", before.account, before.name);
+        for record in self.records(Kind::Version, &prefix).await? {
+            let version = version::decode(&record.body)?;
+            let Some(revision) = again(&version.revision)? else { continue };
+            sealed += 1;
+            let next = Arc::new(Version { revision, ..version.as_ref().clone() });
+            change.replace(expect_of(&record), version::encode(&next));
+            change.shows(CatalogChange::VersionSet { function: before.id, version: next });
+        }
+        if sealed > 0 {
+            let deed = Deed::on_function(Operation::MasterRotate, &before.name);
+            let told = format!("sealed under master key {newest}");
+            self.commit(caller, deed.told(told), change).await?;
+        }
+        Ok(sealed)
     }
 
     async fn key_reseal(

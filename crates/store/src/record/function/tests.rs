@@ -4,6 +4,7 @@ use stint_model::access::{Role, Scope};
 use stint_model::account::{AccessKey, Account, AccountLimits, KeyKind, SealedSecret, TokenHash};
 use stint_model::function::*;
 use stint_model::id::RevisionId;
+use stint_model::image::{ImageFault, ImageFaultKind, PinnedImage};
 use stint_model::limit::{Rate, Resources};
 use stint_model::time::{Span, Timestamp};
 
@@ -54,6 +55,17 @@ fn config() -> FunctionConfig {
             port: 80,
             health_check: None,
             raw: "{}".into(),
+            registry: RegistryConfig {
+                user: "u".into(),
+                password: Some(SealedSecret {
+                    master: 1,
+                    nonce: [7; 24],
+                    ciphertext: vec![1, 2, 3],
+                }),
+                insecure: true,
+                root_ca_base64: "Y2E=".into(),
+            },
+            pinned: Some(PinnedImage { digest: "sha256:1".into(), uri: "r/i@sha256:1".into() }),
         }),
         custom_dns: Some(CustomDns {
             name_servers: vec!["1.1.1.1".into()],
@@ -98,6 +110,11 @@ fn a_function_with_everything_reads_back() {
         account: AccountId::ROOT,
         name: "f".into(),
         head: revision(),
+        readiness: Readiness::Pending,
+        update: Some(HeadUpdate {
+            revision: revision(),
+            failed: Some(ImageFault { kind: ImageFaultKind::NotFound, reason: "gone".into() }),
+        }),
         created_at: Timestamp::from_millis(1),
         modified_at: Timestamp::from_millis(2),
         tags: [("k".to_owned(), "v".to_owned())].into(),

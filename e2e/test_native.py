@@ -101,6 +101,20 @@ def test_dependencies(cloud, quiet):
     assert cloud.ended(other, "b").status == "Failed"
     assert cloud.ended(other, "c").status == "Invalid", "it waited for a success"
     assert cloud.ended(other, "d").status == "Failed", "it waited for any end, and ran"
+    # What it waited for has still failed.
+    cloud.v1("POST", f"/functions/{other}/tasks/c/retry")
+    assert cloud.ended(other, "c").status == "Invalid"
+
+
+def test_what_is_held_does_not_age(cloud, echo):
+    name = unique("child")
+    cloud.create(name, "def handler(event, context):\n    return 'ran'\n", task_mode=True)
+    cloud.configure(name, max_async_event_age_in_seconds=1)
+    parent = cloud.batch(echo, [{"delay": 2}])["results"][0]
+    cloud.batch(name, [{"taskId": "held", "dependsOn": [{"task": parent["uid"]}]}])
+    why = cloud.why(name, "held")
+    assert why["waitsFor"] == [parent["uid"]] and parent["uid"] in why["sentence"]
+    assert cloud.ended(name, "held").status == "Succeeded"
 
 
 def test_search(cloud):

@@ -67,6 +67,12 @@ def test_a_captured_mutation_is_good_once(cloud, server):
         "x-fc-invocation-type": "Async", "x-fc-async-task-id": "same"})
     assert cloud.send("POST", path, b"x", headers).status == 202
     assert cloud.send("POST", path, b"x", headers).status == 409
+    # A task id that the signature does not cover is anybody's.
+    headers = acs3.signed("POST", server.address, path, "", b"x", cloud.key_id, cloud.secret, headers={
+        "x-fc-invocation-type": "Async"})
+    assert cloud.send("POST", path, b"x", headers).status == 202
+    again = cloud.send("POST", path, b"x", headers | {"x-fc-async-task-id": "stolen"})
+    assert (again.status, again.json["Code"]) == (403, "RequestReplayed")
 
 
 def test_bearer_tokens(cloud, server):
@@ -129,6 +135,13 @@ def test_roles_and_scopes(cloud, server, echo):
     mine = unique("mine")
     narrow.create(mine, ECHO)
     assert narrow.invoke(mine, "y").body == b"y"
+    # Nor by way of what one's own function leads to.
+    sent = fc.DestinationConfig(on_success=fc.Destination(destination=f"acs:fc:::functions/{echo}"))
+    assert refusal(lambda: narrow.configure(mine, destination_config=sent)).code == "AccessDenied"
+    seen = cloud.batch(echo, [{"payload": 1}])["results"][0]
+    with pytest.raises(Refused) as caught:
+        narrow.batch(mine, [{"payload": 1, "dependsOn": [{"task": seen["uid"]}]}])
+    assert caught.value.code == "AccessDenied"
     narrow.delete(mine)
     for one in (viewer, invoker, developer, narrow):
         with pytest.raises(Refused) as caught:

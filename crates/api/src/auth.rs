@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 use stint_engine::Engine;
 use stint_engine::control::keys::KeyMaterial;
 use stint_model::access::Caller;
@@ -73,6 +73,16 @@ impl Doorman {
         Self { engine, clock, prepared: RwLock::default(), replay }
     }
 
+    /// Whether the signature covers this header. Whoever replays a request can write any other.
+    pub(crate) fn covers(parts: &Parts, name: &HeaderName) -> bool {
+        let authorization = parts.headers.get(header::AUTHORIZATION);
+        let claim = authorization.and_then(|value| value.to_str().ok()).map(acs3::Claim::parse);
+        match claim {
+            Some(Ok(claim)) => claim.signed_headers.split(';').any(|signed| name == signed),
+            Some(Err(_)) | None => false,
+        }
+    }
+
     /// How many signatures are remembered.
     pub(crate) fn remembered(&self) -> usize {
         self.replay.len()
@@ -114,7 +124,7 @@ impl Doorman {
         let names: Vec<&str> = parts
             .headers
             .keys()
-            .map(http::HeaderName::as_str)
+            .map(HeaderName::as_str)
             .filter(|name| name.starts_with("x-fc-"))
             .collect();
         let message = legacy::Message {

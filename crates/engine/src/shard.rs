@@ -73,8 +73,8 @@ pub(crate) enum Input {
     Edit { edit: Edit, reply: Reply<()> },
     /// A person stops a task.
     Stop { task: TaskUid, reason: String, reply: Reply<()> },
-    /// A person runs an ended task again.
-    Retry { task: TaskUid, reply: Reply<()> },
+    /// A person runs an ended task again; `after` is what it depends on.
+    Retry { task: TaskUid, after: Vec<TaskUid>, reply: Reply<()> },
     /// Progress told through the API.
     Progress { task: TaskUid, progress: Progress, reply: Reply<()> },
     /// Somebody waits for a task's end.
@@ -305,10 +305,14 @@ impl Shard {
                     wants.records.extend(edit.expects.iter().map(|expect| expect.key.clone()));
                 }
                 Input::Stop { task, .. }
-                | Input::Retry { task, .. }
                 | Input::Progress { task, .. }
                 | Input::Wait { task, .. }
                 | Input::Deliver { source: task, .. } => self.want(*task, &mut wants),
+                Input::Retry { task, after, .. } => {
+                    let own = |other: &&TaskUid| other.shard() == self.fence.shard;
+                    self.want(*task, &mut wants);
+                    after.iter().filter(own).for_each(|other| self.want(*other, &mut wants));
+                }
                 Input::Node(NodeEvent::Finished { lease, .. }) => {
                     self.wants_of_watchers(lease.work, &mut wants);
                 }
@@ -368,7 +372,7 @@ impl Shard {
             }
             Input::Edit { edit, reply } => self.edit(edit, reply, reads),
             Input::Stop { task, reason, reply } => self.stop(task, &reason, reply, reads),
-            Input::Retry { task, reply } => self.retry(task, reply, reads),
+            Input::Retry { task, reply, .. } => self.retry(task, reply, reads),
             Input::Progress { task, progress, reply } => self.progress(task, progress, reply),
             Input::Wait { task, reply } => self.wait(task, reply, reads),
             Input::Node(event) => self.node(event, reads),

@@ -198,7 +198,7 @@ impl Engine {
         submit: Submit,
     ) -> Result<Accepted, EngineError> {
         let door = self.door(caller, Operation::Submit, function)?;
-        let after = self.dependencies(&door, &submit.options.depends_on).await?;
+        let after = self.dependencies(caller, &submit.options.depends_on).await?;
         let uid = self.mint_task(door.shard);
         let order = self.order(&door, (uid, after), submit).await?;
         let spilled = [spilled(&order)];
@@ -271,7 +271,12 @@ impl Engine {
             not_before,
             // §2.4: age runs from submission, except that a task put off on purpose is not
             // dropped for it.
-            expires_at: options.deadline.unwrap_or(now.max(not_before) + door.config.age_max),
+            expires_at: match options.deadline {
+                Some(deadline) => deadline,
+                // Nor is one that waits for others: its age counts from when nothing holds it.
+                None if !after.is_empty() => Timestamp::MAX,
+                None => now.max(not_before) + door.config.age_max,
+            },
             priority: options.priority.unwrap_or_default(),
             tags: options.tags,
             order_key: options.order_key,
@@ -315,7 +320,7 @@ impl Engine {
 
     async fn dependencies(
         &self,
-        door: &Door,
+        caller: &Caller,
         wanted: &[(TaskRef, When)],
     ) -> Result<Vec<Dependency>, EngineError> {
         if wanted.len() > DEPENDENCIES_MAX {
@@ -324,14 +329,17 @@ impl Engine {
         }
         let mut after = Vec::with_capacity(wanted.len());
         for (task, when) in wanted {
-            after.push(Dependency { task: self.dependency(door, task).await?, when: *when });
+            after.push(Dependency { task: self.dependency(caller, task).await?, when: *when });
         }
         Ok(after)
     }
 
-    /// A task of the same account that another may wait for.
-    async fn dependency(&self, door: &Door, task: &TaskRef) -> Result<TaskUid, EngineError> {
-        let account = door.entry.function.account;
+    /// A task of the same account that another may wait for, if the caller may see how it ends.
+    async fn dependency(&self, caller: &Caller, task: &TaskRef) -> Result<TaskUid, EngineError> {
+        let account = caller.account;
+        if let TaskRef::Named { function, .. } = task {
+            self.authorize(caller, Operation::TaskGet, Some(function))?;
+        }
         let found = self.find_task(account, task).await?;
         if let (Some(uid), TaskRef::Named { .. }) = (found, task) {
             return Ok(uid);
@@ -339,7 +347,10 @@ impl Engine {
         let wanted: Vec<TaskUid> = found.into_iter().collect();
         let known = self.store().task_get(&wanted).await?.pop().flatten();
         match known.filter(|known| known.order().account == account) {
-            Some(known) => Ok(known.uid()),
+            Some(known) => {
+                self.authorize(caller, Operation::TaskGet, Some(&known.order().function_name))?;
+                Ok(known.uid())
+            }
             None => {
                 let message = format!("dependsOn names task '{task}', which does not exist");
                 Err(EngineError::refused(Code::AsyncTaskNotFound, message))

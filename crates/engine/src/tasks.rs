@@ -17,7 +17,7 @@ use crate::access::Operation;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::link::NodeView;
-use crate::shard::{Ask, BacklogReport, Input, ShardReport, Why};
+use crate::shard::{Ask, BacklogReport, Input, Reply, ShardReport, Why};
 use crate::submit::TaskRef;
 
 /// Which tasks; all conditions hold together.
@@ -79,6 +79,11 @@ pub struct Overview {
 const SAMPLE_MAX: usize = 20;
 /// Tasks a bulk verb takes at a time.
 const BULK_PAGE: usize = 500;
+
+fn again(task: &Task, reply: Reply<()>) -> Input {
+    let after = task.order().after.iter().map(|dependency| dependency.task).collect();
+    Input::Retry { task: task.uid(), after, reply }
+}
 
 impl Engine {
     /// A task as it is now.
@@ -154,8 +159,8 @@ impl Engine {
     /// `AsyncTaskNotFinished` while it has not ended.
     pub async fn task_retry(&self, caller: &Caller, task: &TaskRef) -> Result<(), EngineError> {
         self.admitting()?;
-        let task = self.task_for(caller, Operation::TaskRetry, task).await?.uid();
-        self.ask_shard(task.shard(), |reply| Input::Retry { task, reply }).await
+        let task = self.task_for(caller, Operation::TaskRetry, task).await?;
+        self.ask_shard(task.uid().shard(), |reply| again(&task, reply)).await
     }
 
     /// Stops every task that meets the filter and has not ended; the history keeps the reason.
@@ -175,7 +180,10 @@ impl Engine {
             query,
             dry_run,
             |state| !state.is_terminal(),
-            |task, reply| Input::Stop { task, reason: reason.to_owned(), reply },
+            |task, reply| {
+                let reason = reason.to_owned();
+                Input::Stop { task: task.uid(), reason, reply }
+            },
         )
         .await
     }
@@ -196,7 +204,8 @@ impl Engine {
         let any = !filter.states.is_empty();
         let applies =
             move |state: TaskState| state.is_terminal() && (any || state != TaskState::Succeeded);
-        self.bulk(query, dry_run, applies, |task, reply| Input::Retry { task, reply }).await
+        // Oldest first: what a task depends on is run again before it.
+        self.bulk(query, dry_run, applies, again).await
     }
 
     async fn bulk(
@@ -204,7 +213,7 @@ impl Engine {
         mut query: TaskQuery,
         dry_run: bool,
         applies: impl Fn(TaskState) -> bool,
-        input: impl Fn(TaskUid, crate::shard::Reply<()>) -> Input,
+        input: impl Fn(&Task, Reply<()>) -> Input,
     ) -> Result<Bulk, EngineError> {
         let mut bulk = Bulk::default();
         query.limit = BULK_PAGE;
@@ -221,7 +230,7 @@ impl Engine {
                 }
                 if !dry_run {
                     let (reply, answer) = tokio::sync::oneshot::channel();
-                    self.tell_shard(task.uid().shard(), input(task.uid(), reply)).await?;
+                    self.tell_shard(task.uid().shard(), input(task, reply)).await?;
                     answers.push(answer);
                 }
             }

@@ -313,6 +313,14 @@ impl Backlog {
         self.mark(work, HELD, held)
     }
 
+    /// Sets the time after which an entry is too old.
+    pub(crate) fn set_deadline(&mut self, work: Work, deadline: Timestamp) {
+        let Some(entry) = self.entries.get_mut(work) else { return };
+        self.deadlines.remove(entry);
+        entry.deadline = deadline;
+        self.deadlines.add(entry);
+    }
+
     /// Ordered work runs: its line stands still.
     pub(crate) fn line_started(&mut self, function: FunctionId, order: u64, work: Work) {
         let line = (function, order);

@@ -143,6 +143,13 @@ pub enum Change {
     Held(Work),
     /// Held work may start.
     Released(Work),
+    /// Queued work has another deadline: its age is counted from when it was released.
+    Deadline {
+        /// Which.
+        work: Work,
+        /// `plan` names it in `expired` from then on; never, if `None`.
+        at: Option<Timestamp>,
+    },
     /// Left the backlog without a lease: stopped, expired, invalid.
     Dequeued(Work),
     /// An assignment was acted on. Ignored when the work is not queued.

@@ -144,6 +144,9 @@ impl Scheduler {
             Change::Queued { .. } => self.queued(change),
             Change::Held(work) => self.set_held(work, true),
             Change::Released(work) => self.set_held(work, false),
+            Change::Deadline { work, at } => {
+                self.backlog.set_deadline(work, at.unwrap_or(Timestamp::MAX));
+            }
             Change::Dequeued(work) => self.dequeued(work),
             Change::Leased { work, node, at } => self.leased(work, node, at),
             Change::Ended { work, used, at } => self.ended(work, used, at),

@@ -17,7 +17,7 @@ use stint_model::link::{AnswerHead, Outcome};
 use stint_model::time::Span;
 
 use crate::answer::{self, Answer, ApiBody, REQUEST_ID};
-use crate::auth::Admitted;
+use crate::auth::{Admitted, Doorman};
 use crate::dispatch::{Arrived, Door};
 use crate::error::Problem;
 use crate::options::{self, header as text};
@@ -91,8 +91,8 @@ async fn submit(
 ) -> Result<Answer, Problem> {
     let options = options::from_headers(&arrived.parts.headers, &function.name)?;
     let read = door.room.read(arrived.body, door.config.submit_bytes_max).await?;
-    // The task id is the idempotency key.
-    let once = options.task_id.is_some();
+    // A signed task id is the idempotency key.
+    let once = options.task_id.is_some() && Doorman::covers(&arrived.parts, &TASK_ID);
     door.doorman.check_body(admitted, &read.bytes, once)?;
     metrics::counter!("stint_api_invocations_total", "kind" => "async").increment(1);
     let submit = Submit { payload: read.bytes, options };

@@ -18,7 +18,9 @@ pub(crate) async fn get(call: Call) -> Result<Answer, Problem> {
 
 fn view(why: &Why) -> WireWhy {
     let task = &why.task;
+    let waits_for: Vec<String> = task.waits_for().iter().map(|on| on.task.to_string()).collect();
     let (cause, sentence) = match &why.cause {
+        Some(Cause::HeldByDependency) => ("dependency", held_by(&waits_for)),
         Some(cause) => explain(cause),
         None => by_state(why),
     };
@@ -29,8 +31,22 @@ fn view(why: &Why) -> WireWhy {
         state: task.state().word().to_owned(),
         cause: cause.to_owned(),
         sentence,
+        waits_for: waits_for.into_iter().take(NAMED_MAX).collect(),
         position: (why.position > 0).then_some(why.position),
         estimated_start: why.estimated_start.map(Time),
+    }
+}
+
+/// Of what a task waits for so many are named.
+const NAMED_MAX: usize = 20;
+
+fn held_by(waits_for: &[String]) -> String {
+    match waits_for {
+        [] => "what it depended on has ended; it is about to be released".to_owned(),
+        [one] => format!("task {one}, which it depends on, has not ended"),
+        [first, rest @ ..] => {
+            format!("task {first} and {} more, which it depends on, have not ended", rest.len())
+        }
     }
 }
 
@@ -73,9 +89,7 @@ pub(crate) fn explain(cause: &Cause) -> (&'static str, String) {
     match cause {
         Cause::Paused => ("paused", "the function's backlog is paused; resume it to go on".into()),
         Cause::FunctionGone => ("functionGone", "its function was deleted".into()),
-        Cause::HeldByDependency => {
-            ("dependency", "a task it depends on has not ended; see waitsFor".into())
-        }
+        Cause::HeldByDependency => ("dependency", "a task it depends on has not ended".into()),
         Cause::NotYetEligible { at: time } => {
             ("delayed", format!("it is put off until {}", at(*time)))
         }

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use stint_model::code::{Code, Refusal};
+use stint_model::function::AsyncConfig;
 use stint_model::id::{FunctionId, TaskUid};
 use stint_model::limit::Class;
 use stint_model::task::{Order, Task};
+use stint_model::time::Span;
 use stint_sched::Change;
 
 use super::lanes::key_number;
@@ -135,7 +137,21 @@ impl Shard {
     /// A fresh task, from a client or a letter: into the batch, and to the scheduler afterwards.
     pub(super) fn admit_task(&mut self, mut task: Task, reads: &mut Reads) {
         *self.open.entry(task.order().account).or_default() += 1;
+        self.look_around(&mut task, reads);
+        self.put(&task, true);
+        if task.state().is_terminal() {
+            return self.ended(task);
+        }
+        self.after_commit(Effect::Enqueue(entry(&task)));
+        self.keep(task);
+    }
+
+    /// Tells what `task` depends on that it waits, and it what has ended already.
+    pub(super) fn look_around(&mut self, task: &mut Task, reads: &mut Reads) {
         let after: Vec<_> = task.waits_for().to_vec();
+        if after.is_empty() {
+            return;
+        }
         for dependency in after {
             self.watch(dependency.task, task.uid(), reads);
             if let Some(other) = self.look(dependency.task, reads)
@@ -144,12 +160,20 @@ impl Shard {
                 task.dependency_ended(dependency.task, other.state(), reads.now);
             }
         }
-        self.put(&task, true);
-        if task.state().is_terminal() {
-            return self.ended(task);
+        if task.waits_for().is_empty() && !task.state().is_terminal() {
+            let age_max = self.age_max(task);
+            task.age_from(reads.now, age_max);
         }
-        self.after_commit(Effect::Enqueue(entry(&task)));
-        self.keep(task);
+    }
+
+    /// How old a task may become before it starts, as its function says now.
+    pub(super) fn age_max(&self, task: &Task) -> Span {
+        let order = task.order();
+        let function = self.catalog.function_by_id(order.function);
+        function.map_or_else(
+            || AsyncConfig::default().age_max,
+            |function| function.async_config(&order.qualifier).age_max,
+        )
     }
 
     /// Tells `task` that `by` waits for it: at once when it is of this shard, else by letter.
@@ -168,6 +192,7 @@ impl Shard {
                 return;
             }
             entry.held = !task.waits_for().is_empty();
+            entry.deadline = task.order().expires_at;
         }
         self.enqueue(&entry);
     }

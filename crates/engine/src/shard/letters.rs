@@ -153,9 +153,14 @@ impl Shard {
         let held_by = waiting.waits_for().len();
         match waiting.dependency_ended(task, state, reads.now) {
             Some(true) => {
+                let age_max = self.age_max(&waiting);
+                waiting.age_from(reads.now, age_max);
+                let deadline = waiting.order().expires_at;
                 self.put(&waiting, false);
                 self.keep(waiting);
-                self.sched.observe(Change::Released(Self::work(by)));
+                let work = Self::work(by);
+                self.sched.observe(Change::Deadline { work, at: Some(deadline) });
+                self.sched.observe(Change::Released(work));
             }
             Some(false) => {
                 self.unkeep(by);

@@ -114,10 +114,14 @@ impl Shard {
             Err(refusal) => tell(reply, Err(refusal.into())),
             Ok(()) => {
                 *self.open.entry(task.order().account).or_default() += 1;
+                self.look_around(&mut task, reads);
                 self.put(&task, false);
+                self.after_commit(Effect::Done(reply));
+                if task.state().is_terminal() {
+                    return self.ended(task);
+                }
                 self.after_commit(Effect::Enqueue(super::accept::entry(&task)));
                 self.keep(task);
-                self.after_commit(Effect::Done(reply));
             }
         }
     }

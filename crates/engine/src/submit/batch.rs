@@ -46,7 +46,7 @@ impl Engine {
         let door = self.door(caller, Operation::SubmitBatch, function)?;
         let among = Among::of(&door, &items);
         let places = among.sequence();
-        let mut orders = self.batch_orders(&door, items, &among, mode).await?;
+        let mut orders = self.batch_orders((caller, &door), items, &among, mode).await?;
         let spilled: Vec<_> = orders.iter().map(spilled_of).collect();
         among.refuse_dependents(&mut orders, &places);
         let answered = self.batch_enter(&door, orders, places, mode).await;
@@ -87,7 +87,7 @@ impl Engine {
     /// Each item's order, or why not; in mode `AllOrNothing` the first refusal ends it.
     async fn batch_orders(
         &self,
-        door: &Door,
+        (caller, door): (&Caller, &Door),
         items: Vec<Result<Submit, Refusal>>,
         among: &Among,
         mode: BatchMode,
@@ -99,7 +99,8 @@ impl Engine {
             let order = match (item, among.circle(index)) {
                 (Err(refusal), _) | (Ok(_), Some(refusal)) => Err(refusal.into()),
                 (Ok(item), None) => {
-                    self.batch_order(door, (item, index), among, (&uids, &mut known)).await
+                    self.batch_order((caller, door), (item, index), among, (&uids, &mut known))
+                        .await
                 }
             };
             match order {
@@ -119,7 +120,7 @@ impl Engine {
 
     async fn batch_order(
         &self,
-        door: &Door,
+        (caller, door): (&Caller, &Door),
         (mut item, index): (Submit, usize),
         among: &Among,
         (uids, known): (&[TaskUid], &mut HashMap<TaskRef, TaskUid>),
@@ -136,7 +137,7 @@ impl Engine {
             } else if let Some(uid) = known.get(task) {
                 *uid
             } else {
-                let uid = self.dependency(door, task).await?;
+                let uid = self.dependency(caller, task).await?;
                 known.insert(task.clone(), uid);
                 uid
             };

@@ -321,7 +321,18 @@ impl Task {
         None
     }
 
-    /// A person runs an ended task again: counts start anew, the history goes on.
+    /// What held the task holds it no more, so that its age begins to count. One with a deadline of
+    /// its own keeps that.
+    pub fn age_from(&mut self, now: Timestamp, age_max: Span) {
+        if self.order.expires_at == Timestamp::MAX {
+            let mut order = (*self.order).clone();
+            order.expires_at = now.max(order.not_before) + age_max;
+            self.order = Arc::new(order);
+        }
+    }
+
+    /// A person runs an ended task again: counts start anew, the history goes on, and it waits again
+    /// for what it depends on.
     ///
     /// # Errors
     /// `AsyncTaskNotFinished` while it has not ended.
@@ -337,12 +348,13 @@ impl Task {
             ));
         }
         let mut order = (*self.order).clone();
-        order.expires_at = now + age_max;
+        self.waits_for.clone_from(&order.after);
+        // §2.4: what is held does not age.
+        order.expires_at = if self.waits_for.is_empty() { now + age_max } else { Timestamp::MAX };
         self.order = Arc::new(order);
         self.user_retries = 0;
         self.system_retries = 0;
         self.system_since = Timestamp::ZERO;
-        self.waits_for.clear();
         self.ended_at = Timestamp::ZERO;
         self.result = Payload::empty();
         self.error = None;

@@ -251,6 +251,24 @@ fn dependencies_hold_and_release() {
 }
 
 #[test]
+fn what_is_held_does_not_age_and_waits_again_when_it_is_retried() {
+    let mut order = order();
+    order.expires_at = Timestamp::MAX;
+    order.after = vec![Dependency { task: TaskUid::from_number(1), when: When::Succeeded }];
+    let mut task = Task::submit(Arc::new(order));
+    let week = Span::from_secs(7 * 86_400);
+    assert!(!task.expire(at(0) + week));
+    let one = TaskUid::from_number(1);
+    assert_eq!(task.dependency_ended(one, TaskState::Succeeded, at(5)), Some(true));
+    task.age_from(at(5), Span::from_secs(2));
+    assert_eq!(task.order().expires_at, at(2_005));
+    assert!(task.expire(at(2_005)));
+    task.retry(Span::from_secs(1), at(9_000)).expect("ended");
+    assert_eq!((task.waits_for().len(), task.order().expires_at), (1, Timestamp::MAX));
+    assert_eq!(task.dependency_ended(one, TaskState::Failed, at(9_001)), Some(false));
+}
+
+#[test]
 fn words_and_numbers_of_states_read_back() {
     for (number, state) in TaskState::ALL.into_iter().enumerate() {
         assert_eq!(usize::from(state.number()), number);

@@ -175,6 +175,7 @@ fn work_fact(line: &Line<'_>) -> Change {
         },
         "hold" => Change::Held(Work(line.id())),
         "release" => Change::Released(Work(line.id())),
+        "until" => Change::Deadline { work: Work(line.id()), at: line.number("at").map(ms) },
         "drop" => Change::Dequeued(Work(line.id())),
         "lease" => Change::Leased {
             work: Work(line.id()),

@@ -242,7 +242,7 @@ fn start_node(
     parts: NodeParts,
 ) -> mpsc::Sender<ToNode> {
     let (launcher, pump) = parts.sandbox;
-    wings.node.spawn("sandbox", OnExit::StopServer, |stop| async move {
+    wings.sandbox.spawn("sandbox", OnExit::StopServer, |stop| async move {
         // The pump's own end is an error; being asked to stop is none.
         match stop.until(pump.run()).await {
             Some(error) => Err(error),

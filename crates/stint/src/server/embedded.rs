@@ -133,7 +133,8 @@ pub(crate) async fn launcher(
 
 /// Proves the interpreters, then serves until stopped.
 pub(crate) async fn run(parts: Parts, stop: Stop) -> Result<(), stint_node::NodeError> {
-    let discovery = Discovery::run(&parts.launcher, doctor::configured(&parts.config)).await;
+    let look = Discovery::run(&parts.launcher, doctor::configured(&parts.config));
+    let Some(discovery) = stop.until(look).await else { return Ok(()) };
     for refused in &discovery.refused {
         let path = refused.path.display();
         tracing::debug!(%path, reason = refused.reason, "an interpreter is not used");

@@ -1,5 +1,6 @@
 //! The ordered end of a server, from the door to the store.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use stint_engine::Engine;
@@ -24,6 +25,8 @@ pub(crate) struct Wings {
     pub(crate) doors: Supervisor,
     /// The embedded node and its instances.
     pub(crate) node: Supervisor,
+    /// What the node starts and ends sandboxes with: it outlives the node.
+    pub(crate) sandbox: Supervisor,
     /// Shards, letters, retention.
     pub(crate) engine: Supervisor,
     /// The log's writer, guards, upkeep.
@@ -37,6 +40,7 @@ impl Wings {
         Self {
             doors: house.group(),
             node: house.group(),
+            sandbox: house.group(),
             engine: house.group(),
             watch: house.group(),
             store: house.group(),
@@ -59,16 +63,21 @@ pub(crate) struct Leaving {
 /// close the store. The doors stay open while attempts finish: their callers wait for answers.
 pub(crate) fn list(leaving: Leaving) -> Shutdown {
     let Leaving { clock, grace, wings, engine, logs, node, orders } = leaving;
+    let overtime = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&overtime);
     let finish = async move {
         let left = engine.drain(grace).await;
         if left > 0 {
+            over.store(true, Ordering::Release);
             tracing::warn!(left, "attempts did not end within the grace; they start again later");
         }
     };
     let ending = clock.clone();
     let empty = async move {
+        // Whatever runs now has had its grace.
+        let grace = if overtime.load(Ordering::Acquire) { Span::ZERO } else { NODE_DRAIN };
         // A closed link means that the node is gone already.
-        if orders.send(ToNode::Drain { grace: NODE_DRAIN }).await.is_err() {
+        if orders.send(ToNode::Drain { grace }).await.is_err() {
             return;
         }
         while node.get().is_some_and(|node| node.status().live > 0) {
@@ -80,6 +89,7 @@ pub(crate) fn list(leaving: Leaving) -> Shutdown {
         .group("close the doors", MARGIN, &wings.doors)
         .step("end idle instances", NODE_DRAIN + MARGIN, empty)
         .group("stop the node", MARGIN, &wings.node)
+        .group("stop the sandboxes", MARGIN, &wings.sandbox)
         .group("stop the shards", MARGIN, &wings.engine)
         .step("flush the log", MARGIN, async move { logs.flush().await })
         .group("stop watching", MARGIN, &wings.watch)

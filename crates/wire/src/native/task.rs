@@ -267,6 +267,9 @@ pub struct Why {
     pub cause: String,
     /// The same for a person.
     pub sentence: String,
+    /// Uids of the tasks that it waits for, at most twenty of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
     /// Its place in the backlog, from 1, while it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u64>,

@@ -1,5 +1,6 @@
 """The examples, run as a user runs them, against a server of their own."""
 
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,8 @@ def stage(place):
 
 def example(stage, *command, limit=240) -> str:
     environment = stage.environment() | {"STINT_DATA": str(stage.dir), "NO_PROXY": "127.0.0.1"}
+    # A home of its own must not hide the compilers.
+    environment.setdefault("RUSTUP_HOME", os.path.expanduser("~/.rustup"))
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=limit)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -90,3 +93,11 @@ def test_audio_features(stage):
     digest = re.search(r"runs as (sha256:[0-9a-f]{64})", said).group(1)
     assert digest in again, "it is the same image"
     assert Cloud(stage).count(function="audio-features") == 24, "the second run did no work twice"
+
+
+def test_poll(stage, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("one two two\nthree three three\n")
+    said = example(stage, sys.executable, "examples/poll/run.py", str(text))
+    for language in ("Go", "Rust"):
+        assert re.search(rf"^{language}\s+2 lines\s+6 words  text.txt$", said, re.MULTILINE), said

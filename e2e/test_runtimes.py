@@ -1,10 +1,13 @@
 """Node.js, custom servers, several Pythons; shared volumes."""
 
 import json
+import os
+import subprocess
 
 import pytest
 
 from cloud import fc, refusal, unique
+from server import ROOT, until
 
 
 @pytest.mark.parametrize("files, handler", [
@@ -249,3 +252,151 @@ def test_other_directories_are_not_mounted(cloud, address):
         assert error.code in ("InvalidArgument", "FunctionNotStarted"), error
     else:
         assert reply.error_type and b"in" != reply.body, json.dumps(reply.text)
+
+
+@pytest.fixture(scope="module")
+def programs(place):
+    """The example's two programs, as packages."""
+    made = {}
+    for language, command in {"go": ["go", "build", "-o"], "rust": ["rustc", "--edition", "2021", "-O", "-o"]}.items():
+        program = place / f"poll-{language}"
+        source = "." if language == "go" else "main.rs"
+        subprocess.run([*command, str(program), source], cwd=ROOT / "examples/poll" / language, check=True,
+                       env=os.environ | {"CGO_ENABLED": "0"})
+        made[language] = {"main": program.read_bytes()}
+    return made
+
+
+@pytest.mark.parametrize("language", ["go", "rust"])
+def test_a_program_that_polls(cloud, programs, language):
+    name = unique(language)
+    cloud.create(name, programs[language], runtime="go1", handler="main", task_mode=True, retries=1)
+    first = cloud.invoke(name, "one two\n", tail=True)
+    assert first.json["words"] == 2 and first.json["requestId"] == first.headers["x-fc-request-id"]
+    assert f"{first.json['requestId']}: 8 bytes" in first.log
+    raw = cloud.request("GET", f"/2023-03-30/functions/{name}").json
+    assert raw["runtimeBehind"] == "the package's own program"
+    failed = cloud.invoke(name, "fail")
+    assert failed.error_type == "UnhandledInvocationError" and failed.json["errorMessage"] == "as asked"
+    panic = cloud.invoke(name, "panic")
+    assert panic.error_type == "UnhandledInvocationError" and panic.json["errorMessage"] == "as asked, too"
+    frame = panic.json["stackTrace"][0]
+    assert set(frame) == {"path", "line", "label"} and frame["line"] > 0
+    assert cloud.invoke(name, "again").json["words"] == 1, "on another instance"
+    done = cloud.ended(name, cloud.submit(name, "a task of five words"))
+    assert done.status == "Succeeded" and json.loads(done.return_payload)["words"] == 5
+    assert cloud.ended(name, cloud.submit(name, "fail")).status == "Failed"
+    assert len({i.instance_id for i in cloud.sdk.list_instances(name, fc.ListInstancesRequest()).body.instances}) >= 1
+
+
+def test_a_programs_hooks(cloud, programs):
+    name = unique("gohooks")
+    cloud.create(name, programs["go"], runtime="go1", handler="main", instance_lifecycle_config=fc.InstanceLifecycleConfig(
+        initializer=fc.LifecycleHook(handler="unused", timeout=5), pre_stop=fc.LifecycleHook(handler="unused", timeout=5)))
+    assert cloud.invoke(name, "x").json["ready"] is True
+    cloud.update(name, timeout=31)
+
+    def stopped():
+        return any("stopping" in line["text"] for line in cloud.v1("GET", "/logs", function=name)["items"])
+    until(stopped, "PreStop has run")
+
+
+def test_a_program_that_is_missing_or_no_program(cloud):
+    name = unique("noprogram")
+    cloud.create(name, {"other": "x"}, runtime="go1", handler="main")
+    assert "/code/main is not exist" in refusal(lambda: cloud.invoke(name)).message
+    name = unique("odd")
+    cloud.create(name, {"main": "no program"}, runtime="go1", handler="main")
+    assert "exec format error" in refusal(lambda: cloud.invoke(name)).message
+    with_dots = refusal(lambda: cloud.create(unique("dots"), {"main": ""}, runtime="go1", handler="../usr/bin/env"))
+    assert with_dots.code == "InvalidArgument"
+
+
+def test_bash(cloud):
+    name = unique("bash")
+    script = """
+        #!/usr/bin/env bash
+        event=$(cat)
+        echo "working on $event" >&2
+        case $event in
+          fail) echo "no luck" >&2; exit 3 ;;
+          *) printf '%s|%s|%s|%s' "$event" "$FC_REQUEST_ID" "$FC_FUNCTION_NAME" "$PWD" ;;
+        esac
+        """
+    cloud.create(name, {"main.sh": script.strip()}, runtime="bash", handler="main.sh", task_mode=True, retries=0)
+    reply = cloud.invoke(name, "hello", tail=True)
+    assert reply.text == f"hello|{reply.headers['x-fc-request-id']}|{name}|/code"
+    assert "working on hello" in reply.log
+    failed = cloud.invoke(name, "fail", tail=True)
+    assert failed.error_type == "UnhandledInvocationError"
+    assert failed.json["errorMessage"] == "working on fail\nno luck" and failed.json["exitCode"] == 3
+    assert failed.log.rstrip().endswith("Error: Unhandled function error")
+    assert cloud.ended(name, cloud.submit(name, "a task")).return_payload.startswith("a task|")
+    assert cloud.ended(name, cloud.submit(name, "fail")).status == "Failed"
+    bad = unique("badbash")
+    cloud.create(bad, {"main.sh": "if true; then"}, runtime="bash", handler="main.sh")
+    assert cloud.invoke(bad).json["errorType"] == "UserCodeSyntaxError"
+
+
+JAVA = """
+package example;
+import com.aliyun.fc.runtime.*;
+import java.io.*;
+import java.util.*;
+public class App implements StreamRequestHandler, FunctionInitializer {
+  private static String ready = "no";
+  public void initialize(Context context) { ready = context.getRequestId(); }
+  public void handleRequest(InputStream in, OutputStream out, Context context) throws IOException {
+    context.getLogger().info("streaming");
+    int next;
+    while ((next = in.read()) >= 0) out.write(next);
+    out.write(("|" + context.getRequestId() + "|" + ready).getBytes("UTF-8"));
+  }
+  public Map<String, Object> pojo(Map<String, Object> event, Context context) {
+    if (event.containsKey("fail"))
+      throw new IllegalStateException("bad state", new RuntimeException("the cause"));
+    if (event.containsKey("exit")) System.exit(3);
+    event.put("memory", context.getFunctionParam().getMemoryLimitInMB());
+    return event;
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def java_classes(place):
+    home = place / "java"
+    home.mkdir()
+    (home / "App.java").write_text(JAVA)
+    jar = ROOT / "runtimes/java/stint-runtime.jar"
+    subprocess.run(["javac", "--release", "8", "-Xlint:-options", "-cp", str(jar), "-d", str(home), "App.java"],
+                   cwd=home, check=True)
+    return {"example/App.class": (home / "example/App.class").read_bytes()}
+
+
+def test_java(cloud, java_classes):
+    name = unique("java")
+    cloud.create(name, java_classes, runtime="java11", handler="example.App::handleRequest", memory_size=512, cpu=0.5,
+                 instance_lifecycle_config=fc.InstanceLifecycleConfig(
+                     initializer=fc.LifecycleHook(handler="example.App::initialize", timeout=20)))
+    reply = cloud.invoke(name, "hi", tail=True)
+    request_id = reply.headers["x-fc-request-id"]
+    assert reply.text == f"hi|{request_id}|{request_id}"
+    assert f"{request_id} [INFO] streaming" in reply.log
+    assert "java" in cloud.request("GET", f"/2023-03-30/functions/{name}").json["runtimeBehind"]
+
+
+def test_java_objects_and_errors(cloud, java_classes):
+    name = unique("pojo")
+    cloud.create(name, java_classes, runtime="java8", handler="example.App::pojo", memory_size=512, cpu=0.5)
+    assert cloud.invoke(name, {"a": [1, "ü"]}).json == {"a": [1, "ü"], "memory": 512}
+    failed = cloud.invoke(name, {"fail": True})
+    assert failed.error_type == "UnhandledInvocationError"
+    error = failed.json
+    assert (error["errorType"], error["errorMessage"]) == ("java.lang.IllegalStateException", "bad state")
+    assert error["errorCause"]["errorMessage"] == "the cause"
+    assert error["stackTrace"][0].startswith("example.App.pojo(App.java:")
+    assert "exited unexpectedly" in cloud.invoke(name, {"exit": True}).text
+    missing = unique("nojava")
+    cloud.create(missing, java_classes, runtime="java11", handler="example.Absent::run", memory_size=512, cpu=0.5)
+    assert cloud.invoke(missing).json["errorType"] == "ImportModuleError"

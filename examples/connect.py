@@ -61,7 +61,8 @@ def pack(*sources: tuple[Path, str]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(entries):
             info = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))
-            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            mode = 0o755 if os.access(entries[name], os.X_OK) else 0o644
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, mode << 16
             archive.writestr(info, entries[name].read_bytes())
     return buffer.getvalue()
 
@@ -104,9 +105,10 @@ def call(client: Client, name: str, event) -> bytes:
 def submit(client: Client, name: str, task_id: str, event, **stint_headers) -> bool:
     """Submits a task; False when the same id was accepted before, which is as good."""
     headers = {f"x-stint-{key.replace('_', '-')}": value for key, value in stint_headers.items()}
+    payload = event if isinstance(event, bytes) else json.dumps(event).encode()
     try:
         client.invoke_function_with_options(
-            name, fc.InvokeFunctionRequest(body=io.BytesIO(json.dumps(event).encode())),
+            name, fc.InvokeFunctionRequest(body=io.BytesIO(payload)),
             fc.InvokeFunctionHeaders(common_headers=headers, x_fc_invocation_type="Async",
                                      x_fc_async_task_id=task_id), RuntimeOptions())
         return True

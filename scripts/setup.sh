@@ -27,6 +27,9 @@ missing=()
 [ -x /usr/bin/node ] || missing+=(nodejs)
 [ -x /usr/bin/ffmpeg ] && [ -x /usr/bin/ffprobe ] || missing+=(ffmpeg)
 command -v curl >/dev/null || missing+=(curl)
+# For the functions of the tests: Go's compiler (80 MB to download), a Java machine and its compiler.
+command -v go >/dev/null || missing+=(golang-go)
+{ [ -x /usr/bin/java ] && command -v javac >/dev/null; } || missing+=(default-jdk-headless)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 # A registry of our own to pull images from, and what fills it.
 command -v docker-registry >/dev/null || missing+=(docker-registry)

@@ -1,6 +1,6 @@
 'use strict';
-// Lets Node.js find the way out of an instance. Python, curl, Go and Java's newer clients look at
-// http_proxy by themselves; Node.js before 22.21 and 24 does not. Here its own clients are taught to:
+// Lets Node.js find the way out of an instance. Python, curl, Go and most others look at http_proxy by
+// themselves; Node.js before 22.21 and 24 does not. Here its own clients are taught to:
 // http and https by their global agents, fetch by its dispatcher. A program that makes an agent of
 // its own, or opens sockets itself, is left alone, and so is a Node.js that already knows.
 //

@@ -1,4 +1,5 @@
 """The node's side of the channel, for testing the shims alone."""
+import glob
 import os
 import select
 import socket
@@ -11,6 +12,16 @@ import unittest
 HEADER = struct.Struct("<IBBH")
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DEADLINE_SECONDS = 20
+
+
+def other_interpreters(tested, *patterns):
+    """Programs of the machine besides the one that is tested anyway."""
+    seen = {os.path.realpath(tested)}
+    for pattern in patterns:
+        for path in sorted(glob.glob(pattern)):
+            if path[-1].isdigit() and os.path.realpath(path) not in seen:
+                seen.add(os.path.realpath(path))
+                yield path
 
 
 class Shim:

@@ -1,12 +1,13 @@
 """The Python shim alone. Run with `python3 -m unittest discover -s runtimes/tests`."""
 import json
 import os
+import re
 import signal
 import sys
 import time
 import unittest
 
-from channel import ROOT, ShimTest
+from channel import ROOT, ShimTest, other_interpreters
 
 
 class PythonTest(ShimTest):
@@ -253,6 +254,11 @@ class PythonTest(ShimTest):
         per_call = (time.perf_counter() - begun) / count
         print("python shim: %.1f us a round trip with a Python peer" % (per_call * 1e6), file=sys.stderr)
         shim.close()
+
+
+for other in other_interpreters("/usr/bin/python3", "/usr/bin/python3.*", "/usr/local/bin/python3.*"):
+    name = "PythonTest_" + re.sub(r"\W", "_", other)
+    globals()[name] = type(name, (PythonTest,), {"argv": [other] + PythonTest.argv[1:]})
 
 
 if __name__ == "__main__":

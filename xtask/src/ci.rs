@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     Step { name: "layers", run: layers::check },
     Step { name: "tidy", run: tidy::check },
     Step { name: "deny", run: deny::check },
+    Step { name: "runtimes", run: runtimes },
     Step { name: "clippy", run: clippy },
     Step { name: "rustdoc", run: rustdoc },
     Step { name: "generated", run: generated::check },
@@ -77,6 +78,13 @@ fn fmt(root: &Path) -> Result<Notes, String> {
 fn clippy(root: &Path) -> Result<Notes, String> {
     let args = ["clippy", "--release", "--locked", "--workspace", "--all-targets"];
     shell::run(root, "cargo", &[&args[..], &["--", "-D", "warnings"]].concat())?;
+    Ok(Vec::new())
+}
+
+/// The shims alone, on every interpreter below `/usr`.
+fn runtimes(root: &Path) -> Result<Notes, String> {
+    let args = ["-B", "-m", "unittest", "discover", "-s", "runtimes/tests"];
+    shell::run(root, "/usr/bin/python3", &args)?;
     Ok(Vec::new())
 }
 

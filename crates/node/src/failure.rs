@@ -132,12 +132,11 @@ pub(crate) fn not_started(message: String) -> Failure {
 }
 
 /// No entry (§4.5).
-pub(crate) fn no_bootstrap() -> Failure {
-    not_started(
+pub(crate) fn no_entry(file: &str) -> Failure {
+    not_started(format!(
         "The function cannot be started. Failed to start function instance. \
-         Error: the file /code/bootstrap is not exist"
-            .to_owned(),
-    )
+         Error: the file {file} is not exist"
+    ))
 }
 
 /// The port did not open in time (§4.5).
@@ -263,7 +262,7 @@ mod tests {
                 "Process exited unexpectedly before completing request (duration: 45ms, maxMemoryUsage: 49.00MB)",
             ),
             (
-                no_bootstrap(),
+                no_entry("/code/bootstrap"),
                 "The function cannot be started. Failed to start function instance. Error: the file /code/bootstrap is not exist",
             ),
             (

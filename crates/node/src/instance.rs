@@ -12,6 +12,7 @@ mod container;
 mod desk;
 mod meter;
 mod parking;
+mod poll;
 mod process;
 mod server;
 mod shim;
@@ -151,6 +152,7 @@ impl Life {
         let (desk, reason) = match contract {
             start::Contract::Shim(shim) => shim::serve(desk, shim, waiting).await,
             start::Contract::Server(server) => server::serve(desk, *server, waiting).await,
+            start::Contract::Polls(polls) => poll::serve(desk, *polls, waiting).await,
         };
         self.inbox = desk.into_inbox();
         self.traffic = gate.as_ref().map(Gate::bytes).unwrap_or_default();

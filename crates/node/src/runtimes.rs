@@ -28,17 +28,65 @@ const NAMES: &[&str] = &[
     "nodejs18",
     "nodejs20",
     "nodejs22",
+    "java8",
+    "java11",
+    "bash",
+];
+
+/// What runs under these names comes with the code.
+const OWN: &[(&str, &str)] = &[
+    ("custom", "the package's own server"),
+    ("custom.debian10", "the package's own server"),
+    ("custom.debian11", "the package's own server"),
+    ("custom.debian12", "the package's own server"),
+    ("custom-container", "the image's own server"),
+    ("go1", "the package's own program"),
 ];
 
 /// How a runtime's code is run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Runtime {
-    /// By one of our shims.
+    /// By one of our shims over the framed channel.
     Shim(Interpreter),
+    /// By a program that polls the runtime API.
+    Poll(Poller),
     /// By itself, as an HTTP server.
     Custom,
     /// The same, in an image.
     Image,
+}
+
+/// Which program polls.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Poller {
+    /// The package's own: the handler names it.
+    Own,
+    /// Our shim for Java.
+    Java(Interpreter),
+    /// Our shim for bash.
+    Bash(Interpreter),
+}
+
+impl Runtime {
+    /// How an interpreter's shim is talked to.
+    fn of(interpreter: &Interpreter) -> Self {
+        let interpreter = interpreter.clone();
+        match interpreter.family {
+            Family::Python | Family::Node => Self::Shim(interpreter),
+            Family::Java => Self::Poll(Poller::Java(interpreter)),
+            Family::Bash => Self::Poll(Poller::Bash(interpreter)),
+        }
+    }
+
+    /// What of the machine runs it, if not the package alone.
+    pub(crate) fn interpreter(&self) -> Option<&Interpreter> {
+        match self {
+            Self::Shim(found) | Self::Poll(Poller::Java(found) | Poller::Bash(found)) => {
+                Some(found)
+            }
+            Self::Poll(Poller::Own) | Self::Custom | Self::Image => None,
+        }
+    }
 }
 
 impl RuntimeTable {
@@ -58,7 +106,7 @@ impl RuntimeTable {
     /// The runtime behind a name, or what to do so that there is one.
     pub(crate) fn resolve(&self, name: &str) -> Result<Runtime, String> {
         match self.configured.get(name) {
-            Some(Ok(interpreter)) => return Ok(Runtime::Shim(interpreter.clone())),
+            Some(Ok(interpreter)) => return Ok(Runtime::of(interpreter)),
             Some(Err(reason)) => {
                 return Err(format!("The function cannot be started. Runtime {name}: {reason}"));
             }
@@ -68,6 +116,7 @@ impl RuntimeTable {
             "custom" | "custom.debian10" | "custom.debian11" | "custom.debian12" => {
                 return Ok(Runtime::Custom);
             }
+            "go1" => return Ok(Runtime::Poll(Poller::Own)),
             "custom-container" => return Ok(Runtime::Image),
             _ => {}
         }
@@ -75,7 +124,7 @@ impl RuntimeTable {
             return Err(format!("runtime {name} is not run by this node"));
         };
         match self.found.choose(family, wanted) {
-            Some(interpreter) => Ok(Runtime::Shim(interpreter.clone())),
+            Some(interpreter) => Ok(Runtime::of(interpreter)),
             None => Err(advice(name, family, wanted)),
         }
     }
@@ -104,16 +153,16 @@ impl RuntimeTable {
         let mut names = BTreeMap::new();
         let known = NAMES.iter().copied().chain(self.configured.keys().map(String::as_str));
         for name in known {
-            if let Ok(Runtime::Shim(interpreter)) = self.resolve(name) {
+            if let Some(interpreter) =
+                self.resolve(name).ok().as_ref().and_then(Runtime::interpreter)
+            {
                 let (major, minor, patch) = interpreter.version;
                 let shown = format!("{} ({major}.{minor}.{patch})", interpreter.path.display());
                 names.insert(name.to_owned(), shown);
             }
         }
-        for name in ["custom", "custom.debian10", "custom.debian11", "custom.debian12"] {
-            names.insert(name.to_owned(), "the package's own server".to_owned());
-        }
-        names.insert("custom-container".to_owned(), "the image's own server".to_owned());
+        let own = OWN.iter().map(|(name, behind)| ((*name).to_owned(), (*behind).to_owned()));
+        names.extend(own);
         names
     }
 }
@@ -129,7 +178,7 @@ fn proven(found: &Discovery, path: &Path) -> Result<Interpreter, String> {
     Err(format!("the configured {} cannot be used: {reason}", path.display()))
 }
 
-/// `python3.10` → (Python, (3, 10)); `nodejs20` → (Node.js, (20, 0)).
+/// `python3.10` → (Python, (3, 10)); `nodejs20` → (Node.js, (20, 0)); `java11` → (Java, (11, 0)).
 fn parse(name: &str) -> Option<(Family, (u32, u32))> {
     if let Some(version) = name.strip_prefix("python") {
         return match version {
@@ -140,22 +189,31 @@ fn parse(name: &str) -> Option<(Family, (u32, u32))> {
             }
         };
     }
+    if name == "bash" {
+        return Some((Family::Bash, BASH));
+    }
+    if let Some(version) = name.strip_prefix("java") {
+        return Some((Family::Java, (version.parse().ok()?, 0)));
+    }
     let major = name.strip_prefix("nodejs")?.parse().ok()?;
     Some((Family::Node, (major, 0)))
 }
 
+/// The oldest bash the shim runs on.
+const BASH: (u32, u32) = (4, 4);
+
 fn advice(name: &str, family: Family, wanted: (u32, u32)) -> String {
     let (major, minor) = wanted;
-    match family {
-        Family::Python => format!(
-            "The function cannot be started. Runtime {name} is not available on this node: \
-             install python{major}.{minor} or newer below /usr, or configure an interpreter for it"
-        ),
-        Family::Node => format!(
-            "The function cannot be started. Runtime {name} is not available on this node: \
-             install Node.js {major} or newer below /usr, or configure an interpreter for it"
-        ),
-    }
+    let wanted = match family {
+        Family::Python => format!("python{major}.{minor}"),
+        Family::Node => format!("Node.js {major}"),
+        Family::Java => format!("a Java runtime {major} (default-jre-headless)"),
+        Family::Bash => format!("bash {major}.{minor}"),
+    };
+    format!(
+        "The function cannot be started. Runtime {name} is not available on this node: \
+         install {wanted} or newer below /usr, or configure an interpreter for it"
+    )
 }
 
 #[cfg(test)]
@@ -175,6 +233,7 @@ mod tests {
                 found(Family::Python, "/usr/bin/python3.11", (3, 11, 2)),
                 found(Family::Python, "/usr/bin/python3.13", (3, 13, 0)),
                 found(Family::Node, "/usr/bin/node", (20, 20, 2)),
+                found(Family::Java, "/usr/lib/jvm/java-11/bin/java", (11, 0, 22)),
             ],
             refused: vec![Refused { path: "/usr/bin/false".into(), reason: "it fails".into() }],
         };
@@ -211,11 +270,25 @@ mod tests {
     }
 
     #[test]
+    fn some_programs_poll() {
+        assert_eq!(table().resolve("go1"), Ok(Runtime::Poll(Poller::Own)));
+        for name in ["java8", "java11"] {
+            let Ok(Runtime::Poll(Poller::Java(java))) = table().resolve(name) else {
+                panic!("{name}")
+            };
+            assert_eq!(java.version, (11, 0, 22), "{name}");
+        }
+    }
+
+    #[test]
     fn what_is_missing_says_what_to_do() {
         for (name, word) in [
             ("python3.14", "install python3.14 or newer"),
             ("nodejs22", "install Node.js 22 or newer"),
-            ("java11", "java11 is not run"),
+            ("java17", "install a Java runtime 17 (default-jre-headless) or newer"),
+            ("java", "java is not run"),
+            ("bash", "install bash 4.4 or newer"),
+            ("php7.2", "php7.2 is not run"),
             ("python2.7", "python2.7 is not run"),
             ("nodejsx", "nodejsx is not run"),
             ("nodejs12", "it fails"),
@@ -227,6 +300,7 @@ mod tests {
         let names = table().names();
         assert_eq!(names["python3.10"], "/usr/bin/python3.11 (3.11.2)");
         assert!(!names.contains_key("nodejs22"));
-        assert!(names.contains_key("custom"));
+        assert_eq!(names["java8"], "/usr/lib/jvm/java-11/bin/java (11.0.22)");
+        assert!(names.contains_key("custom") && names.contains_key("go1"));
     }
 }

@@ -15,14 +15,16 @@ pub(crate) const INSIDE: &str = "/var/stint";
 /// Tells a shim that it is started before anybody needs it.
 pub(crate) const WAIT: &str = "--wait";
 
-const FILES: &[(&str, &str)] = &[
-    ("python/bootstrap.py", include_str!("../../../runtimes/python/bootstrap.py")),
-    ("python/stint_loop.py", include_str!("../../../runtimes/python/stint_loop.py")),
-    ("python/stint_context.py", include_str!("../../../runtimes/python/stint_context.py")),
-    ("python/stint_errors.py", include_str!("../../../runtimes/python/stint_errors.py")),
-    ("python/stint_logging.py", include_str!("../../../runtimes/python/stint_logging.py")),
-    ("nodejs/bootstrap.js", include_str!("../../../runtimes/nodejs/bootstrap.js")),
-    ("nodejs/proxy.js", include_str!("../../../runtimes/nodejs/proxy.js")),
+const FILES: &[(&str, &[u8])] = &[
+    ("python/bootstrap.py", include_bytes!("../../../runtimes/python/bootstrap.py")),
+    ("python/stint_loop.py", include_bytes!("../../../runtimes/python/stint_loop.py")),
+    ("python/stint_context.py", include_bytes!("../../../runtimes/python/stint_context.py")),
+    ("python/stint_errors.py", include_bytes!("../../../runtimes/python/stint_errors.py")),
+    ("python/stint_logging.py", include_bytes!("../../../runtimes/python/stint_logging.py")),
+    ("nodejs/bootstrap.js", include_bytes!("../../../runtimes/nodejs/bootstrap.js")),
+    ("nodejs/proxy.js", include_bytes!("../../../runtimes/nodejs/proxy.js")),
+    ("java/stint-runtime.jar", include_bytes!("../../../runtimes/java/stint-runtime.jar")),
+    ("bash/bootstrap.sh", include_bytes!("../../../runtimes/bash/bootstrap.sh")),
 ];
 
 /// How an interpreter is started with its shim.
@@ -34,6 +36,7 @@ pub(crate) fn command(interpreter: &Interpreter) -> Vec<String> {
             vec![program, "-S".into(), "-s".into(), "-B".into(), inside("python/bootstrap.py")]
         }
         Family::Node => vec![program, inside("nodejs/bootstrap.js")],
+        Family::Java | Family::Bash => unreachable!("their shims poll, see Runtime::of"),
     }
 }
 
@@ -45,10 +48,10 @@ fn inside(name: &str) -> String {
 /// the version's directory.
 pub(crate) fn write_out(dir: &Path) -> std::io::Result<PathBuf> {
     let mut hash = Sha256::new();
-    for (name, text) in FILES {
+    for (name, bytes) in FILES {
         hash.update(name.as_bytes());
         hash.update([0]);
-        hash.update(text.as_bytes());
+        hash.update(bytes);
         hash.update([0]);
     }
     let version = hex::encode(&hash.finalize()[..8]);
@@ -63,12 +66,12 @@ pub(crate) fn write_out(dir: &Path) -> std::io::Result<PathBuf> {
     if target.join("complete").exists() {
         return Ok(target);
     }
-    for (name, text) in FILES {
+    for (name, bytes) in FILES {
         let path = target.join(name);
         let parent = path.parent().expect("every name has a directory");
         std::fs::create_dir_all(parent)?;
         open_to_all(parent, 0o755)?;
-        std::fs::write(&path, text)?;
+        std::fs::write(&path, bytes)?;
         open_to_all(&path, 0o644)?;
     }
     open_to_all(&target, 0o755)?;
@@ -101,7 +104,7 @@ mod tests {
     #[test]
     fn every_file_of_the_runtimes_is_carried() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runtimes");
-        for language in ["python", "nodejs"] {
+        for language in ["python", "nodejs", "bash"] {
             for found in std::fs::read_dir(root.join(language)).unwrap() {
                 let name = found.unwrap().file_name().into_string().unwrap();
                 let name = format!("{language}/{name}");
@@ -109,5 +112,39 @@ mod tests {
                 assert!(carried || name.contains("__pycache__"), "{name} is not in FILES");
             }
         }
+    }
+
+    #[test]
+    fn the_jar_was_made_from_these_sources() {
+        let java = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runtimes/java");
+        let mut sources = Vec::new();
+        let mut dirs = vec![java.join("src")];
+        while let Some(dir) = dirs.pop() {
+            for found in std::fs::read_dir(dir).unwrap() {
+                let path = found.unwrap().path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else {
+                    let name = path.strip_prefix(&java).unwrap().to_str().unwrap().to_owned();
+                    sources.push((name, std::fs::read(&path).unwrap()));
+                }
+            }
+        }
+        sources.sort();
+        let mut hash = Sha256::new();
+        for (name, text) in &sources {
+            hash.update(name.as_bytes());
+            hash.update([0]);
+            hash.update(text);
+            hash.update([0]);
+        }
+        let hash = hex::encode(hash.finalize());
+        let (_, jar) = FILES.iter().find(|(name, _)| name.ends_with(".jar")).unwrap();
+        let mut jar = zip::ZipArchive::new(std::io::Cursor::new(*jar)).unwrap();
+        let mut manifest = String::new();
+        let mut entry = jar.by_name("META-INF/MANIFEST.MF").unwrap();
+        std::io::Read::read_to_string(&mut entry, &mut manifest).unwrap();
+        let same = manifest.contains(&format!("Sources-Sha256: {hash}"));
+        assert!(same, "runtimes/java/build.py must be run again: {hash}");
     }
 }

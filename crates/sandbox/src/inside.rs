@@ -72,7 +72,7 @@ fn live(spawner: &OwnedFd, entrances: Vec<OwnedFd>) -> Result<(), Failure> {
         .ok_or_else(|| Failure::new("counting the descriptors", Errno::BADF))?;
     root::build(&orders, opened)?;
     // Before the program: it must not meet a closed door, nor take the place of one.
-    doors::hand_out(orders.spec.network, &ends.control)?;
+    doors::hand_out(&orders.spec, &ends.control)?;
     let waits = orders.spec.outfit == Outfit::Later;
     let raised =
         if waits { walls::promised(&orders) } else { walls::raise(&orders, Who::Program)? };
@@ -114,7 +114,7 @@ fn ends(fds: Vec<OwnedFd>, channel: Channel) -> Option<(Ends, Vec<OwnedFd>)> {
     let (stdout, stderr, control) = (fds.next()?, fds.next()?, fds.next()?);
     let channel = match channel {
         Channel::Stream => Some(fds.next()?),
-        Channel::None => None,
+        Channel::None | Channel::Listener(_) => None,
     };
     Some((Ends { stdout, stderr, control, channel }, fds.collect()))
 }

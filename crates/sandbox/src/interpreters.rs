@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 
 use crate::launcher::{Launched, Launcher, SandboxError};
@@ -17,6 +18,8 @@ use crate::spec::{
 
 /// Where distributions and administrators put interpreters.
 const DIRECTORIES: &[&str] = &["/usr/bin", "/usr/local/bin"];
+/// Java machines lie side by side, each in a directory of its own.
+const JAVA_HOMES: &[&str] = &["/usr/lib/jvm", "/usr/java"];
 /// Homes are never shown to an instance.
 const PRIVATE: &[&str] = &["/root", "/home"];
 /// How long a proof may take on a busy machine.
@@ -29,6 +32,8 @@ const PROOF_BYTES_MAX: u64 = 200;
 pub enum Family {
     Python,
     Node,
+    Java,
+    Bash,
 }
 
 /// Something that may be an interpreter.
@@ -68,39 +73,42 @@ impl Discovery {
     pub async fn run(launcher: &Launcher, configured: Vec<Candidate>) -> Self {
         let mut discovery = Self::default();
         let mut seen = BTreeSet::new();
-        for candidate in configured.into_iter().chain(installed()) {
-            match admit(&candidate) {
-                Ok((path, binds)) => {
-                    if !seen.insert((candidate.family, path.clone())) {
-                        continue;
-                    }
-                    match prove(launcher, candidate.family, &path, &binds).await {
-                        Ok(version) => discovery.found.push(Interpreter {
-                            family: candidate.family,
-                            path,
-                            version,
-                            binds,
-                        }),
-                        Err(reason) => discovery.refused.push(Refused { path, reason }),
+        let mut admitted = Vec::new();
+        for Candidate { family, path } in configured.into_iter().chain(installed()) {
+            match admit(&path) {
+                Ok((real, binds)) => {
+                    if seen.insert((family, real.clone())) {
+                        admitted.push((family, real, binds));
                     }
                 }
-                Err(reason) => {
-                    discovery.refused.push(Refused { path: candidate.path, reason });
+                Err(reason) => discovery.refused.push(Refused { path, reason }),
+            }
+        }
+        // Side by side: a server that starts waits for the slowest, not for the sum.
+        let proofs =
+            admitted.iter().map(|(family, path, binds)| prove(launcher, *family, path, binds));
+        let proofs = join_all(proofs).await;
+        for ((family, path, binds), proof) in admitted.into_iter().zip(proofs) {
+            match proof {
+                Ok(version) => {
+                    discovery.found.push(Interpreter { family, path, version, binds });
                 }
+                Err(reason) => discovery.refused.push(Refused { path, reason }),
             }
         }
         discovery.found.sort_by_key(|found| (found.family, found.version));
         discovery
     }
 
-    /// The interpreter for a version: the same minor (Python) or major (Node), else the nearest
-    /// newer one, which may stand in for it.
+    /// The interpreter for a version: the same minor (Python) or major (the others), else the
+    /// nearest newer one, which may stand in for it.
     pub fn choose(&self, family: Family, wanted: (u32, u32)) -> Option<&Interpreter> {
         self.found.iter().filter(|found| found.family == family).find(|found| match family {
             Family::Python => {
                 found.version.0 == wanted.0 && (found.version.0, found.version.1) >= wanted
             }
-            Family::Node => found.version.0 >= wanted.0,
+            Family::Node | Family::Java => found.version.0 >= wanted.0,
+            Family::Bash => (found.version.0, found.version.1) >= wanted,
         })
     }
 }
@@ -116,14 +124,23 @@ fn installed() -> Vec<Candidate> {
             }
         }
     }
+    for home in JAVA_HOMES {
+        let Ok(entries) = std::fs::read_dir(home) else { continue };
+        let programs = entries.flatten().map(|entry| entry.path().join("bin/java"));
+        let there = programs.filter(|path| path.is_file());
+        candidates.extend(there.map(|path| Candidate { family: Family::Java, path }));
+    }
     // Directories come in no order.
     candidates.sort_by(|a, b| a.path.cmp(&b.path));
     candidates
 }
 
 fn family_of(name: &str) -> Option<Family> {
-    if name == "node" || name == "nodejs" {
-        return Some(Family::Node);
+    match name {
+        "node" | "nodejs" => return Some(Family::Node),
+        "java" => return Some(Family::Java),
+        "bash" => return Some(Family::Bash),
+        _ => {}
     }
     let minor = name.strip_prefix("python3")?;
     let digits = minor.strip_prefix('.').unwrap_or(minor);
@@ -132,8 +149,8 @@ fn family_of(name: &str) -> Option<Family> {
 }
 
 /// Where a candidate really is, and what it takes to show it to an instance.
-fn admit(candidate: &Candidate) -> Result<(PathBuf, Vec<Bind>), String> {
-    let real = std::fs::canonicalize(&candidate.path).map_err(|error| error.to_string())?;
+fn admit(path: &Path) -> Result<(PathBuf, Vec<Bind>), String> {
+    let real = std::fs::canonicalize(path).map_err(|error| error.to_string())?;
     if let Some(private) = PRIVATE.iter().find(|private| real.starts_with(private)) {
         return Err(format!(
             "it is {} below {private}, which no instance may see; install it below /usr",
@@ -164,6 +181,9 @@ async fn prove(
             &["-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]
         }
         Family::Node => &["-p", "process.versions.node"],
+        // To standard error, and the only form that every version understands.
+        Family::Java => &["-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-version"],
+        Family::Bash => &["--version"],
     };
     let spec = LaunchSpec {
         root: RootFs::Host,
@@ -188,7 +208,8 @@ async fn prove(
     if how != ExitHow::Code(0) {
         return Err(format!("inside the sandbox it ended with {how:?}: {}", said.trim()));
     }
-    parse_version(&said).ok_or_else(|| format!("it printed {:?} for its version", said.trim()))
+    parse_version(family, &said)
+        .ok_or_else(|| format!("it printed {:?} for its version", said.trim()))
 }
 
 async fn listen(launched: Launched) -> Result<(ExitHow, String), SandboxError> {
@@ -206,9 +227,32 @@ async fn listen(launched: Launched) -> Result<(ExitHow, String), SandboxError> {
     Ok((exit.how, String::from_utf8_lossy(&said).into_owned()))
 }
 
-fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
-    let mut parts = text.trim().splitn(3, '.').map(str::parse);
-    Some((parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?))
+/// `3.11.2`; `openjdk version "17.0.15" 2025-04-15`, with `1.8.0_392` for 8 and perhaps `25`;
+/// `GNU bash, version 5.2.15(1)-release (…)`.
+fn parse_version(family: Family, text: &str) -> Option<(u32, u32, u32)> {
+    let word = match family {
+        Family::Python | Family::Node => text.trim(),
+        Family::Java => text.split('"').nth(1)?,
+        Family::Bash => text.split_once("version ")?.1.split(' ').next()?,
+    };
+    let mut numbers = Vec::new();
+    for part in word.split(['.', '_', '+', '-', '(']).take(4) {
+        match part.parse() {
+            Ok(number) => numbers.push(number),
+            Err(_) => break,
+        }
+    }
+    match (family, numbers.as_slice()) {
+        (Family::Java, [1, major, minor, patch @ ..]) => {
+            Some((*major, *minor, patch.first().copied().unwrap_or(0)))
+        }
+        (Family::Java, [major, rest @ ..]) => {
+            let at = |n: usize| rest.get(n).copied().unwrap_or(0);
+            Some((*major, at(0), at(1)))
+        }
+        (_, [major, minor, patch, ..]) => Some((*major, *minor, *patch)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -221,8 +265,10 @@ mod tests {
         assert_eq!(family_of("python3.11"), Some(Family::Python));
         assert_eq!(family_of("node"), Some(Family::Node));
         assert_eq!(family_of("nodejs"), Some(Family::Node));
+        assert_eq!(family_of("java"), Some(Family::Java));
+        assert_eq!(family_of("bash"), Some(Family::Bash));
         for other in
-            ["python3-config", "python3.11-config", "python3.", "python", "node-gyp", "npm"]
+            ["python3-config", "python3.11-config", "python3.", "python", "node-gyp", "javac"]
         {
             assert_eq!(family_of(other), None, "{other}");
         }
@@ -232,11 +278,10 @@ mod tests {
     fn homes_are_refused_with_the_reason() {
         let home = std::fs::read_dir("/root").is_ok();
         if home {
-            let candidate = Candidate { family: Family::Python, path: "/root".into() };
-            assert!(admit(&candidate).unwrap_err().contains("no instance may see"));
+            assert!(admit(Path::new("/root")).unwrap_err().contains("no instance may see"));
         }
-        let gone = Candidate { family: Family::Python, path: "/nowhere/python3".into() };
-        assert!(admit(&gone).unwrap_err().contains("No such file"));
+        let gone = Path::new("/nowhere/python3");
+        assert!(admit(gone).unwrap_err().contains("No such file"));
     }
 
     #[test]
@@ -246,8 +291,7 @@ mod tests {
         std::fs::create_dir_all(prefix.join("bin")).unwrap();
         std::fs::write(prefix.join("bin/python3"), "").unwrap();
         let path = prefix.join("bin/python3");
-        let (real, binds) =
-            admit(&Candidate { family: Family::Python, path: path.clone() }).unwrap();
+        let (real, binds) = admit(&path).unwrap();
         assert_eq!((real, binds), (path, vec![Bind::read_only(&prefix, &prefix)]));
     }
 
@@ -278,8 +322,19 @@ mod tests {
 
     #[test]
     fn versions_are_three_numbers() {
-        assert_eq!(parse_version("3.11.2\n"), Some((3, 11, 2)));
-        assert_eq!(parse_version("3.11"), None);
-        assert_eq!(parse_version("v20.1.0"), None);
+        for (family, said, version) in [
+            (Family::Python, "3.11.2\n", Some((3, 11, 2))),
+            (Family::Python, "3.11", None),
+            (Family::Node, "v20.1.0", None),
+            (Family::Java, "openjdk version \"17.0.15\" 2025-04-15\nOpenJDK", Some((17, 0, 15))),
+            (Family::Java, "java version \"1.8.0_392\"", Some((8, 0, 392))),
+            (Family::Java, "openjdk version \"25\" 2025-09-16", Some((25, 0, 0))),
+            (Family::Java, "openjdk version \"26-ea\"", Some((26, 0, 0))),
+            (Family::Java, "Error: could not open `jvm.cfg'", None),
+            (Family::Bash, "GNU bash, version 5.2.15(1)-release (x86_64)", Some((5, 2, 15))),
+            (Family::Bash, "bash: no", None),
+        ] {
+            assert_eq!(parse_version(family, said), version, "{said}");
+        }
     }
 }

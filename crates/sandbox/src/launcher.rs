@@ -32,7 +32,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::cgroup;
 use crate::message::{
-    Control, Done, DoorsOpen, Failure, PACKET_BYTES_MAX, Report, Request, decode, encode, pair,
+    Control, Done, Failure, PACKET_BYTES_MAX, PortsOpen, Report, Request, decode, encode, pair,
     receive, send,
 };
 use crate::policy::{Capabilities, IsolationPolicy, UserNamespace};
@@ -164,6 +164,8 @@ pub struct Launched {
     pub stderr: pipe::Receiver,
     /// The other end of the program's descriptor 3, when `Channel::Stream` was asked for.
     pub channel: Option<UnixStream>,
+    /// Takes connections to the program's loopback, when `Channel::Listener` was asked for.
+    pub listener: Option<TcpListener>,
     /// When `Network::Doors` was asked for. They stay open to the instance while these are held.
     pub doors: Option<Doors>,
     /// The end. An error here means the spawner is gone, and with it the instance.
@@ -258,8 +260,8 @@ impl Launcher {
     }
 
     async fn launch_once(&self, spec: LaunchSpec) -> Result<Launched, SandboxError> {
-        let network = spec.network;
-        let ends = Ends::new(spec.channel)?;
+        let (network, kind) = (spec.network, spec.channel);
+        let ends = Ends::new(kind)?;
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let packet = encode(&Request::Launch { id, spec });
         if packet.len() > SPEC_BYTES_MAX {
@@ -279,20 +281,18 @@ impl Launcher {
         let started = started.await;
         abandon.id = None;
         let started = started.map_err(|_| SandboxError::Gone)??;
-        let doors = match network {
-            Network::Doors(_) => Some(Doors::take(&control, &started).await?),
-            Network::Loopback | Network::Host => None,
+        let Ports { doors, listener } = match (network, kind) {
+            (Network::Doors(_), _) | (_, Channel::Listener(_)) => {
+                Ports::take(&control, &started, (network, kind)).await?
+            }
+            (Network::Loopback | Network::Host, Channel::None | Channel::Stream) => {
+                Ports::default()
+            }
         };
         let control = tokio::sync::Mutex::new(control);
         let inner = InstanceInner { id, network, started, control };
-        Ok(Launched {
-            instance: Instance { inner: Arc::new(inner) },
-            stdout,
-            stderr,
-            channel,
-            doors,
-            exit,
-        })
+        let instance = Instance { inner: Arc::new(inner) };
+        Ok(Launched { instance, stdout, stderr, channel, listener, doors, exit })
     }
 }
 
@@ -545,21 +545,44 @@ impl Instance {
     }
 }
 
-impl Doors {
+/// What an instance has open for us.
+#[derive(Default)]
+struct Ports {
+    doors: Option<Doors>,
+    listener: Option<TcpListener>,
+}
+
+impl Ports {
     /// They are in the control socket when the program runs; without them it must not.
-    async fn take(control: &UnixDatagram, started: &Started) -> Result<Self, SandboxError> {
+    async fn take(
+        control: &UnixDatagram,
+        started: &Started,
+        asked: (Network, Channel),
+    ) -> Result<Self, SandboxError> {
         let mut buffer = [0; 64];
         let got = receive_async(control, &mut buffer).await.and_then(|packet| {
             let (length, fds) = packet.ok_or(SandboxError::Gone)?;
-            decode::<DoorsOpen>(&buffer[..length]).map_err(system("cannot read the doors"))?;
-            let [egress, api] =
-                <[OwnedFd; 2]>::try_from(fds).map_err(|_| SandboxError::Gone)?.map(door);
-            Ok(Self { egress: egress?, api: api? })
+            decode::<PortsOpen>(&buffer[..length]).map_err(system("cannot read the ports"))?;
+            Self::of(fds, asked)
         });
         if got.is_err() {
             kill(started.pidfd.as_fd(), RawSignal::KILL);
         }
         got
+    }
+
+    fn of(fds: Vec<OwnedFd>, (network, kind): (Network, Channel)) -> Result<Self, SandboxError> {
+        let mut fds = fds.into_iter();
+        let mut next = || door(fds.next().ok_or(SandboxError::Gone)?);
+        let doors = match network {
+            Network::Doors(_) => Some(Doors { egress: next()?, api: next()? }),
+            Network::Loopback | Network::Host => None,
+        };
+        let listener = match kind {
+            Channel::Listener(_) => Some(next()?),
+            Channel::None | Channel::Stream => None,
+        };
+        Ok(Self { doors, listener })
     }
 }
 
@@ -592,7 +615,7 @@ impl Ends {
                 .map_err(|source| SandboxError::System { doing, source })
         };
         let (channel, their_channel) = match channel {
-            Channel::None => (None, None),
+            Channel::None | Channel::Listener(_) => (None, None),
             Channel::Stream => {
                 let (a, b) =
                     socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)

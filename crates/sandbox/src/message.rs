@@ -172,12 +172,12 @@ pub(crate) struct Done {
     pub(crate) errno: i32,
 }
 
-/// Sandbox's init → big process, before anything else and only when doors were asked for: with the
-/// listeners of egress and API, in this order.
+/// Sandbox's init → big process, before the program runs and only when listeners were asked for: with
+/// those of egress and API, and the program's own, in this order.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct DoorsOpen {
+pub(crate) struct PortsOpen {
     /// How many descriptors ride along.
-    pub(crate) doors: u8,
+    pub(crate) ports: u8,
 }
 
 /// A connected pair of packet sockets, closed on exec.

@@ -202,11 +202,15 @@ pub struct DoorPorts {
     pub api: u16,
 }
 
-/// Whether descriptor 3 of the program is a stream socket whose other end is [`crate::Launched::channel`].
+/// How the program and the big process talk, besides the pipes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Channel {
     None,
+    /// Descriptor 3 of the program is a stream socket whose other end is [`crate::Launched::channel`].
     Stream,
+    /// Before the program runs, this port of its own loopback is open, and [`crate::Launched::listener`]
+    /// takes the connections. Not on the host's network, where others could connect, too.
+    Listener(u16),
 }
 
 /// Signals that make sense to send to an instance; the sandbox's init forwards them to the program.
@@ -312,8 +316,12 @@ pub enum SpecError {
         "ids inside go from 0 to {INSIDE_ID_MAX}, each once, at most {KNOWN_IDS_MAX} further ones"
     )]
     InsideIds,
-    #[error("the ports of the doors must differ and be above 1023, not {0} and {1}")]
+    #[error(
+        "the ports of the doors must differ from each other and the listener's and be above 1023, not {0} and {1}"
+    )]
     DoorPorts(u16, u16),
+    #[error("a listener needs a loopback of its own")]
+    SharedListener,
 }
 
 impl LaunchSpec {
@@ -347,11 +355,26 @@ impl LaunchSpec {
         plain("cwd", &self.cwd)?;
         validate_binds(&self.binds)?;
         self.limits.validate()?;
-        self.network.validate()?;
+        self.validate_ports()?;
         if self.user.uid == 0 || self.user.gid == 0 {
             return Err(SpecError::RootUser);
         }
         self.validate_ids()
+    }
+
+    fn validate_ports(&self) -> Result<(), SpecError> {
+        let own = match (self.channel, self.network) {
+            (Channel::Listener(_), Network::Host) => return Err(SpecError::SharedListener),
+            (Channel::Listener(port), Network::Loopback | Network::Doors(_)) => Some(port),
+            (Channel::None | Channel::Stream, _) => None,
+        };
+        let Network::Doors(DoorPorts { egress, api }) = self.network else { return Ok(()) };
+        let is_taken = egress == api || [egress, api].map(Some).contains(&own);
+        // Below that the user of the instance may not listen.
+        if is_taken || egress.min(api) < 1_024 {
+            return Err(SpecError::DoorPorts(egress, api));
+        }
+        Ok(())
     }
 
     fn validate_ids(&self) -> Result<(), SpecError> {
@@ -382,17 +405,6 @@ impl Equipment {
             }
         }
         self.limits.validate()
-    }
-}
-
-impl Network {
-    fn validate(self) -> Result<(), SpecError> {
-        let Self::Doors(DoorPorts { egress, api }) = self else { return Ok(()) };
-        // Below that the user of the instance may not listen.
-        if egress == api || egress.min(api) < 1_024 {
-            return Err(SpecError::DoorPorts(egress, api));
-        }
-        Ok(())
     }
 }
 
@@ -494,7 +506,7 @@ mod tests {
     #[test]
     fn what_cannot_be_launched_says_why() {
         type Break = fn(&mut LaunchSpec);
-        let cases: [(Break, &str); 15] = [
+        let cases: [(Break, &str); 17] = [
             (|s| s.argv.clear(), "absolute path"),
             (|s| s.argv[0] = "true".to_owned(), "absolute path"),
             (|s| s.argv.push("a\0b".to_owned()), "NUL"),
@@ -510,6 +522,17 @@ mod tests {
             (|s| s.inside.groups = vec![(7, 100_000)], "ids inside"),
             (|s| s.network = Network::Doors(DoorPorts { egress: 80, api: 3129 }), "above 1023"),
             (|s| s.network = Network::Doors(DoorPorts { egress: 3129, api: 3129 }), "differ"),
+            (
+                |s| (s.network, s.channel) = (Network::Host, Channel::Listener(9001)),
+                "loopback of its own",
+            ),
+            (
+                |s| {
+                    let doors = DoorPorts { egress: 9001, api: 9002 };
+                    (s.network, s.channel) = (Network::Doors(doors), Channel::Listener(9001));
+                },
+                "differ",
+            ),
         ];
         for (spoil, expected) in cases {
             let mut spec = good();

@@ -29,6 +29,7 @@ pub const RUNTIMES: &[&str] = &[
     "java11",
     "java8",
     "go1",
+    "bash",
     "php7.2",
     "dotnetcore3.1",
     "custom",
@@ -204,6 +205,14 @@ fn handler(config: &FunctionConfig) -> Result<(), Refusal> {
     let dotted = config.runtime.starts_with("python") || config.runtime.starts_with("nodejs");
     need(!dotted || config.handler.contains('.'), || {
         format!("handler '{}' must have the form 'file.method'", config.handler)
+    })?;
+    let java = config.runtime.starts_with("java");
+    need(!java || config.handler.contains("::"), || {
+        format!("handler '{}' must have the form 'package.Class::method'", config.handler)
+    })?;
+    let file = matches!(config.runtime.as_str(), "go1" | "bash");
+    need(!file || !config.handler.split('/').any(|part| part == ".."), || {
+        format!("handler '{}' must name a file of the package", config.handler)
     })
 }
 
@@ -255,10 +264,12 @@ pub fn size_of(cpu_milli: Option<u32>, memory_mb: Option<u32>) -> Resources {
 
 fn concurrency(config: &FunctionConfig) -> Result<(), Refusal> {
     within("instanceConcurrency", config.instance_concurrency, 1, 200)?;
-    need(config.is_custom() || config.instance_concurrency == 1, || {
+    // A go1 program decides how often it polls at once.
+    let several = config.is_custom() || config.runtime == "go1";
+    need(several || config.instance_concurrency == 1, || {
         format!(
-            "instanceConcurrency must be 1 for runtime '{}': only custom runtimes serve several \
-             requests at once",
+            "instanceConcurrency must be 1 for runtime '{}': only custom runtimes and go1 serve \
+             several requests at once",
             config.runtime
         )
     })

@@ -255,7 +255,7 @@ async fn ended(shelves: &mut Shelves<Box<Parked>>) -> usize {
 /// Starts one and waits until it waits.
 async fn make(shared: Arc<NodeShared>, kind: Kind, number: u32) -> Result<Box<Parked>, String> {
     let launched = shared.launcher.launch(launch_spec(&shared, &kind, number)).await;
-    let Launched { instance, stdout, stderr, channel, doors, exit } =
+    let Launched { instance, stdout, stderr, channel, doors, exit, .. } =
         launched.map_err(|error| stint_supervise::chain(&error))?;
     let mut process = Process::new(instance, exit);
     let mut output = Output::new(stdout, stderr);

@@ -176,7 +176,7 @@ async fn initialize(
 }
 
 /// What is the same on every request (§4.5).
-fn common_headers(spec: &PoolSpec, id: InstanceId) -> HeaderMap {
+pub(super) fn common_headers(spec: &PoolSpec, id: InstanceId) -> HeaderMap {
     let config = &spec.config;
     let log = config.log.clone().unwrap_or_default();
     let credentials = environment::request_credentials(spec);
@@ -202,7 +202,7 @@ fn common_headers(spec: &PoolSpec, id: InstanceId) -> HeaderMap {
     headers
 }
 
-fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+pub(super) fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     // What a header cannot carry is left out.
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(HeaderName::from_static(name), value);

@@ -12,9 +12,11 @@ use stint_sandbox::{
     LaunchSpec, Launched, LimitedBy, Limits, Network, Outfit, RootFs, SandboxError, UserWall,
 };
 use stint_wire::node::PoolSpec;
+use tokio::net::TcpListener;
 
 use super::container;
 use super::parking::{Kind, Parked};
+use super::poll::{self, Polls};
 use super::process::{Process, attend};
 use super::server::{self, Server};
 use super::shim::Shim;
@@ -25,7 +27,7 @@ use crate::failure::{self, Failure, INITIALIZATION, UNHANDLED};
 use crate::frame::{Channel, Frame, FrameError, Heard, Said};
 use crate::image::HeldImage;
 use crate::output::{Output, Rest};
-use crate::runtimes::Runtime;
+use crate::runtimes::{Poller, Runtime};
 use crate::shared::NodeShared;
 use crate::shims;
 
@@ -55,6 +57,7 @@ pub(super) struct Live {
 pub(super) enum Contract {
     Shim(Shim),
     Server(Box<Server>),
+    Polls(Box<Polls>),
 }
 
 /// Why it is not, and what it wrote until then.
@@ -81,11 +84,11 @@ pub(super) async fn start(
     let runtime = runtime.map_err(failure::not_started)?;
     let image = match runtime {
         Runtime::Image => Some(container::hold(shared, spec).await?),
-        Runtime::Shim(_) | Runtime::Custom => None,
+        Runtime::Shim(_) | Runtime::Custom | Runtime::Poll(_) => None,
     };
     let (held, binds) = files(shared, spec, &runtime).await?;
-    if runtime == Runtime::Custom && !has_entry(spec, held.first()) {
-        return Err(failure::no_bootstrap().into());
+    if let Some(missing) = missing_entry(spec, &runtime, held.first()) {
+        return Err(failure::no_entry(&missing).into());
     }
     let base = launch_spec(shared, spec, id, binds, &runtime)?;
     let launch = match &image {
@@ -96,7 +99,7 @@ pub(super) async fn start(
         None => base,
     };
     let command = launch.argv.join(" ");
-    let Begun { mut process, mut output, channel, doors, late_env } =
+    let Begun { mut process, mut output, channel, listener, doors, late_env } =
         begin(shared, &runtime, launch, &command).await?;
     let gate = doors.and_then(|doors| egress::open(shared, spec, id, doors));
     let enforced = words(process.instance.enforced(), (image.as_ref(), &late_env));
@@ -120,6 +123,12 @@ pub(super) async fn start(
             let server = server::open(at, &mut process, &mut output).await;
             server.map(|server| Contract::Server(Box::new(server)))
         }
+        Runtime::Poll(_) => {
+            let listener = listener.ok_or_else(|| failure::system("the sandbox gave no port"))?;
+            let at = server::Start { shared, spec, id, request_id, command: &command };
+            let polls = poll::open(at, listener, &mut process, &mut output).await;
+            polls.map(|polls| Contract::Polls(Box::new(polls)))
+        }
     };
     match contract {
         Ok(contract) => Ok(Live { process, output, contract, held: (held, image), enforced, gate }),
@@ -137,6 +146,7 @@ struct Begun {
     process: Process,
     output: Output,
     channel: Option<Channel>,
+    listener: Option<TcpListener>,
     doors: Option<Doors>,
     /// The environment, when it was started without.
     late_env: Vec<u8>,
@@ -157,12 +167,13 @@ async fn begin(
     }
     let launched = shared.launcher.launch(launch).await;
     let launched = launched.map_err(|error| not_launched(&error, command))?;
-    let Launched { instance, stdout, stderr, channel, doors, exit } = launched;
+    let Launched { instance, stdout, stderr, channel, listener, doors, exit } = launched;
     let bytes_max = shared.config.bounds.result_bytes_max;
     Ok(Begun {
         process: Process::new(instance, exit),
         output: Output::new(stdout, stderr),
         channel: channel.map(|stream| Channel::new(stream, bytes_max)),
+        listener,
         doors,
         late_env: Vec::new(),
     })
@@ -196,7 +207,7 @@ async fn equip(
         return None;
     }
     let late_env = environment::encoded(&launch.env);
-    Some(Begun { process, output, channel: Some(channel), doors, late_env })
+    Some(Begun { process, output, channel: Some(channel), listener: None, doors, late_env })
 }
 
 /// Everything that is bound into the sandbox.
@@ -224,7 +235,7 @@ async fn files(
         binds.push(Bind::read_only(layers.path(), LAYERS));
         held.push(layers);
     }
-    if let Runtime::Shim(interpreter) = runtime {
+    if let Some(interpreter) = runtime.interpreter() {
         binds.extend(shim_binds(shared, interpreter));
     }
     if let Some(nas) = spec.config.nas.clone().filter(|nas| !nas.mounts.is_empty()) {
@@ -252,11 +263,19 @@ fn identity(shared: &NodeShared, spec: &PoolSpec) -> Result<(HostUser, Inside), 
     found.map_err(|error| failure::system(error.to_string()))
 }
 
-/// Whether a custom runtime has something to run.
-fn has_entry(spec: &PoolSpec, code: Option<&Held>) -> bool {
-    let has_command =
-        spec.config.custom_runtime.as_ref().is_some_and(|custom| !custom.command.is_empty());
-    has_command || code.is_some_and(|code| code.path().join("bootstrap").exists())
+/// The file of the package that should be run and is not there.
+fn missing_entry(spec: &PoolSpec, runtime: &Runtime, code: Option<&Held>) -> Option<String> {
+    let custom = spec.config.custom_runtime.as_ref();
+    let entry = match runtime {
+        Runtime::Custom if custom.is_some_and(|custom| !custom.command.is_empty()) => return None,
+        Runtime::Custom => "bootstrap",
+        Runtime::Poll(Poller::Own) => poll::program(spec),
+        Runtime::Shim(_) | Runtime::Poll(Poller::Java(_) | Poller::Bash(_)) | Runtime::Image => {
+            return None;
+        }
+    };
+    let is_there = code.is_some_and(|code| code.path().join(entry).exists());
+    (!is_there).then(|| format!("{CODE}/{entry}"))
 }
 
 fn launch_spec(
@@ -268,22 +287,32 @@ fn launch_spec(
 ) -> Result<LaunchSpec, Failure> {
     let bounds = &shared.config.bounds;
     let (user, inside) = identity(shared, spec)?;
-    let is_custom = matches!(runtime, Runtime::Custom | Runtime::Image);
-    let own_port = is_custom.then(|| environment::port(spec));
+    // Ports that others must not take, or not reach, want a loopback of their own.
+    let own_port = match runtime {
+        Runtime::Shim(_) => None,
+        Runtime::Custom | Runtime::Image => Some(environment::port(spec)),
+        Runtime::Poll(_) => Some(poll::PORT),
+    };
     let narrow = Narrow::read(&spec.config.environment);
     let narrow = narrow
         .map_err(|why| failure::not_started(format!("The function cannot be started. {why}")))?;
     let network = egress::network(&shared.config.egress, spec, own_port, &narrow);
     let outside = shared.egress.outside(network);
+    let mut env = environment::environment(spec, id, (Base::Platform, &outside));
+    let (argv, channel) = match runtime {
+        Runtime::Shim(interpreter) => (shims::command(interpreter), WithChannel::Stream),
+        Runtime::Custom => (server::command(spec), WithChannel::None),
+        Runtime::Image => (Vec::new(), WithChannel::None),
+        Runtime::Poll(poller) => {
+            env.push((poll::VARIABLE.to_owned(), poll::address()));
+            (poll::command(spec, poller, &outside), WithChannel::Listener(poll::PORT))
+        }
+    };
     let cwd = if binds.iter().any(|bind| bind.target == Path::new(CODE)) { CODE } else { "/tmp" };
     Ok(LaunchSpec {
         root: RootFs::Host,
-        argv: match runtime {
-            Runtime::Shim(interpreter) => shims::command(interpreter),
-            Runtime::Custom => server::command(spec),
-            Runtime::Image => Vec::new(),
-        },
-        env: environment::environment(spec, id, (Base::Platform, &outside)),
+        argv,
+        env,
         cwd: cwd.into(),
         binds,
         limits: Limits {
@@ -296,7 +325,7 @@ fn launch_spec(
         user,
         inside,
         network,
-        channel: if is_custom { WithChannel::None } else { WithChannel::Stream },
+        channel,
         outfit: Outfit::Whole,
     })
 }

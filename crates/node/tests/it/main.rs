@@ -6,6 +6,7 @@ mod custom;
 mod egress;
 mod nodejs;
 mod parked;
+mod poll;
 mod pool;
 mod python;
 mod rig;

@@ -24,6 +24,12 @@ const COPIED: &[&str] = &[
     "gai.conf",
 ];
 
+/// Directories that a Java machine reads through links from below `/usr`, without which it does not
+/// start: `java-17-openjdk` and its like.
+const JAVA: (&str, &str) = ("java-", "-openjdk");
+/// How deep a copied directory is followed; Java's has three levels.
+const DEPTH_MAX: u32 = 5;
+
 /// How long a dying spawner of the same directory is waited for, and in which steps.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 25_000_000 };
@@ -75,7 +81,38 @@ pub(super) fn prepare(base: &Path) -> io::Result<()> {
             fs::write(etc.join(file), bytes)?;
         }
     }
+    for entry in fs::read_dir("/etc")?.flatten() {
+        let name = entry.file_name();
+        let is_java = |name: &str| name.starts_with(JAVA.0) && name.ends_with(JAVA.1);
+        if name.to_str().is_some_and(is_java) {
+            copy(&entry.path(), &etc.join(name), DEPTH_MAX)?;
+        }
+    }
     readable(&etc)
+}
+
+/// Copies what we may read; the rest (passwords of Java's management) stays out.
+fn copy(from: &Path, to: &Path, depth: u32) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
+    fs::create_dir_all(to)?;
+    for entry in entries.flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() && depth > 0 {
+            copy(&source, &target, depth - 1)?;
+        } else if kind.is_file()
+            && is_public(&entry.metadata()?)
+            && let Ok(bytes) = fs::read(&source)
+        {
+            fs::write(target, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_public(file: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.permissions().mode() & 0o004 != 0
 }
 
 /// The instance's user is a stranger here, whatever the server's umask says.
@@ -108,6 +145,23 @@ mod tests {
         assert_eq!(taken, Err(Errno::WOULDBLOCK));
         drop(first);
         lock(base.path()).unwrap();
+    }
+
+    #[test]
+    fn a_copied_directory_leaves_private_files_out() {
+        let base = tempfile::tempdir().unwrap();
+        let (from, to) = (base.path().join("from"), base.path().join("to"));
+        fs::create_dir_all(from.join("security/policy")).unwrap();
+        for (name, mode) in [("jvm.cfg", 0o644), ("security/policy/x", 0o444), ("secret", 0o600)] {
+            fs::write(from.join(name), name).unwrap();
+            let mode = fs::Permissions::from_mode(mode);
+            fs::set_permissions(from.join(name), mode).unwrap();
+        }
+        std::os::unix::fs::symlink("/etc/shadow", from.join("link")).unwrap();
+        copy(&from, &to, DEPTH_MAX).unwrap();
+        assert_eq!(fs::read_to_string(to.join("security/policy/x")).unwrap(), "security/policy/x");
+        assert!(to.join("jvm.cfg").exists());
+        assert!(!to.join("secret").exists() && !to.join("link").exists());
     }
 
     #[test]

@@ -164,8 +164,9 @@ async fn signals_reach_the_program_and_a_kill_is_final() {
         let mut ready = [0; 6];
         stdout.read_exact(&mut ready).await.unwrap();
         instance.signal(Signal::Terminate);
+        let (instance_too, doors, listener) = (instance.clone(), None, None);
         let same =
-            Launched { instance: instance.clone(), stdout, stderr, channel, doors: None, exit };
+            Launched { instance: instance_too, stdout, stderr, channel, listener, doors, exit };
         let outcome = finish(same).await;
         assert_eq!((outcome.out.as_str(), outcome.code()), ("polite\n", 3));
         // Harmless after the end.

@@ -1,6 +1,6 @@
 //! Instances have networks of their own, and the node reaches their ports all the same.
 
-use stint_sandbox::{DoorPorts, Launched, Network, Outfit, SandboxError};
+use stint_sandbox::{Channel, DoorPorts, Launched, Network, Outfit, SandboxError, SpecError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::lab::{Lab, Mode, finish, modes, spec};
@@ -132,4 +132,43 @@ async fn the_hosts_network_is_only_for_those_who_are_allowed() {
     spec.network = Network::Host;
     let refused = lab.launcher.launch(spec).await.unwrap_err();
     assert!(matches!(refused, SandboxError::HostNetworkDenied));
+}
+
+/// Connects at once: the port must be open before the program runs.
+const CLIENT: &str = "import socket, sys
+c = socket.create_connection(('127.0.0.1', 9001)); c.sendall(sys.argv[1].encode())
+print(c.recv(100).decode())";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_is_open_inside_before_the_program_runs_and_we_take_its_connections() {
+    for mode in modes() {
+        let lab = Lab::open(mode).await;
+        let launch = |name| {
+            let mut spec = spec(&["/usr/bin/python3", "-I", "-S", "-c", CLIENT, name]);
+            spec.channel = Channel::Listener(9001);
+            lab.launcher.launch(spec)
+        };
+        // Each has a port of its own, of the same number.
+        let (left, right) = (launch("left").await.unwrap(), launch("right").await.unwrap());
+        for (mut launched, name) in [(left, "left"), (right, "right")] {
+            let listener = launched.listener.take().unwrap();
+            let (mut stream, from) = listener.accept().await.unwrap();
+            assert!(from.ip().is_loopback());
+            let mut buffer = [0; 16];
+            let length = stream.read(&mut buffer).await.unwrap();
+            assert_eq!(&buffer[..length], name.as_bytes(), "{mode:?}");
+            stream.write_all(b"taken").await.unwrap();
+            let outcome = finish(launched).await;
+            assert_eq!((outcome.code(), outcome.out.as_str()), (0, "taken\n"), "{mode:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_is_never_on_the_hosts_network() {
+    let lab = Lab::open(Mode::Own).await;
+    let mut spec = spec(&["/bin/true"]);
+    (spec.network, spec.channel) = (Network::Host, Channel::Listener(9001));
+    let refused = lab.launcher.launch(spec).await.unwrap_err();
+    assert!(matches!(refused, SandboxError::Spec(SpecError::SharedListener)));
 }

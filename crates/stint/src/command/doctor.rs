@@ -35,12 +35,15 @@ struct Check {
 }
 
 /// Runtimes that people ask for, and what each takes.
-const RUNTIMES: [(&str, Family, (u32, u32), &str); 5] = [
+const RUNTIMES: [(&str, Family, (u32, u32), &str); 8] = [
     ("python3.9", Family::Python, (3, 9), "apt-get install python3"),
     ("python3.10", Family::Python, (3, 10), "apt-get install python3"),
     ("python3.12", Family::Python, (3, 12), "install Python 3.12 or newer below /usr"),
     ("nodejs18", Family::Node, (18, 0), "apt-get install nodejs"),
     ("nodejs20", Family::Node, (20, 0), "install Node.js 20 or newer below /usr"),
+    ("java8", Family::Java, (8, 0), "apt-get install default-jre-headless"),
+    ("java11", Family::Java, (11, 0), "apt-get install default-jre-headless"),
+    ("bash", Family::Bash, (4, 4), "apt-get install bash"),
 ];
 
 pub(crate) async fn run(_args: &Doctor, context: &Context) -> Result<(), Failure> {
@@ -98,6 +101,10 @@ pub(crate) fn configured(config: &Config) -> Vec<Candidate> {
             Family::Python
         } else if runtime.starts_with("nodejs") {
             Family::Node
+        } else if runtime.starts_with("java") {
+            Family::Java
+        } else if runtime == "bash" {
+            Family::Bash
         } else {
             return None;
         };
@@ -131,6 +138,12 @@ async fn runtimes(launcher: LauncherConfig, config: &Config) -> Result<Vec<Check
             advice: if found.is_some() { String::new() } else { advice.to_owned() },
         });
     }
+    checks.push(Check {
+        check: "runtime go1".to_owned(),
+        works: true,
+        seen: "the package's own program".to_owned(),
+        advice: String::new(),
+    });
     for refused in &discovery.refused {
         checks.push(Check {
             check: format!("interpreter {}", refused.path.display()),

@@ -12,7 +12,7 @@ use crate::screen::Rows;
 /// Make a function's project from a template.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// python3.10, python3.12, nodejs18, nodejs20, custom, custom-container …
+    /// python3.10, python3.12, nodejs18, nodejs20, java8, java11, go1, bash, custom, custom-container …
     pub(crate) runtime: String,
     /// Where; made if it is not there.
     #[arg(default_value = ".")]

@@ -111,16 +111,80 @@ ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
     ),
 ];
 
+const BASH: &[File] = &[File {
+    path: "code/main.sh",
+    text: r#"#!/usr/bin/env bash
+# The payload is the standard input, the standard output the result, the standard error the log. An exit
+# status other than 0 is a failure; its message is the end of the log.
+set -euo pipefail
+
+bytes=$(wc -c)
+echo "working on $bytes bytes" >&2
+printf '{"hello":"world","bytes":%d,"requestId":"%s"}' "$bytes" "$FC_REQUEST_ID"
+"#,
+    program: true,
+}];
+
+const GO: &[File] = &[
+    plain("go.mod", "module hello\n\ngo 1.19\n"),
+    plain("main.go", include_str!("../../../../examples/poll/go/main.go")),
+    File {
+        path: "build.sh",
+        text: "#!/bin/sh\n# Any program will do that polls FC_RUNTIME_API; this one needs the standard \
+               library only.\nmkdir -p code\nCGO_ENABLED=0 exec go build -o code/main .\n",
+        program: true,
+    },
+];
+
+const JAVA: &[File] = &[
+    plain(
+        "src/example/App.java",
+        r#"package example;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** JSON in, JSON out; com.aliyun.fc.runtime's handlers (streams, beans) work as well. */
+public class App {
+    /** What a handler may ask about its call; any getter of upstream's Context. */
+    public interface Context {
+        String getRequestId();
+    }
+
+    public Map<String, Object> handleRequest(Map<String, Object> task, Context context) {
+        System.out.println("working on " + task);
+        Map<String, Object> answer = new LinkedHashMap<>();
+        answer.put("hello", task == null ? "world" : task.getOrDefault("name", "world"));
+        answer.put("requestId", context.getRequestId());
+        return answer;
+    }
+}
+"#,
+    ),
+    File {
+        path: "build.sh",
+        text: "#!/bin/sh\n# Classes and jars of the code directory are found, those of its lib \
+               directory, too.\nexec javac --release 8 -Xlint:-options -d code src/example/*.java\n",
+        program: true,
+    },
+];
+
 /// Writes a project into `directory`; refuses to overwrite anything.
 pub(crate) fn write(directory: &Path, name: &str, runtime: &str) -> Result<Vec<String>, Failure> {
     let files = match runtime {
         r if r.starts_with("python") => PYTHON,
         r if r.starts_with("nodejs") => NODE,
         "custom-container" => CONTAINER,
+        r if r.starts_with("java") => JAVA,
         "custom" | "custom.debian10" | "custom.debian11" | "custom.debian12" => CUSTOM,
+        "go1" => GO,
+        "bash" => BASH,
         _ => {
             return Err(Failure::usage(format!("there is no template for runtime `{runtime}`"))
-                .next("python3.10, python3.12, nodejs18, nodejs20, custom and custom-container have one"));
+                .next(
+                    "python3.10, python3.12, nodejs18, nodejs20, java8, java11, go1, bash, custom \
+                     and custom-container have one",
+                ));
         }
     };
     let project = project_file(name, runtime);
@@ -157,6 +221,9 @@ fn project_file(name: &str, runtime: &str) -> String {
     let extra = if runtime.starts_with("custom") { "    port: 9000\n" } else { "" };
     let what = match runtime {
         "custom-container" => "image: 127.0.0.1:5000/hello:v1",
+        r if r.starts_with("java") => "handler: example.App::handleRequest\n    code: code",
+        "go1" => "handler: main\n    code: code",
+        "bash" => "handler: main.sh\n    code: code",
         _ => "handler: index.handler\n    code: code",
     };
     format!(
@@ -173,10 +240,20 @@ mod tests {
 
     #[test]
     fn every_template_is_a_project_that_reads_and_packs() {
-        for runtime in ["python3.10", "nodejs20", "custom"] {
+        for (runtime, files) in [
+            ("python3.10", 2),
+            ("nodejs20", 2),
+            ("custom", 2),
+            ("bash", 2),
+            ("java11", 3),
+            ("go1", 4),
+        ] {
             let dir = tempfile::tempdir().unwrap();
             let written = write(dir.path(), "hello", runtime).unwrap();
-            assert_eq!(written.len(), 2);
+            assert_eq!(written.len(), files);
+            // What is built goes here.
+            std::fs::create_dir_all(dir.path().join("code")).unwrap();
+            std::fs::write(dir.path().join("code/built"), "").unwrap();
             let project = project::read(&dir.path().join("stint.yaml"), &|_| None).unwrap();
             let function = &project.functions[0];
             assert_eq!(function.config["runtime"], runtime);
@@ -201,6 +278,6 @@ mod tests {
     #[test]
     fn other_runtimes_have_no_template() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(write(dir.path(), "f", "java11").unwrap_err().message.contains("java11"));
+        assert!(write(dir.path(), "f", "php7.2").unwrap_err().message.contains("php7.2"));
     }
 }

@@ -64,6 +64,14 @@ const RULES: &[Rule] = &[
     (|c| c.handler = String::new(), "handler must have 1 to 128 characters, got 0"),
     (|c| c.handler = "x".repeat(129), "handler must have 1 to 128 characters, got 129"),
     (|c| c.handler = "handler".into(), "handler 'handler' must have the form 'file.method'"),
+    (
+        |c| (c.runtime, c.handler) = ("java11".into(), "example.App".into()),
+        "handler 'example.App' must have the form 'package.Class::method'",
+    ),
+    (
+        |c| (c.runtime, c.handler) = ("go1".into(), "../bin/env".into()),
+        "handler '../bin/env' must name a file of the package",
+    ),
     (|c| c.size.cpu_milli = 0, "cpu must be between 0.05 and 16 in steps of 0.05, got 0"),
     (|c| c.size.cpu_milli = 355, "in steps of 0.05, got 0.355"),
     (|c| c.size.cpu_milli = 16_050, "got 16.05"),

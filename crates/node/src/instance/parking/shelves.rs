@@ -25,6 +25,7 @@ fn memory_mb(family: Family) -> u32 {
     match family {
         Family::Python => 24,
         Family::Node => 64,
+        Family::Java | Family::Bash => unreachable!("their shims poll, none of them waits"),
     }
 }
 

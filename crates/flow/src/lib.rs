@@ -5,11 +5,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod advance;
 mod builder;
 mod check;
 mod choice;
+mod command;
 mod compile;
 mod dialect;
+mod event;
+mod fault;
+mod history;
+mod limits;
 mod path;
 mod plan;
 mod prelude;
@@ -19,12 +25,20 @@ mod reader;
 mod resource;
 mod scan;
 mod stamp;
+mod state;
 mod template;
 mod term;
 mod text;
 mod value;
 
+pub use advance::{Decision, Refusal, TokenAddress, Verdict, advance};
+pub use command::{Call, Command, Evaluation, MapFrame, MapRun, Outcome};
 pub use compile::{CompileOptions, Compiled, compile};
+pub use event::{CallId, Event, EventBody, Facts, Report, Start, TimerId};
+pub use fault::Fault;
+pub use history::{Moment, Row};
+pub use limits::Limits;
 pub use plan::{CallMode, Dialect, ExecutionMode, Expression, Kind, Plan, Resource};
 pub use problem::{Problem, ProblemCode, Severity};
+pub use state::{LoadError, State};
 pub use text::{DEFINITION_BYTES_MAX, Position};

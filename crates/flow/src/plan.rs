@@ -259,6 +259,8 @@ pub(crate) struct MapSpec {
     /// FDL: the keys under which item and index lie in the iteration's input.
     pub(crate) keys: Option<(String, String)>,
     pub(crate) concurrency: Option<Template>,
+    /// `ToleratedFailureCount` and `ToleratedFailurePercentage`, in this order.
+    pub(crate) tolerances: Tolerances,
     pub(crate) distributed: Option<Distributed>,
 }
 
@@ -280,8 +282,21 @@ pub(crate) struct Distributed {
     pub(crate) writer: Option<Template>,
     pub(crate) items_max: Option<Template>,
     pub(crate) batch: Option<Template>,
-    pub(crate) tolerated_count: Option<Template>,
-    pub(crate) tolerated_percentage: Option<Template>,
+}
+
+/// How many items may fail. An inline map may say it too; only its values are checked there.
+#[derive(Debug, Default)]
+pub(crate) struct Tolerances {
+    pub(crate) count: Option<Template>,
+    pub(crate) percentage: Option<Template>,
+}
+
+impl<'a> IntoIterator for &'a Tolerances {
+    type Item = &'a Template;
+    type IntoIter = alloc::vec::IntoIter<&'a Template>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.count.iter().chain(&self.percentage).collect::<Vec<_>>().into_iter()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -414,6 +429,7 @@ impl Work {
                     Items::Whole | Items::Read => {}
                 }
                 map.selector.iter().chain(&map.concurrency).for_each(&mut *give);
+                map.tolerances.into_iter().for_each(&mut *give);
                 if let Some(spread) = &map.distributed {
                     spread.templates().into_iter().flatten().for_each(give);
                 }
@@ -424,14 +440,7 @@ impl Work {
 
 impl Distributed {
     /// In the order in which they are evaluated.
-    pub(crate) fn templates(&self) -> [Option<&Template>; 6] {
-        [
-            self.reader.as_ref(),
-            self.writer.as_ref(),
-            self.items_max.as_ref(),
-            self.batch.as_ref(),
-            self.tolerated_count.as_ref(),
-            self.tolerated_percentage.as_ref(),
-        ]
+    pub(crate) fn templates(&self) -> [Option<&Template>; 4] {
+        [self.reader.as_ref(), self.writer.as_ref(), self.items_max.as_ref(), self.batch.as_ref()]
     }
 }

@@ -7,7 +7,7 @@ mod task;
 use crate::builder::{Builder, Names, SCOPE_DEPTH_MAX};
 use crate::plan::{
     Enter, ExecutionMode, Items, Kind, Language, Leave, MapSpec, Next, Rule, ScopeId, ScopeKind,
-    Step, StepId, WaitFor, Way, When, Work,
+    Step, StepId, Tolerances, WaitFor, Way, When, Work,
 };
 use crate::prelude::*;
 use crate::problem::ProblemCode;
@@ -315,6 +315,7 @@ fn foreach(
         selector: None,
         keys,
         concurrency: Some(Template::Const(Value::from(CONCURRENCY))),
+        tolerances: Tolerances::default(),
         distributed: None,
     })))
 }

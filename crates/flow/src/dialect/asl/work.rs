@@ -7,7 +7,7 @@ use crate::choice::{Against, Operator, Test, comparator, pattern, property};
 use crate::path::Path;
 use crate::plan::{
     CallMode, Distributed, ExecutionMode, Items, Kind, Language, MapSpec, Rule, SECONDS_MAX,
-    ScopeKind, StepId, Task, WaitFor, Way, When, Work,
+    ScopeKind, StepId, Task, Tolerances, WaitFor, Way, When, Work,
 };
 use crate::prelude::*;
 use crate::problem::ProblemCode;
@@ -291,7 +291,7 @@ fn map(builder: &mut Builder<'_>, id: StepId, fields: &Fields<'_>, around: Aroun
     };
     let selector = selector.map(|place| exprs.template(&place));
     let mut items = items(fields, exprs);
-    let spread = spread(fields, exprs, distributed);
+    let (spread, tolerances) = spread(fields, exprs, distributed);
     if spread.as_ref().is_some_and(|spread| spread.reader.is_some()) {
         items = Items::Read;
     }
@@ -302,6 +302,7 @@ fn map(builder: &mut Builder<'_>, id: StepId, fields: &Fields<'_>, around: Aroun
         selector,
         keys,
         concurrency,
+        tolerances,
         distributed: spread,
     })))
 }
@@ -335,22 +336,27 @@ fn config_of(config: &Place<'_>) -> Option<Option<ExecutionMode>> {
 
 /// The fields that only a distributed map has; an inline one may carry the tolerances, which say
 /// nothing there.
-fn spread(fields: &Fields<'_>, exprs: Exprs, mode: Option<ExecutionMode>) -> Option<Distributed> {
+fn spread(
+    fields: &Fields<'_>,
+    exprs: Exprs,
+    mode: Option<ExecutionMode>,
+) -> (Option<Distributed>, Tolerances) {
     let percent = |place: &Place<'_>| {
         place.float(0.0..=100.0);
     };
-    let tolerated_count = exprs.scalar(
+    let count = exprs.scalar(
         fields,
         "ToleratedFailureCount",
         "ToleratedFailureCountPath",
         &fields::whole(0..=SECONDS_MAX),
     );
-    let tolerated_percentage = exprs.scalar(
+    let percentage = exprs.scalar(
         fields,
         "ToleratedFailurePercentage",
         "ToleratedFailurePercentagePath",
         &percent,
     );
+    let tolerances = Tolerances { count, percentage };
     let Some(mode) = mode else {
         let why = "only a distributed map has this; set `ProcessorConfig.Mode` to `DISTRIBUTED`";
         fields.refuse(
@@ -358,21 +364,20 @@ fn spread(fields: &Fields<'_>, exprs: Exprs, mode: Option<ExecutionMode>) -> Opt
             ProblemCode::WrongValue,
             why,
         );
-        return None;
+        return (None, tolerances);
     };
     let label = fields.get("Label").and_then(|place| label(&place));
     let template = |name| fields.get(name).map(|place: Place<'_>| exprs.object(&place));
     let reader = fields.get("ItemReader").map(|place| reader(&place, exprs));
-    Some(Distributed {
+    let spread = Distributed {
         mode,
         label,
         reader,
         writer: template("ResultWriter"),
         items_max: None,
         batch: fields.get("ItemBatcher").map(|place| batcher(&place, exprs)),
-        tolerated_count,
-        tolerated_percentage,
-    })
+    };
+    (Some(spread), tolerances)
 }
 
 fn label(place: &Place<'_>) -> Option<String> {

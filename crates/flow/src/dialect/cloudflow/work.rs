@@ -5,7 +5,7 @@ use super::{Around, inner_scope};
 use crate::builder::{Builder, Names};
 use crate::plan::{
     CallMode, Distributed, ExecutionMode, Items, Kind, MapSpec, Rule, SECONDS_MAX, ScopeKind,
-    StepId, Task, WaitFor, Way, When, Work,
+    StepId, Task, Tolerances, WaitFor, Way, When, Work,
 };
 use crate::prelude::*;
 use crate::problem::ProblemCode;
@@ -162,12 +162,12 @@ fn map(builder: &mut Builder<'_>, id: StepId, fields: &Fields<'_>, around: Aroun
     ];
     let number = |names: [&'static str; 2]| either(fields, names, &integer(0..=SECONDS_MAX));
     let items_max = number(["MaxItems", "MaxItems.$"]);
-    let tolerated_count = number(["ToleratedFailureCount", "ToleratedFailureCount.$"]);
+    let count = number(["ToleratedFailureCount", "ToleratedFailureCount.$"]);
     let percent = |place: &Place<'_>| {
         place.float(0.0..=100.0);
     };
     let names = ["ToleratedFailurePercentage", "ToleratedFailurePercentage.$"];
-    let tolerated_percentage = either(fields, names, &percent);
+    let percentage = either(fields, names, &percent);
     let items = match (items, &reader) {
         (_, Some(_)) => Items::Read,
         (Some(leaf), None) => Items::Template(Template::Leaf(leaf)),
@@ -177,20 +177,21 @@ fn map(builder: &mut Builder<'_>, id: StepId, fields: &Fields<'_>, around: Aroun
         }
     };
     let [(_, batch), (_, writer)] = spread;
-    let distributed = mode.map(|mode| Distributed {
-        mode,
-        label: None,
-        reader,
-        writer,
-        items_max,
-        batch,
-        tolerated_count,
-        tolerated_percentage,
-    });
+    let distributed =
+        mode.map(|mode| Distributed { mode, label: None, reader, writer, items_max, batch });
     if distributed.is_none() {
         let why = "only a distributed map has this; set `ProcessorConfig.ExecutionMode`";
         fields.refuse(&["ItemReader", "ItemBatcher", "ResultWriter"], ProblemCode::WrongValue, why);
     }
+    let tolerances = Tolerances { count, percentage };
     let (keys, scope) = (None, scope?);
-    Some(Work::Map(Box::new(MapSpec { scope, items, selector, keys, concurrency, distributed })))
+    Some(Work::Map(Box::new(MapSpec {
+        scope,
+        items,
+        selector,
+        keys,
+        concurrency,
+        tolerances,
+        distributed,
+    })))
 }

@@ -29,7 +29,6 @@ use crate::prelude::*;
 /// Stored forms, oldest first. A new form gets a new variant; [`State::load`] turns old ones into the
 /// newest.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "version")]
 enum Stored {
     #[serde(rename = "1")]
     V1(State),

@@ -1,0 +1,4 @@
+//! Whole executions through `advance`: recorded ones, our own, and random ones.
+
+mod conformance;
+mod world;

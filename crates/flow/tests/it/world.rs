@@ -1,0 +1,216 @@
+//! A world for one execution: a clock that is moved, an evaluator, and tasks that answer from a script.
+//! It does what commands say and feeds back what happens, as a shell would.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::{Value, json};
+use stint_expr::{Bounds, Evaluator as _, Jsonata, Request};
+use stint_flow::{
+    Call, Command, Decision, Evaluation, Event, EventBody, ExecutionMode, Facts, Limits, MapRun,
+    Outcome, Plan, RawItem, Row, Shaped, Start, State, TimerId, Verdict, advance, map_item,
+};
+use stint_model::time::Timestamp;
+
+/// What a task of a script does.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Output(Value),
+    Error(Option<String>, Option<String>),
+    /// Nothing, until its time is up.
+    Silence,
+}
+
+pub(crate) struct World<'p> {
+    pub(crate) plan: &'p Plan,
+    pub(crate) state: State,
+    pub(crate) now: Timestamp,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) journal: Vec<Event>,
+    pub(crate) script: BTreeMap<String, VecDeque<Answer>>,
+    timers: BTreeMap<TimerId, Timestamp>,
+    todo: VecDeque<Command>,
+    expr: Jsonata,
+    turns: u64,
+}
+
+/// Turns after which an execution is said to hang.
+const TURNS_MAX: u64 = 200_000;
+
+impl<'p> World<'p> {
+    pub(crate) fn new(plan: &'p Plan, now: Timestamp) -> Self {
+        Self {
+            plan,
+            state: State::new(),
+            now,
+            rows: Vec::new(),
+            calls: Vec::new(),
+            journal: Vec::new(),
+            script: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            todo: VecDeque::new(),
+            expr: Jsonata::new(Bounds::default()),
+            turns: 0,
+        }
+    }
+
+    pub(crate) fn start(&mut self, input: Value) -> Verdict {
+        let limits = Limits::of(self.plan.dialect(), ExecutionMode::Standard);
+        self.start_with(input, limits, None)
+    }
+
+    pub(crate) fn start_with(
+        &mut self,
+        input: Value,
+        limits: Limits,
+        item_of: Option<String>,
+    ) -> Verdict {
+        let facts = Facts {
+            id: "arn:aws:states:us-east-1:111111111111:execution:flow:e1".into(),
+            name: "e1".into(),
+            flow_id: "arn:aws:states:us-east-1:111111111111:stateMachine:flow".into(),
+            flow_name: "flow".into(),
+            role: "role".into(),
+            ..Facts::default()
+        };
+        self.send(EventBody::Started(Box::new(Start { input, facts, limits, item_of })))
+    }
+
+    /// One turn. The state goes through its stored form, as it would between two processes.
+    pub(crate) fn send(&mut self, body: EventBody) -> Verdict {
+        self.turns += 1;
+        assert!(self.turns < TURNS_MAX, "the execution does not end");
+        let mut entropy = [0; 16];
+        entropy[..8].copy_from_slice(&self.turns.to_be_bytes());
+        let event = Event { at: self.now, entropy, body };
+        self.journal.push(event.clone());
+        let state = State::load(&self.state.store()).unwrap();
+        assert_eq!(state, self.state, "a stored state reads back as it was");
+        let Decision { state, commands, rows, verdict } = advance(self.plan, state, event);
+        self.state = state;
+        self.rows.extend(rows);
+        self.todo.extend(commands);
+        verdict
+    }
+
+    pub(crate) fn run(&mut self, input: Value) -> Outcome {
+        self.start(input);
+        self.settle();
+        self.state.outcome().cloned().expect("the execution ends")
+    }
+
+    /// Until the end, or until nothing but an outside report can go on.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            while let Some(command) = self.todo.pop_front() {
+                self.act(command);
+            }
+            if self.state.outcome().is_some() || !self.wake() {
+                return;
+            }
+        }
+    }
+
+    /// Moves the clock to the next timer; the limit of the execution does not count as progress.
+    pub(crate) fn wake(&mut self) -> bool {
+        let next = self.timers.iter().filter(|(timer, _)| **timer != TimerId::Execution);
+        let Some((timer, at)) = next.min_by_key(|(timer, at)| (**at, **timer)) else { return false };
+        let (timer, at) = (*timer, *at);
+        self.timers.remove(&timer);
+        self.now = self.now.max(at);
+        self.send(EventBody::Woken { timer });
+        true
+    }
+
+    /// When a timer stands, in seconds from a moment.
+    pub(crate) fn timer_at(&self, timer: TimerId) -> Option<Timestamp> {
+        self.timers.get(&timer).copied()
+    }
+
+    /// Does everything but tasks and time.
+    pub(crate) fn act_all(&mut self) {
+        while let Some(command) = self.todo.pop_front() {
+            self.act(command);
+        }
+    }
+
+    fn act(&mut self, command: Command) {
+        match command {
+            Command::Submit(call) => self.task(*call),
+            Command::Evaluate(evaluation) => {
+                let answers = self.evaluate(&evaluation);
+                self.send(EventBody::Evaluated { evaluation: evaluation.id, answers });
+            }
+            Command::Wake { timer, at } => {
+                self.timers.insert(timer, at);
+            }
+            Command::Unwake { timer } => {
+                self.timers.remove(&timer);
+            }
+            Command::StartMapRun(run) => {
+                let outcome = self.map_run(&run);
+                self.send(EventBody::MapRunEnded { call: run.id, outcome });
+            }
+            Command::Continue => {
+                self.send(EventBody::Continued);
+            }
+            Command::Stop { .. } | Command::StopMapRun { .. } | Command::Finish(_) => {}
+        }
+    }
+
+    fn evaluate(&mut self, evaluation: &Evaluation) -> Vec<Result<Value, String>> {
+        self.expr.evaluate(&Request {
+            sources: evaluation.sources.clone(),
+            states: Some(evaluation.states.clone()),
+            variables: evaluation.variables.clone(),
+            now_ms: self.now.millis(),
+            ..Request::default()
+        })
+    }
+
+    fn task(&mut self, call: Call) {
+        self.calls.push(call.clone());
+        let answer = self.script.get_mut(&call.step).and_then(VecDeque::pop_front);
+        let body = match answer {
+            None | Some(Answer::Silence) => return,
+            Some(Answer::Output(output)) => EventBody::Succeeded { call: call.id, output },
+            Some(Answer::Error(error, cause)) => EventBody::Failed { call: call.id, error, cause },
+        };
+        self.send(body);
+    }
+
+    /// Children one after another; the tolerance is the shell's business and is not needed here.
+    fn map_run(&mut self, run: &MapRun) -> Result<Value, (String, String)> {
+        let items = run.items.clone().unwrap_or(json!([]));
+        let mut outputs = Vec::new();
+        for (index, value) in items.as_array().into_iter().flatten().enumerate() {
+            let item = RawItem { index: index as u64, key: None, value };
+            let input = match map_item(self.plan, run, item, None) {
+                Shaped::Done(shaped) => shaped,
+                Shaped::Evaluate(asked) => {
+                    let answers = self.evaluate(&asked);
+                    match map_item(self.plan, run, item, Some(answers)) {
+                        Shaped::Done(shaped) => shaped,
+                        Shaped::Evaluate(_) => panic!("asks twice"),
+                    }
+                }
+            };
+            let failed = |error: Option<String>, cause: Option<String>| {
+                (error.unwrap_or_default(), cause.unwrap_or_default())
+            };
+            let input = input.map_err(|fault| failed(fault.error, fault.cause))?;
+            let mut child = World::new(self.plan, self.now);
+            child.script = std::mem::take(&mut self.script);
+            let limits = Limits::of(self.plan.dialect(), run.mode);
+            child.start_with(input, limits, Some(run.step.clone()));
+            child.settle();
+            self.script = std::mem::take(&mut child.script);
+            match child.state.outcome().cloned() {
+                Some(Outcome::Succeeded { output }) => outputs.push(output),
+                Some(Outcome::Failed { error, cause }) => return Err(failed(error, cause)),
+                other => panic!("{other:?}"),
+            }
+        }
+        Ok(Value::Array(outputs))
+    }
+}

@@ -89,9 +89,12 @@ fn may(name: &str, args: &[JValue], most: usize) -> Answer {
             as_f64(items) * as_f64(length(args.get(1)))
         }
         "replace" => as_f64(matches_at_most(args)) * as_f64(length(args.get(2))),
-        // A picture says how wide its parts are, in digits of its own.
-        "fromMillis" | "toMillis" | "formatNumber" | "formatInteger" => {
-            if args.iter().skip(1).any(has_wide_number) { f64::INFINITY } else { 0.0 }
+        "fromMillis" => {
+            if args.get(1).is_some_and(has_wide_part) {
+                f64::INFINITY
+            } else {
+                0.0
+            }
         }
         _ => 0.0,
     };
@@ -115,7 +118,8 @@ fn matches_at_most(args: &[JValue]) -> usize {
         None => text.chars().count() + 1,
     };
     let limit = args.get(3).and_then(JValue::as_f64).filter(|limit| *limit >= 0.0);
-    limit.map_or(found, |limit| if limit < as_f64(found) { found.min(number(limit)) } else { found })
+    limit
+        .map_or(found, |limit| if limit < as_f64(found) { found.min(number(limit)) } else { found })
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
@@ -123,14 +127,13 @@ fn number(float: f64) -> usize {
     float.max(0.0) as usize
 }
 
-fn has_wide_number(picture: &JValue) -> bool {
-    let Some(text) = picture.as_str() else { return false };
-    let mut run = 0;
-    text.chars().any(|c| {
-        run = if c.is_ascii_digit() && c != '0' || (run > 0 && c.is_ascii_digit()) { run + 1 } else { 0 };
-        run > 4
-    }) && text.contains(['-', '*', ','])
-        && text.contains('[')
+/// A part of a picture says after a comma how wide it is.
+fn has_wide_part(picture: &JValue) -> bool {
+    let wide = |part: &str| {
+        part.split('-')
+            .any(|width| width.trim_start().bytes().take_while(u8::is_ascii_digit).count() > 3)
+    };
+    picture.as_str().is_some_and(|text| text.split(',').skip(1).any(wide))
 }
 
 fn parse(args: &[JValue], most: usize) -> Answer {

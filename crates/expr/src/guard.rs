@@ -20,14 +20,12 @@ pub(crate) const JUDGED: &[(&str, usize)] = &[
     ("string", 2),
     ("distinct", 1),
     ("base64encode", 1),
-    ("formatNumber", 3),
     ("fromMillis", 3),
-    ("toMillis", 2),
-    ("formatInteger", 2),
 ];
 
 /// Functions whose results are measured.
-const MEASURED: &[&str] = &["append", "merge", "zip", "spread", "each", "sift", "map", "reverse", "shuffle"];
+const MEASURED: &[&str] =
+    &["append", "merge", "zip", "spread", "each", "sift", "map", "reverse", "shuffle"];
 
 /// The host function that judges `name`.
 pub(crate) fn judge(name: &str) -> String {
@@ -76,7 +74,7 @@ impl Guard {
             }
             AstNode::Variable(name) => self.reference(name),
             AstNode::Binary { op, lhs, rhs } => self.binary(op, lhs, rhs),
-            AstNode::Array(items) => fits(AstNode::Array(self.all(items))),
+            AstNode::Array(items) => fits(self.array(items)),
             AstNode::Object(pairs) => fits(AstNode::Object(self.pairs(pairs))),
             AstNode::Path { steps } => {
                 AstNode::Path { steps: steps.into_iter().map(|step| self.step(step)).collect() }
@@ -97,7 +95,10 @@ impl Guard {
                 then_branch: self.boxed(then_branch),
                 else_branch: else_branch.map(|node| self.boxed(node)),
             },
-            AstNode::ArrayGroup(nodes) => AstNode::ArrayGroup(self.all(nodes)),
+            AstNode::ArrayGroup(nodes) => match self.array(nodes) {
+                AstNode::Array(nodes) => AstNode::ArrayGroup(nodes),
+                other => other,
+            },
             AstNode::FunctionApplication(node) => AstNode::FunctionApplication(self.boxed(node)),
             AstNode::Sort { input, terms } => AstNode::Sort {
                 input: self.boxed(input),
@@ -123,13 +124,26 @@ impl Guard {
         }
     }
 
+    /// An array inside of an array is one item of it, which is seen by its form.
+    fn array(&mut self, items: Vec<AstNode>) -> AstNode {
+        let item = |item| match item {
+            AstNode::Array(items) => self.array(items),
+            other => self.node(other),
+        };
+        AstNode::Array(items.into_iter().map(item).collect())
+    }
+
     /// A step of a path keeps its form where the form means something: `a.[b]` and `a.{…}` build for
     /// each item.
     fn step(&mut self, step: PathStep) -> PathStep {
-        let PathStep { node, stages, focus, index_var, ancestor_label, is_tuple, inner_tuple, id } = step;
+        let PathStep { node, stages, focus, index_var, ancestor_label, is_tuple, inner_tuple, id } =
+            step;
         let node = match node {
-            AstNode::Array(items) => AstNode::Array(self.all(items)),
+            AstNode::Array(items) => self.array(items),
             AstNode::Object(pairs) => AstNode::Object(self.pairs(pairs)),
+            AstNode::Function { name, args, is_builtin } if is_measured(&name) => {
+                AstNode::Function { name, args: self.all(args), is_builtin }
+            }
             other => self.node(other),
         };
         let stage = |stage| match stage {
@@ -155,7 +169,8 @@ impl Guard {
             // `a ~> $f(b)` is `$f(a, b)`.
             BinaryOp::ChainPipe => match *rhs {
                 AstNode::Function { name, args, is_builtin }
-                    if self.is_judged(&name) && !args.iter().any(is_placeholder) =>
+                    if (self.is_judged(&name) || self.is_measured(&name))
+                        && !args.iter().any(is_placeholder) =>
                 {
                     let mut all = vec![self.node(*lhs)];
                     all.extend(self.all(args));
@@ -176,12 +191,18 @@ impl Guard {
             | BinaryOp::Or
             | BinaryOp::Range
             | BinaryOp::Coalesce
-            | BinaryOp::Default => AstNode::Binary { op, lhs: self.boxed(lhs), rhs: self.boxed(rhs) },
+            | BinaryOp::Default => {
+                AstNode::Binary { op, lhs: self.boxed(lhs), rhs: self.boxed(rhs) }
+            }
         }
     }
 
     fn is_judged(&self, name: &str) -> bool {
         JUDGED.iter().any(|(judged, _)| *judged == name) && !self.is_bound(name)
+    }
+
+    fn is_measured(&self, name: &str) -> bool {
+        is_measured(name) && !self.is_bound(name)
     }
 
     fn is_bound(&self, name: &str) -> bool {
@@ -192,7 +213,7 @@ impl Guard {
         if !is_builtin || self.is_bound(&name) {
             return AstNode::Function { name, args, is_builtin };
         }
-        if MEASURED.contains(&name.as_str()) && !args.iter().any(is_placeholder) {
+        if is_measured(&name) && !args.iter().any(is_placeholder) {
             return fits(AstNode::Function { name, args, is_builtin });
         }
         if !self.is_judged(&name) {
@@ -252,6 +273,10 @@ impl Guard {
     }
 }
 
+fn is_measured(name: &str) -> bool {
+    MEASURED.contains(&name)
+}
+
 fn is_placeholder(node: &AstNode) -> bool {
     matches!(node, AstNode::Placeholder)
 }
@@ -286,7 +311,9 @@ fn bindings(node: &AstNode, bound: &mut Vec<String>) {
                 }
             }
         }
-        AstNode::Unary { operand: node, .. } | AstNode::FunctionApplication(node) => bindings(node, bound),
+        AstNode::Unary { operand: node, .. } | AstNode::FunctionApplication(node) => {
+            bindings(node, bound)
+        }
         AstNode::Function { args: nodes, .. }
         | AstNode::Array(nodes)
         | AstNode::Block(nodes)
@@ -296,11 +323,15 @@ fn bindings(node: &AstNode, bound: &mut Vec<String>) {
             args.iter().for_each(|node| bindings(node, bound));
         }
         AstNode::Object(pairs) => {
-            pairs.iter().for_each(|(key, value)| [key, value].into_iter().for_each(|node| bindings(node, bound)));
+            pairs.iter().for_each(|(key, value)| {
+                [key, value].into_iter().for_each(|node| bindings(node, bound))
+            });
         }
         AstNode::ObjectTransform { input, pattern } => {
             bindings(input, bound);
-            pattern.iter().for_each(|(key, value)| [key, value].into_iter().for_each(|node| bindings(node, bound)));
+            pattern.iter().for_each(|(key, value)| {
+                [key, value].into_iter().for_each(|node| bindings(node, bound))
+            });
         }
         AstNode::Conditional { condition, then_branch, else_branch } => {
             let all = [Some(condition), Some(then_branch), else_branch.as_ref()];

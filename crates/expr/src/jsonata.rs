@@ -67,7 +67,11 @@ fn parse(source: &str, bounds: Bounds) -> Result<AstNode, Mistake> {
     if source.len() > bounds.source_bytes_max {
         return Err(mistake(format!("it has more than {} bytes", bounds.source_bytes_max)));
     }
-    parser::parse(source).map_err(|error| mistake(error.to_string()))
+    parser::parse(source).map_err(|error| match error {
+        // The library has no code for this one; the suite has.
+        parser::ParserError::UnclosedComment => mistake(format!("S0106: {error}")),
+        error => mistake(error.to_string()),
+    })
 }
 
 fn code(message: &str) -> Option<String> {
@@ -105,7 +109,11 @@ impl Jsonata {
     }
 
     /// One expression; the error carries JSONata's code.
-    pub fn evaluate_one(&mut self, source: &str, request: &Request) -> Result<Option<Value>, Mistake> {
+    pub fn evaluate_one(
+        &mut self,
+        source: &str,
+        request: &Request,
+    ) -> Result<Option<Value>, Mistake> {
         let node = self.guarded(source)?;
         let mut context = Context::new();
         if let Some(states) = &request.states {
@@ -130,7 +138,9 @@ impl Jsonata {
         match leave(&result, &mut budget) {
             Ok(value) => Ok(Some(value)),
             Err(Unfit::Undefined) => Ok(None),
-            Err(Unfit::Unsupported) => Err(refuse("returned an unsupported result type.".to_owned())),
+            Err(Unfit::Unsupported) => {
+                Err(refuse("returned an unsupported result type.".to_owned()))
+            }
             Err(Unfit::TooLarge) => {
                 let most = self.bounds.output_bytes_max;
                 Err(refuse(format!("returned more than {most} bytes.")))

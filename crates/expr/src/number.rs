@@ -36,9 +36,13 @@ fn leave_at(value: &JValue, budget: &mut usize, depth: usize) -> Result<Value, U
         JValue::Undefined => return Err(Unfit::Undefined),
         JValue::Null => Value::Null,
         JValue::Bool(is) => Value::Bool(*is),
-        JValue::Number(float) => number(*float),
+        JValue::Number(float) => {
+            let number = number(*float);
+            spend(budget, number.to_string().len())?;
+            number
+        }
         JValue::String(text) => {
-            spend(budget, text.len())?;
+            spend(budget, text.len().saturating_add(2))?;
             Value::String(text.to_string())
         }
         JValue::Array(items) => {
@@ -51,7 +55,7 @@ fn leave_at(value: &JValue, budget: &mut usize, depth: usize) -> Result<Value, U
         JValue::Object(map) => {
             let mut all = Map::new();
             for (key, value) in map.iter() {
-                spend(budget, key.len())?;
+                spend(budget, key.len().saturating_add(4))?;
                 // A member without a value is no member.
                 if !value.is_undefined() {
                     all.insert(key.clone(), leave_at(value, budget, depth + 1)?);

@@ -64,7 +64,8 @@ pub fn map_item(
     let mut env = Env::new(&run.frame.input, &context);
     match step.language {
         Language::Cloud => {
-            env.named = vec![("Input", &run.frame.input), ("Context", &context), ("Item", item.value)];
+            env.named =
+                vec![("Input", &run.frame.input), ("Context", &context), ("Item", item.value)];
         }
         Language::JsonPath | Language::Jsonata | Language::Fdl => {
             env.variables = vec![&run.frame.variables];

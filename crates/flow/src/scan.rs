@@ -112,6 +112,23 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A name or text in the quotes of a path: only the quote and the backslash itself are escaped, a
+    /// backslash before anything else stands for itself, as the reference reads it.
+    pub(crate) fn quoted_name(&mut self) -> Result<String, String> {
+        let quote = self.next().ok_or("a name in quotes is expected")?;
+        let mut text = String::new();
+        loop {
+            match self.next() {
+                None => return Err("a name in quotes does not end".to_owned()),
+                Some(c) if c == quote => return Ok(text),
+                Some('\\') if self.peek() == Some('\\') || self.peek() == Some(quote) => {
+                    text.extend(self.next());
+                }
+                Some(c) => text.push(c),
+            }
+        }
+    }
+
     /// A JSON number.
     pub(crate) fn number(&mut self) -> Result<Value, String> {
         let start = self.clone();

@@ -138,7 +138,7 @@ fn operand(cursor: &mut Cursor<'_>, depth: usize) -> Result<Operand, String> {
 
 fn literal(cursor: &mut Cursor<'_>) -> Result<Value, String> {
     match cursor.peek() {
-        Some('\'' | '"') => cursor.quoted().map(Value::String),
+        Some('\'' | '"') => cursor.quoted_name().map(Value::String),
         Some('-' | '0'..='9') => cursor.number(),
         _ => {
             let before = cursor.clone();

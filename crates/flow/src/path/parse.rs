@@ -126,13 +126,13 @@ fn bracket(cursor: &mut Cursor<'_>, depth: usize) -> Result<Segment, String> {
 }
 
 fn keys(cursor: &mut Cursor<'_>) -> Result<Segment, String> {
-    let mut names = vec![cursor.quoted()?];
+    let mut names = vec![cursor.quoted_name()?];
     while cursor.eat_word(",") {
         cursor.space();
         if !matches!(cursor.peek(), Some('\'' | '"')) {
             return Err(cursor.wrong("a name in quotes is expected"));
         }
-        names.push(cursor.quoted()?);
+        names.push(cursor.quoted_name()?);
     }
     Ok(match names.pop() {
         Some(only) if names.is_empty() => Segment::Key(only),

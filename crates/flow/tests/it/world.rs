@@ -114,7 +114,9 @@ impl<'p> World<'p> {
     /// Moves the clock to the next timer; the limit of the execution does not count as progress.
     pub(crate) fn wake(&mut self) -> bool {
         let next = self.timers.iter().filter(|(timer, _)| **timer != TimerId::Execution);
-        let Some((timer, at)) = next.min_by_key(|(timer, at)| (**at, **timer)) else { return false };
+        let Some((timer, at)) = next.min_by_key(|(timer, at)| (**at, **timer)) else {
+            return false;
+        };
         let (timer, at) = (*timer, *at);
         self.timers.remove(&timer);
         self.now = self.now.max(at);

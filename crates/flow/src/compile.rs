@@ -18,6 +18,27 @@ pub struct Compiled {
     pub problems: Vec<Problem>,
 }
 
+impl Compiled {
+    /// Lets somebody who can judge the syntax of every JSONata expression. What is wrong is one more
+    /// problem, and the plan is gone.
+    pub fn judge_jsonata(&mut self, check: &dyn Fn(&str) -> Result<(), String>) {
+        let Some(plan) = &self.plan else { return };
+        let mut found = Vec::new();
+        for expression in plan.jsonata() {
+            if let Err(said) = check(expression.source) {
+                let said = format!("the JSONata expression is wrong: {said}");
+                let path = format!("{}/{}", expression.path, expression.field);
+                found.push(Problem::error(ProblemCode::BadExpression, path, expression.at, said));
+            }
+        }
+        if !found.is_empty() {
+            self.plan = None;
+            self.problems.append(&mut found);
+            self.problems.sort_by_key(|problem| problem.at);
+        }
+    }
+}
+
 /// What a caller says beside the text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CompileOptions {

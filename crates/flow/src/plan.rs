@@ -357,8 +357,9 @@ impl Plan {
             step.templates(&mut |template| {
                 template.leaves(&mut |leaf| {
                     if let Some(source) = leaf.jsonata() {
-                        let (step, field, at) = (step.name.as_str(), leaf.field.as_str(), leaf.at);
-                        found.push(Expression { step, field, at, source });
+                        let (path, field) = (step.path.as_str(), leaf.field.as_str());
+                        let (step, at) = (step.name.as_str(), leaf.at);
+                        found.push(Expression { step, path, field, at, source });
                     }
                 });
             });
@@ -372,6 +373,8 @@ impl Plan {
 pub struct Expression<'a> {
     /// The step it belongs to.
     pub step: &'a str,
+    /// Where the step lies in the document.
+    pub path: &'a str,
     /// The field it stands in.
     pub field: &'a str,
     /// Where.

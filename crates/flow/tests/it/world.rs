@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::{Value, json};
 use stint_expr::{Bounds, Evaluator as _, Jsonata, Request};
 use stint_flow::{
-    Call, Command, Decision, Evaluation, Event, EventBody, ExecutionMode, Facts, Limits, MapRun,
-    Outcome, Plan, RawItem, Row, Shaped, Start, State, TimerId, Verdict, advance, map_item,
+    Call, CallId, Command, Decision, Evaluation, Event, EventBody, ExecutionMode, Facts, Limits,
+    MapRun, Outcome, Plan, RawItem, Row, Shaped, Start, State, TimerId, Verdict, advance, map_item,
 };
 use stint_model::time::Timestamp;
 
@@ -28,6 +28,10 @@ pub(crate) struct World<'p> {
     pub(crate) calls: Vec<Call>,
     pub(crate) journal: Vec<Event>,
     pub(crate) script: BTreeMap<String, VecDeque<Answer>>,
+    /// Calls that were told to stop.
+    pub(crate) stopped: Vec<CallId>,
+    /// Turns that went on with what another left over.
+    pub(crate) continued: u64,
     timers: BTreeMap<TimerId, Timestamp>,
     todo: VecDeque<Command>,
     expr: Jsonata,
@@ -47,6 +51,8 @@ impl<'p> World<'p> {
             calls: Vec::new(),
             journal: Vec::new(),
             script: BTreeMap::new(),
+            stopped: Vec::new(),
+            continued: 0,
             timers: BTreeMap::new(),
             todo: VecDeque::new(),
             expr: Jsonata::new(Bounds::default()),
@@ -129,7 +135,12 @@ impl<'p> World<'p> {
         self.timers.get(&timer).copied()
     }
 
-    /// Does everything but tasks and time.
+    /// What is wanted, undone.
+    pub(crate) fn take_commands(&mut self) -> Vec<Command> {
+        self.todo.drain(..).collect()
+    }
+
+    /// Does what is wanted, without moving the clock.
     pub(crate) fn act_all(&mut self) {
         while let Some(command) = self.todo.pop_front() {
             self.act(command);
@@ -154,9 +165,11 @@ impl<'p> World<'p> {
                 self.send(EventBody::MapRunEnded { call: run.id, outcome });
             }
             Command::Continue => {
+                self.continued += 1;
                 self.send(EventBody::Continued);
             }
-            Command::Stop { .. } | Command::StopMapRun { .. } | Command::Finish(_) => {}
+            Command::Stop { call } => self.stopped.push(call),
+            Command::StopMapRun { .. } | Command::Finish(_) => {}
         }
     }
 

@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::history::Moment;
 use crate::path::put;
 use crate::plan::{
-    CatchShape, Enter, Kind, Language, Leave, Next, ResultPath, Step, Way, When, Work,
+    CatchShape, Dialect, Enter, Kind, Language, Leave, Next, ResultPath, Step, Way, When, Work,
 };
 use crate::prelude::*;
 use crate::state::{Phase, Stage};
@@ -20,6 +20,10 @@ impl Step {
     /// Whether `$states.result` exists.
     pub(super) const fn has_result(&self) -> bool {
         matches!(self.kind, Kind::Task | Kind::Parallel | Kind::Map)
+    }
+
+    const fn shapes_each_attempt(&self) -> bool {
+        matches!((self.language, self.kind), (Language::Fdl, Kind::Task))
     }
 
     pub(super) fn way(&self, way: Option<usize>) -> Option<&Way> {
@@ -133,6 +137,11 @@ impl<'p> Turn<'p> {
             }
         }
         let mut answers = answers.unwrap_or_default();
+        if stage == Stage::Begin && step.shapes_each_attempt() {
+            if let Err(fault) = self.take_input(id, step) {
+                return self.fail_in(id, &stage, fault);
+            }
+        }
         let done = match &stage {
             Stage::Item => self.make_item(id, step, &mut answers),
             Stage::Enter => self.enter(id, step),
@@ -182,15 +191,24 @@ impl<'p> Turn<'p> {
             thread.error = None;
         }
         self.check_size(&raw, "state input")?;
+        // FDL's tasks take their token by their input mapping: each attempt shapes its own.
+        if !step.shapes_each_attempt() {
+            self.take_input(id, step)?;
+        }
+        self.stage(id, Stage::Begin, None);
+        Ok(())
+    }
+
+    fn take_input(&mut self, id: u64, step: &'p Step) -> Result<(), Fault> {
+        let raw = self.thread(id).map_or(Value::Null, |thread| thread.raw.clone());
         let input = self.shape(id, step, raw)?;
         self.check_size(&input, "state input")?;
-        if self.plan.dialect != crate::plan::Dialect::StatesLanguage && !input.is_object() {
+        if self.plan.dialect != Dialect::StatesLanguage && !input.is_object() {
             return Err(Fault::no_object("input", &input));
         }
         if let Some(thread) = self.run.threads.get_mut(&id) {
             thread.input = input;
         }
-        self.stage(id, Stage::Begin, None);
         Ok(())
     }
 
@@ -275,7 +293,7 @@ impl<'p> Turn<'p> {
             Some(assign) => Some(self.fill(id, assign, Seen::of(&current), answers)?),
             None => None,
         };
-        if self.plan.dialect != crate::plan::Dialect::StatesLanguage && !output.is_object() {
+        if self.plan.dialect != Dialect::StatesLanguage && !output.is_object() {
             return Err(Fault::no_object("output", &output));
         }
         self.check_size(&output, "state output")?;

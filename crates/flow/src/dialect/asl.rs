@@ -30,7 +30,10 @@ const KINDS: &[(&str, Kind)] = &[
 /// What a state inherits from where it lies.
 #[derive(Clone, Copy, Debug)]
 struct Around {
+    /// The state's.
     language: Language,
+    /// The machine's, which nested states have unless they say otherwise.
+    machine: Language,
     mode: ExecutionMode,
     depth: usize,
 }
@@ -52,7 +55,13 @@ pub(crate) fn read(builder: &mut Builder<'_>, root: &Place<'_>, mode: ExecutionM
         version.wrong(ProblemCode::WrongValue, "the only version is \"1.0\"");
     }
     let language = language(&fields).unwrap_or(Language::JsonPath);
-    scope(builder, fields, ScopeKind::Machine, None, Around { language, mode, depth: 0 });
+    scope(
+        builder,
+        fields,
+        ScopeKind::Machine,
+        None,
+        Around { language, machine: language, mode, depth: 0 },
+    );
     Header { comment, timeout: timeout.and_then(|seconds| u64::try_from(seconds).ok()) }
 }
 
@@ -115,11 +124,11 @@ fn state(
     let kind = fields.need("Type").and_then(|place| place.word(KINDS));
     let _comment = fields.get("Comment").and_then(|place| place.text());
     let own = language(&fields);
-    if own == Some(Language::JsonPath) && around.language == Language::Jsonata {
+    if own == Some(Language::JsonPath) && around.machine == Language::Jsonata {
         let said = "a JSONata machine cannot hold JSONPath states";
         fields.place.wrong(ProblemCode::WrongLanguage, said);
     }
-    let language = own.unwrap_or(around.language);
+    let language = own.unwrap_or(around.machine);
     let around = Around { language, ..around };
     let kind = kind?;
     let exprs = Exprs { language };
@@ -271,8 +280,8 @@ fn inner_scope(
 ) -> Option<ScopeId> {
     let fields = place.fields()?;
     let own = language(&fields);
-    let language = own.unwrap_or(around.language);
-    let around = Around { language, depth: around.depth + 1, ..around };
+    let machine = own.unwrap_or(around.machine);
+    let around = Around { machine, depth: around.depth + 1, ..around };
     let _comment = fields.get("Comment").and_then(|place| place.text());
     if matches!(kind, ScopeKind::Iteration) {
         let _config = fields.get("ProcessorConfig");

@@ -1,16 +1,14 @@
 //! What implementations commonly get wrong (section F of the specification), one test a line. Numbers
 //! are those of that list; what concerns the API and not the core is tested there.
 
-use std::collections::VecDeque;
-
 use serde_json::{Value, json};
 use stint_flow::{
     Command, CompileOptions, EventBody, ExecutionMode, Limits, Moment, Outcome, Plan, Problem,
     ProblemCode, Refusal, Report, TimerId, Verdict, compile,
 };
-use stint_model::time::{Span, Timestamp};
+use stint_model::time::Span;
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, ready};
 
 fn plan(definition: &Value) -> Plan {
     let compiled = compile(&definition.to_string(), CompileOptions::default());
@@ -35,12 +33,7 @@ fn run(definition: &Value, input: Value) -> Outcome {
 }
 
 fn world<'p>(plan: &'p Plan, script: &[(&str, Answer)]) -> World<'p> {
-    let mut world = World::new(plan, Timestamp::from_millis(1_700_000_000_000));
-    for (state, answer) in script {
-        let queue: &mut VecDeque<_> = world.script.entry((*state).to_owned()).or_default();
-        queue.push_back(answer.clone());
-    }
-    world
+    ready(plan, script)
 }
 
 fn run_with(definition: &Value, input: Value, script: &[(&str, Answer)]) -> Outcome {

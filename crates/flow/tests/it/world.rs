@@ -38,6 +38,11 @@ pub(crate) struct World<'p> {
     turns: u64,
 }
 
+/// A world that answers and whose clock stands at a fixed time.
+pub(crate) fn ready<'p>(plan: &'p Plan, script: &[(&str, Answer)]) -> World<'p> {
+    World::new(plan, Timestamp::from_millis(1_700_000_000_000)).answers(script)
+}
+
 /// Turns after which an execution is said to hang.
 const TURNS_MAX: u64 = 200_000;
 
@@ -97,6 +102,14 @@ impl<'p> World<'p> {
         self.rows.extend(rows);
         self.todo.extend(commands);
         verdict
+    }
+
+    /// Answers of tasks, by state, in order.
+    pub(crate) fn answers(mut self, script: &[(&str, Answer)]) -> Self {
+        for (state, answer) in script {
+            self.script.entry((*state).to_owned()).or_default().push_back(answer.clone());
+        }
+        self
     }
 
     pub(crate) fn run(&mut self, input: Value) -> Outcome {

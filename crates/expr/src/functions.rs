@@ -43,6 +43,9 @@ pub(crate) fn register(
         evaluator.register_fn(judge(name), move |args: &[JValue]| may(name, args, most))?;
     }
     evaluator.register_fn_override("eval", |_: &[JValue]| refuse("$eval is not available"))?;
+    // Time is the turn's: `guard` turns `$now` into a use of it.
+    let now = turn.now_ms;
+    evaluator.register_fn_override("millis", move |_: &[JValue]| Ok(JValue::from(now)))?;
     evaluator.register_fn("parse", move |args: &[JValue]| parse(args, most))?;
     evaluator.register_fn("hash", hash)?;
     evaluator.register_fn("partition", partition)?;
@@ -89,13 +92,7 @@ fn may(name: &str, args: &[JValue], most: usize) -> Answer {
             as_f64(items) * as_f64(length(args.get(1)))
         }
         "replace" => as_f64(matches_at_most(args)) * as_f64(length(args.get(2))),
-        "fromMillis" => {
-            if args.get(1).is_some_and(has_wide_part) {
-                f64::INFINITY
-            } else {
-                0.0
-            }
-        }
+        "fromMillis" if args.get(1).is_some_and(has_wide_part) => f64::INFINITY,
         _ => 0.0,
     };
     if do_fit && bytes <= as_f64(most) {

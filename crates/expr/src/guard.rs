@@ -59,7 +59,10 @@ impl Guard {
     }
 
     fn boxed(&mut self, node: Box<AstNode>) -> Box<AstNode> {
-        Box::new(self.node(*node))
+        let mut node = node;
+        let inner = std::mem::replace(&mut *node, AstNode::Null);
+        *node = self.node(inner);
+        node
     }
 
     fn pairs(&mut self, pairs: Vec<(AstNode, AstNode)>) -> Vec<(AstNode, AstNode)> {
@@ -213,6 +216,11 @@ impl Guard {
         if !is_builtin || self.is_bound(&name) {
             return AstNode::Function { name, args, is_builtin };
         }
+        if name == "now" {
+            let mut all = vec![call("millis", Vec::new())];
+            all.extend(args);
+            return self.function("fromMillis".to_owned(), all, true);
+        }
         if is_measured(&name) && !args.iter().any(is_placeholder) {
             return fits(AstNode::Function { name, args, is_builtin });
         }
@@ -262,6 +270,10 @@ impl Guard {
 
     /// A judged function as a value is a lambda that judges.
     fn reference(&mut self, name: String) -> AstNode {
+        if name == "now" && !self.is_bound("now") {
+            let body = Box::new(self.function(name, Vec::new(), true));
+            return AstNode::Lambda { params: Vec::new(), body, signature: None, thunk: false };
+        }
         let judged = JUDGED.iter().find(|(judged, _)| *judged == name && !self.is_bound(&name));
         let Some((_, arity)) = judged else { return AstNode::Variable(name) };
         // What is optional is not passed on by those who call back.
@@ -284,66 +296,70 @@ fn is_placeholder(node: &AstNode) -> bool {
 /// Names that the expression binds: they mean what it says.
 fn bindings(node: &AstNode, bound: &mut Vec<String>) {
     match node {
-        AstNode::Binary { op: BinaryOp::ColonEqual, lhs, rhs } => {
+        AstNode::Binary { op: BinaryOp::ColonEqual, lhs, .. } => {
             if let AstNode::Variable(name) = &**lhs {
                 bound.push(name.clone());
             }
-            bindings(rhs, bound);
         }
-        AstNode::Binary { lhs, rhs, .. } => {
-            bindings(lhs, bound);
-            bindings(rhs, bound);
-        }
-        AstNode::Lambda { params, body, .. } => {
-            bound.extend(params.iter().cloned());
-            bindings(body, bound);
-        }
+        AstNode::Lambda { params, .. } => bound.extend(params.iter().cloned()),
         AstNode::Path { steps } => {
             for step in steps {
                 bound.extend(step.focus.iter().chain(&step.index_var).cloned());
-                bindings(&step.node, bound);
-                for stage in &step.stages {
-                    match stage {
-                        Stage::Filter(node) => bindings(node, bound),
-                        Stage::Index(name) => bound.push(name.clone()),
-                        Stage::KeepArray => {}
-                    }
-                }
+                let index = |stage: &Stage| match stage {
+                    Stage::Index(name) => Some(name.clone()),
+                    Stage::Filter(_) | Stage::KeepArray => None,
+                };
+                bound.extend(step.stages.iter().filter_map(index));
             }
         }
-        AstNode::Unary { operand: node, .. } | AstNode::FunctionApplication(node) => {
-            bindings(node, bound)
-        }
+        _ => {}
+    }
+    for inner in inner(node) {
+        bindings(inner, bound);
+    }
+}
+
+/// The nodes right below one.
+fn inner(node: &AstNode) -> Vec<&AstNode> {
+    let both = |pairs| {
+        let pairs: &[(AstNode, AstNode)] = pairs;
+        pairs.iter().flat_map(|(key, value)| [key, value]).collect::<Vec<_>>()
+    };
+    match node {
+        AstNode::Binary { lhs, rhs, .. } => vec![lhs, rhs],
+        AstNode::Lambda { body, .. } => vec![body],
+        AstNode::Unary { operand: node, .. } | AstNode::FunctionApplication(node) => vec![node],
         AstNode::Function { args: nodes, .. }
         | AstNode::Array(nodes)
         | AstNode::Block(nodes)
-        | AstNode::ArrayGroup(nodes) => nodes.iter().for_each(|node| bindings(node, bound)),
-        AstNode::Call { procedure, args } => {
-            bindings(procedure, bound);
-            args.iter().for_each(|node| bindings(node, bound));
-        }
-        AstNode::Object(pairs) => {
-            pairs.iter().for_each(|(key, value)| {
-                [key, value].into_iter().for_each(|node| bindings(node, bound))
-            });
-        }
+        | AstNode::ArrayGroup(nodes) => nodes.iter().collect(),
+        AstNode::Call { procedure, args } => std::iter::once(&**procedure).chain(args).collect(),
+        AstNode::Object(pairs) => both(pairs),
         AstNode::ObjectTransform { input, pattern } => {
-            bindings(input, bound);
-            pattern.iter().for_each(|(key, value)| {
-                [key, value].into_iter().for_each(|node| bindings(node, bound))
-            });
+            std::iter::once(&**input).chain(both(pattern)).collect()
         }
         AstNode::Conditional { condition, then_branch, else_branch } => {
             let all = [Some(condition), Some(then_branch), else_branch.as_ref()];
-            all.into_iter().flatten().for_each(|node| bindings(node, bound));
+            all.into_iter().flatten().map(|node| &**node).collect()
         }
         AstNode::Sort { input, terms } => {
-            bindings(input, bound);
-            terms.iter().for_each(|(node, _)| bindings(node, bound));
+            std::iter::once(&**input).chain(terms.iter().map(|(node, _)| node)).collect()
         }
         AstNode::Transform { location, update, delete } => {
             let all = [Some(location), Some(update), delete.as_ref()];
-            all.into_iter().flatten().for_each(|node| bindings(node, bound));
+            all.into_iter().flatten().map(|node| &**node).collect()
+        }
+        AstNode::Path { steps } => {
+            let mut all = Vec::new();
+            for step in steps {
+                all.push(&step.node);
+                for stage in &step.stages {
+                    if let Stage::Filter(node) = stage {
+                        all.push(node);
+                    }
+                }
+            }
+            all
         }
         AstNode::String(_)
         | AstNode::Name(_)
@@ -357,6 +373,6 @@ fn bindings(node: &AstNode, bound: &mut Vec<String>) {
         | AstNode::ParentVariable(_)
         | AstNode::Wildcard
         | AstNode::Descendant
-        | AstNode::Parent(_) => {}
+        | AstNode::Parent(_) => Vec::new(),
     }
 }

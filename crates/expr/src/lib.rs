@@ -15,4 +15,4 @@ mod pool;
 
 pub use bounds::Bounds;
 pub use jsonata::{Evaluator, Jsonata, Mistake, Request, check};
-pub use pool::{Full, Pool, Ticket};
+pub use pool::{Answers, Full, Pool, Ticket};

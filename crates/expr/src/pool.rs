@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::jsonata::{Evaluator, Request};
 
+/// One answer for each source of a request.
+pub type Answers = Vec<Result<Value, String>>;
+
 /// The queue.
 #[derive(Debug)]
 pub struct Pool {
@@ -19,7 +22,7 @@ pub struct Pool {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    requests: VecDeque<(Request, SyncSender<Vec<Result<Value, String>>>)>,
+    requests: VecDeque<(Request, SyncSender<Answers>)>,
     is_closed: bool,
 }
 
@@ -30,12 +33,12 @@ pub struct Full;
 /// Where an answer arrives.
 #[derive(Debug)]
 pub struct Ticket {
-    answer: Receiver<Vec<Result<Value, String>>>,
+    answer: Receiver<Answers>,
 }
 
 impl Ticket {
     /// The answers, once they are there; `None` if the pool was closed before.
-    pub fn wait(self) -> Option<Vec<Result<Value, String>>> {
+    pub fn wait(self) -> Option<Answers> {
         self.answer.recv().ok()
     }
 }

@@ -6,7 +6,7 @@ use alloc::collections::BTreeMap;
 use crate::plan::{Dialect, Next, Plan, Scope, ScopeId, ScopeKind, Step, StepId};
 use crate::prelude::*;
 use crate::problem::{Problem, ProblemCode, nearest};
-use crate::reader::{Place, Problems};
+use crate::reader::Place;
 use crate::text::Position;
 
 /// Steps of one definition.
@@ -15,8 +15,7 @@ const STEPS_MAX: usize = 10_000;
 pub(crate) const SCOPE_DEPTH_MAX: usize = 16;
 
 #[derive(Debug)]
-pub(crate) struct Builder<'a> {
-    pub(crate) problems: &'a Problems,
+pub(crate) struct Builder {
     steps: Vec<Option<Step>>,
     scopes: Vec<Scope>,
     /// Every name of the definition with the scope it lies in.
@@ -30,9 +29,9 @@ pub(crate) struct Names {
     ids: BTreeMap<String, StepId>,
 }
 
-impl<'a> Builder<'a> {
-    pub(crate) fn new(problems: &'a Problems) -> Self {
-        Self { problems, steps: Vec::new(), scopes: Vec::new(), names: BTreeMap::new() }
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self { steps: Vec::new(), scopes: Vec::new(), names: BTreeMap::new() }
     }
 
     pub(crate) fn open(&mut self, kind: ScopeKind, owner: Option<StepId>) -> Names {

@@ -221,20 +221,6 @@ impl Test {
             }
         })
     }
-
-    /// Every path in it.
-    pub(crate) fn paths(&self, give: &mut dyn FnMut(&Path)) {
-        match self {
-            Self::And(tests) | Self::Or(tests) => tests.iter().for_each(|test| test.paths(give)),
-            Self::Not(test) => test.paths(give),
-            Self::One(path, operator) => {
-                give(path);
-                if let Operator::Compare(_, _, Against::Path(path)) = operator {
-                    give(path);
-                }
-            }
-        }
-    }
 }
 
 impl Operator {

@@ -12,6 +12,8 @@ use crate::text::{self, Node};
 /// What was compiled, or why not.
 #[derive(Debug)]
 pub struct Compiled {
+    /// What it is written in, if that can be told.
+    pub dialect: Option<Dialect>,
     /// The plan; none if there is an error among the problems.
     pub plan: Option<Plan>,
     /// All that was found, in the order of the text.
@@ -50,7 +52,7 @@ pub struct CompileOptions {
 pub fn compile(definition: &str, options: CompileOptions) -> Compiled {
     let tree = match text::read(definition) {
         Ok(tree) => tree,
-        Err(problems) => return Compiled { plan: None, problems },
+        Err(problems) => return Compiled { dialect: None, plan: None, problems },
     };
     let problems = Problems::default();
     let place = Place::root(&tree, &problems);
@@ -60,9 +62,9 @@ pub fn compile(definition: &str, options: CompileOptions) -> Compiled {
             "this is no flow definition",
             "FDL has `version` and `type: flow`, CloudFlow `Type: StateMachine`, States Language `StartAt` and `States`",
         );
-        return Compiled { plan: None, problems: problems.into_sorted() };
+        return Compiled { dialect: None, plan: None, problems: problems.into_sorted() };
     };
-    let mut builder = Builder::new(&problems);
+    let mut builder = Builder::new();
     let mut plan = match dialect {
         Dialect::StatesLanguage => {
             let header = asl::read(&mut builder, &place, options.mode);
@@ -92,7 +94,7 @@ pub fn compile(definition: &str, options: CompileOptions) -> Compiled {
     }
     let is_refused = problems.has_errors() || plan.0.is_none();
     let problems = plan.4.explain(problems.into_sorted());
-    Compiled { plan: plan.0.filter(|_| !is_refused), problems }
+    Compiled { dialect: Some(dialect), plan: plan.0.filter(|_| !is_refused), problems }
 }
 
 /// What the document says it is.

@@ -293,7 +293,7 @@ pub(crate) struct Tolerances {
 
 impl<'a> IntoIterator for &'a Tolerances {
     type Item = &'a Template;
-    type IntoIter = alloc::vec::IntoIter<&'a Template>;
+    type IntoIter = vec::IntoIter<&'a Template>;
     fn into_iter(self) -> Self::IntoIter {
         self.count.iter().chain(&self.percentage).collect::<Vec<_>>().into_iter()
     }

@@ -56,10 +56,6 @@ impl<'a> Place<'a> {
         self.node.at
     }
 
-    pub(crate) const fn problems(&self) -> &'a Problems {
-        self.problems
-    }
-
     /// The last part of its path.
     pub(crate) fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()
@@ -189,11 +185,6 @@ impl<'a> Fields<'a> {
         self.asked.borrow_mut().insert(name);
         let entry = self.entries.iter().find(|entry| entry.key == name)?;
         Some(self.place.inner(name, &entry.value))
-    }
-
-    /// Whether it is there, without asking for it.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.key == name)
     }
 
     pub(crate) fn need(&self, name: &'static str) -> Option<Place<'a>> {

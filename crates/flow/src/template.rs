@@ -1,7 +1,7 @@
 //! Templates: values with expressions in them. One tree for payload templates, constructors, mappings
 //! and single fields; a field without expressions is a constant.
 
-use crate::path::{Env, Miss, Path};
+use crate::path::{Env, Miss};
 use crate::prelude::*;
 use crate::random::Random;
 use crate::term::Term;
@@ -57,7 +57,7 @@ pub(crate) enum Why {
 /// Values that came back from the evaluator, in the order in which they were asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    left: alloc::vec::IntoIter<Result<Value, String>>,
+    left: vec::IntoIter<Result<Value, String>>,
 }
 
 impl Answers {
@@ -164,13 +164,6 @@ impl Leaf {
             Expr::Term(Term::Path(path) | Term::PathOrNull(path)) => path.text.clone(),
             Expr::Term(Term::Call(function, _)) => format!("{}(…)", function.name()),
             Expr::Term(_) => "the expression".to_owned(),
-        }
-    }
-
-    pub(crate) fn paths(&self, give: &mut dyn FnMut(&Path)) {
-        match &self.expr {
-            Expr::Term(term) => term.paths(give),
-            Expr::Jsonata(_) => {}
         }
     }
 }

@@ -107,13 +107,11 @@ fn all(terms: &[Term], env: &Env<'_>, random: &Random) -> Result<Vec<Value>, Mis
 
 /// The value of a condition: nothing but a boolean is one.
 pub(crate) fn truth(term: &Term, env: &Env<'_>, random: &Random) -> Result<bool, Miss> {
-    match term.eval(env, random)? {
-        Value::Bool(is) => Ok(is),
-        other => Err(Miss::Wrong(format!(
-            "a condition must be true or false, not a {}",
-            value::kind(&other)
-        ))),
-    }
+    let value = term.eval(env, random)?;
+    value.as_bool().ok_or_else(|| {
+        let kind = value::kind(&value);
+        Miss::Wrong(format!("a condition must be true or false, not a {kind}"))
+    })
 }
 
 impl Relation {

@@ -4,6 +4,7 @@ use serde_json::json;
 use stint_model::time::Span;
 
 use super::Turn;
+use super::call::Sizes;
 use super::sight::Seen;
 use crate::command::Command;
 use crate::event::TimerId;
@@ -54,11 +55,12 @@ impl<'p> Turn<'p> {
                     match self.fill(id, template, Seen::of(&input), answers)? {
                         Value::String(text) => Ok(Some(text)),
                         Value::Null => Ok(None),
-                        other => {
-                            let said = format!(
-                                "Error and Cause must be strings, not {}",
-                                value::kind(&other)
-                            );
+                        other @ (Value::Bool(_)
+                        | Value::Number(_)
+                        | Value::Array(_)
+                        | Value::Object(_)) => {
+                            let kind = value::kind(&other);
+                            let said = format!("Error and Cause must be strings, not {kind}");
                             Err(Fault::unusable(step.language, said))
                         }
                     }
@@ -108,13 +110,12 @@ impl<'p> Turn<'p> {
         for (at, rule) in rules.iter().enumerate() {
             let holds = match &rule.when {
                 When::Jsonata(template) => {
-                    match self.fill(id, template, Seen::of(input), answers)? {
-                        Value::Bool(holds) => holds,
-                        other => {
-                            let said = format!("Condition must be a boolean, but was: {other}");
-                            return Err(Fault::unusable(step.language, said));
-                        }
-                    }
+                    let said = self.fill(id, template, Seen::of(input), answers)?;
+                    said.as_bool().ok_or_else(|| {
+                        let said = value::excerpt(&said);
+                        let said = format!("Condition must be a boolean, but was: {said}");
+                        Fault::unusable(step.language, said)
+                    })?
                 }
                 When::Test(test) => {
                     // A path applied to null is an error of the reference service, `$` included.
@@ -201,9 +202,9 @@ impl<'p> Turn<'p> {
             let said = format!("MaxConcurrency must be a whole number from 0, but was: {asked}");
             Fault::unusable(step.language, said)
         })?;
-        let tolerances = self.tolerances(id, step, (map, input), answers)?;
+        let tolerated = self.tolerances(id, step, (map, input), answers)?;
         if let Some(spread) = &map.distributed {
-            let sizes = (items, concurrency, tolerances);
+            let sizes = Sizes { items, concurrency, tolerated };
             return self.start_map_run(id, step, (spread, input, sizes), answers);
         }
         let Value::Array(items) = items else {

@@ -19,6 +19,14 @@ use crate::state::{Called, Phase};
 use crate::template::{Answers, Template};
 use crate::value;
 
+/// What a map state knows about its items before they run.
+pub(super) struct Sizes {
+    pub(super) items: Value,
+    pub(super) concurrency: u32,
+    /// Count, and percentage in hundredths of a percent.
+    pub(super) tolerated: (Option<u64>, Option<u32>),
+}
+
 impl<'p> Turn<'p> {
     fn call_id(&self, id: u64) -> CallId {
         let thread = self.thread(id);
@@ -145,13 +153,10 @@ impl<'p> Turn<'p> {
         &mut self,
         id: u64,
         step: &'p Step,
-        (spread, input, (items, concurrency, tolerated)): (
-            &Distributed,
-            &Value,
-            (Value, u32, (Option<u64>, Option<u32>)),
-        ),
+        (spread, input, sizes): (&Distributed, &Value, Sizes),
         answers: &mut Answers,
     ) -> Result<(), Fault> {
+        let Sizes { items, concurrency, tolerated } = sizes;
         let mut fill = |template: &Option<Template>| match template {
             Some(template) => self.fill(id, template, Seen::of(input), answers).map(Some),
             None => Ok(None),

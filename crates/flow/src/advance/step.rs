@@ -137,10 +137,11 @@ impl<'p> Turn<'p> {
             }
         }
         let mut answers = answers.unwrap_or_default();
-        if stage == Stage::Begin && step.shapes_each_attempt() {
-            if let Err(fault) = self.take_input(id, step) {
-                return self.fail_in(id, &stage, fault);
-            }
+        if stage == Stage::Begin
+            && step.shapes_each_attempt()
+            && let Err(fault) = self.take_input(id, step)
+        {
+            return self.fail_in(id, &stage, fault);
         }
         let done = match &stage {
             Stage::Item => self.make_item(id, step, &mut answers),

@@ -11,7 +11,7 @@ use crate::plan::{
 use crate::prelude::*;
 use crate::problem::ProblemCode;
 use crate::reader::{Fields, Place};
-use crate::template::Selector;
+use crate::template::{Selector, Template};
 use fields::Exprs;
 
 const NAME_CHARS_MAX: usize = 80;
@@ -45,7 +45,7 @@ pub(crate) struct Header {
     pub(crate) timeout: Option<u64>,
 }
 
-pub(crate) fn read(builder: &mut Builder<'_>, root: &Place<'_>, mode: ExecutionMode) -> Header {
+pub(crate) fn read(builder: &mut Builder, root: &Place<'_>, mode: ExecutionMode) -> Header {
     let Some(fields) = root.fields() else { return Header::default() };
     let comment = fields.get("Comment").and_then(|place| place.text()).map(ToOwned::to_owned);
     let timeout = fields.get("TimeoutSeconds").and_then(|place| place.integer(1..=99_999_999));
@@ -72,7 +72,7 @@ fn language(fields: &Fields<'_>) -> Option<Language> {
 
 /// Reads `StartAt` and `States`; other fields were asked for by the caller.
 fn scope(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     fields: Fields<'_>,
     kind: ScopeKind,
     owner: Option<StepId>,
@@ -114,7 +114,7 @@ fn scope(
 }
 
 fn state(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     names: &Names,
     (id, name): (StepId, String),
     place: &Place<'_>,
@@ -135,16 +135,7 @@ fn state(
     refuse_other_language(&fields, language);
     let work = work::read(builder, names, (id, kind), &fields, around);
     let enter = enter(&fields, kind, language);
-    let has_params = matches!(kind, Kind::Task | Kind::Parallel | Kind::Pass);
-    let params = match language {
-        Language::Jsonata if matches!(kind, Kind::Task | Kind::Parallel) => {
-            fields.get("Arguments").map(|place| exprs.template(&place))
-        }
-        _ if has_params && language == Language::JsonPath => {
-            fields.get("Parameters").map(|place| exprs.object(&place))
-        }
-        _ => None,
-    };
+    let params = params(&fields, kind, exprs);
     let leave = leave(&fields, kind, exprs);
     let assign = (!matches!(kind, Kind::Succeed | Kind::Fail))
         .then(|| fields.get("Assign"))
@@ -208,6 +199,17 @@ fn refuse_other_language(fields: &Fields<'_>, language: Language) {
     }
 }
 
+fn params(fields: &Fields<'_>, kind: Kind, exprs: Exprs) -> Option<Template> {
+    if exprs.language == Language::Jsonata {
+        let has_arguments = matches!(kind, Kind::Task | Kind::Parallel);
+        let place = has_arguments.then(|| fields.get("Arguments")).flatten();
+        return place.map(|place| exprs.template(&place));
+    }
+    let has_parameters = matches!(kind, Kind::Task | Kind::Parallel | Kind::Pass);
+    let place = has_parameters.then(|| fields.get("Parameters")).flatten();
+    place.map(|place| exprs.object(&place))
+}
+
 fn enter(fields: &Fields<'_>, kind: Kind, language: Language) -> Enter {
     if language == Language::Jsonata || kind == Kind::Fail {
         return Enter::Whole;
@@ -233,7 +235,7 @@ fn leave(fields: &Fields<'_>, kind: Kind, exprs: Exprs) -> Leave {
     Leave::Pipe { selector, result, output }
 }
 
-fn next(builder: &Builder<'_>, names: &Names, fields: &Fields<'_>, kind: Kind) -> Option<Next> {
+fn next(builder: &Builder, names: &Names, fields: &Fields<'_>, kind: Kind) -> Option<Next> {
     if matches!(kind, Kind::Choice | Kind::Succeed | Kind::Fail) {
         let why = "this type of state has no `Next` or `End`";
         fields.refuse(&["Next", "End"], ProblemCode::UnknownField, why);
@@ -272,7 +274,7 @@ fn next(builder: &Builder<'_>, names: &Names, fields: &Fields<'_>, kind: Kind) -
 
 /// Whether a choice is complete is known to its own reader; this is what it leaves for.
 fn inner_scope(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     place: &Place<'_>,
     kind: ScopeKind,
     owner: StepId,

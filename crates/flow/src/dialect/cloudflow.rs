@@ -37,7 +37,7 @@ pub(crate) struct Header {
     pub(crate) comment: Option<String>,
 }
 
-pub(crate) fn read(builder: &mut Builder<'_>, root: &Place<'_>, mode: ExecutionMode) -> Header {
+pub(crate) fn read(builder: &mut Builder, root: &Place<'_>, mode: ExecutionMode) -> Header {
     let Some(fields) = root.fields() else { return Header::default() };
     let _type = fields.need("Type").and_then(|place| place.word(&[("StateMachine", ())]));
     let _version = fields.need("SpecVersion").and_then(|place| place.word(&[("v1", ())]));
@@ -52,7 +52,7 @@ pub(crate) fn read(builder: &mut Builder<'_>, root: &Place<'_>, mode: ExecutionM
 }
 
 fn scope(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     fields: Fields<'_>,
     kind: ScopeKind,
     owner: Option<StepId>,
@@ -94,7 +94,7 @@ fn scope(
 
 /// A branch or a processor.
 fn inner_scope(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     place: &Place<'_>,
     kind: ScopeKind,
     owner: StepId,
@@ -109,7 +109,7 @@ fn inner_scope(
 }
 
 fn state(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     names: &Names,
     (id, name): (StepId, String),
     place: &Place<'_>,
@@ -157,7 +157,7 @@ fn state(
     })
 }
 
-fn next(builder: &Builder<'_>, names: &Names, fields: &Fields<'_>, kind: Kind) -> Option<Next> {
+fn next(builder: &Builder, names: &Names, fields: &Fields<'_>, kind: Kind) -> Option<Next> {
     match kind {
         Kind::Choice => {
             let why = "a choice goes where its branches say";
@@ -192,7 +192,7 @@ fn next(builder: &Builder<'_>, names: &Names, fields: &Fields<'_>, kind: Kind) -
 }
 
 fn rules(
-    builder: &Builder<'_>,
+    builder: &Builder,
     names: &Names,
     fields: &Fields<'_>,
 ) -> (Vec<RetryRule>, Vec<CatchRule>) {

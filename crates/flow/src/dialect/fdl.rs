@@ -46,7 +46,7 @@ pub(crate) struct Header {
     pub(crate) leave: Option<Template>,
 }
 
-pub(crate) fn read(builder: &mut Builder<'_>, root: &Place<'_>, mode: ExecutionMode) -> Header {
+pub(crate) fn read(builder: &mut Builder, root: &Place<'_>, mode: ExecutionMode) -> Header {
     let Some(fields) = root.fields() else { return Header::default() };
     let versions = [("v1", ()), ("v1beta1", ())];
     let _version = fields.need("version").and_then(|place| place.word(&versions));
@@ -65,7 +65,7 @@ pub(crate) fn read(builder: &mut Builder<'_>, root: &Place<'_>, mode: ExecutionM
 }
 
 fn list(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     place: &Place<'_>,
     kind: ScopeKind,
     owner: Option<StepId>,
@@ -99,7 +99,7 @@ fn list(
 }
 
 fn step(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     names: &Names,
     (id, name): (StepId, String),
     place: &Place<'_>,
@@ -210,7 +210,7 @@ fn wait(fields: &Fields<'_>) -> Option<Work> {
 }
 
 fn choice(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     names: &Names,
     id: StepId,
     fields: &Fields<'_>,
@@ -246,7 +246,7 @@ fn choice(
 }
 
 fn way(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     names: &Names,
     id: StepId,
     fields: &Fields<'_>,
@@ -267,7 +267,7 @@ fn way(
 }
 
 fn parallel(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     id: StepId,
     fields: &Fields<'_>,
     around: Around,
@@ -290,12 +290,7 @@ fn parallel(
     (branches.len() == listed.len() && !branches.is_empty()).then_some(Work::Parallel(branches))
 }
 
-fn foreach(
-    builder: &mut Builder<'_>,
-    id: StepId,
-    fields: &Fields<'_>,
-    around: Around,
-) -> Option<Work> {
+fn foreach(builder: &mut Builder, id: StepId, fields: &Fields<'_>, around: Around) -> Option<Work> {
     let around = Around { depth: around.depth + 1, ..around };
     let scope = fields
         .need("steps")

@@ -62,7 +62,7 @@ fn canonical(value: &Value) -> String {
             entries.sort();
             format!("{{{}}}", entries.join(","))
         }
-        other => other.to_string(),
+        Value::Null | Value::Bool(_) | Value::String(_) => value.to_string(),
     }
 }
 
@@ -86,7 +86,9 @@ pub(super) fn length(value: &Value) -> Result<Value, String> {
         Value::Array(items) => items.len(),
         Value::Object(map) => map.len(),
         Value::String(text) => text.chars().count(),
-        other => return Err(format!("a {} has no length", value::kind(other))),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {
+            return Err(format!("a {} has no length", value::kind(value)));
+        }
     };
     Ok(Value::from(length))
 }

@@ -181,10 +181,10 @@ impl Function {
 }
 
 fn text(value: Value) -> Result<String, String> {
-    match value {
-        Value::String(text) => Ok(text),
-        other => Err(format!("a string is expected, not a {}", value::kind(&other))),
-    }
+    let Value::String(text) = value else {
+        return Err(format!("a string is expected, not a {}", value::kind(&value)));
+    };
+    Ok(text)
 }
 
 fn short(value: Value) -> Result<String, String> {
@@ -196,17 +196,14 @@ fn short(value: Value) -> Result<String, String> {
 }
 
 fn short_or_json(value: Value) -> Result<String, String> {
-    match value {
-        Value::String(_) => short(value),
-        other => short(Value::String(other.to_string())),
-    }
+    if value.is_string() { short(value) } else { short(Value::String(value.to_string())) }
 }
 
 fn list(value: Value) -> Result<Vec<Value>, String> {
-    match value {
-        Value::Array(items) => Ok(items),
-        other => Err(format!("an array is expected, not a {}", value::kind(&other))),
-    }
+    let Value::Array(items) = value else {
+        return Err(format!("an array is expected, not a {}", value::kind(&value)));
+    };
+    Ok(items)
 }
 
 fn object(value: Value) -> Result<Value, String> {
@@ -222,13 +219,11 @@ pub(super) fn integer(value: &Value) -> Result<i64, String> {
 
 /// States Language rounds what should be an integer; halves go up.
 pub(super) fn rounded(value: &Value) -> Result<i64, String> {
-    match value {
-        Value::Number(number) => {
-            let float = number.as_f64().unwrap_or(f64::NAN);
-            Ok(number.as_i64().unwrap_or_else(|| value::round_half_up(float)))
-        }
-        other => Err(format!("a number is expected, not a {}", value::kind(other))),
-    }
+    let Value::Number(number) = value else {
+        return Err(format!("a number is expected, not a {}", value::kind(value)));
+    };
+    let float = number.as_f64().unwrap_or(f64::NAN);
+    Ok(number.as_i64().unwrap_or_else(|| value::round_half_up(float)))
 }
 
 fn draw(low: i64, high: i64, random: &Random) -> Result<Value, String> {
@@ -239,16 +234,10 @@ fn draw(low: i64, high: i64, random: &Random) -> Result<Value, String> {
 }
 
 fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
-fn format_states(
-    template: &str,
-    mut arguments: alloc::vec::IntoIter<Value>,
-) -> Result<Value, String> {
+fn format_states(template: &str, mut arguments: vec::IntoIter<Value>) -> Result<Value, String> {
     let mut out = String::new();
     let mut chars = template.chars().peekable();
     while let Some(c) = chars.next() {
@@ -268,10 +257,7 @@ fn format_states(
     Ok(Value::String(out))
 }
 
-fn format_cloud(
-    template: &str,
-    mut arguments: alloc::vec::IntoIter<Value>,
-) -> Result<Value, String> {
+fn format_cloud(template: &str, mut arguments: vec::IntoIter<Value>) -> Result<Value, String> {
     let mut pieces = template.split("{}");
     let mut out = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {

@@ -45,6 +45,7 @@ fn scan_slip(error: &ScanError) -> Slip {
     ))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library may get more kinds of events")]
 impl<'a, E: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<'a, E> {
     fn next(&mut self) -> Result<(Event<'a>, Position), Slip> {
         loop {
@@ -93,7 +94,7 @@ impl<'a, E: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<'a, E>
                 self.spend(size, at, depth)?;
                 return Ok(node);
             }
-            _ => return Err(slip(at, "a value is expected here")),
+            _other => return Err(slip(at, "a value is expected here")),
         };
         let node = Node { at, kind };
         if anchor != 0 {
@@ -130,7 +131,7 @@ impl<'a, E: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<'a, E>
             let key = match event {
                 Event::MappingEnd => break,
                 Event::Scalar(text, ..) => text.into_owned(),
-                _ => return Err(slip(at, "a key must be a plain text")),
+                _other => return Err(slip(at, "a key must be a plain text")),
             };
             let (event, value_at) = self.next()?;
             let value = self.node(event, value_at, depth + 1)?;

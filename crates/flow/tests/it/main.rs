@@ -1,4 +1,5 @@
 //! Whole executions through `advance`: recorded ones, our own, and random ones.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests may, helpers included")]
 
 mod cloudflow;
 mod conformance;

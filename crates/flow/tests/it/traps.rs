@@ -570,6 +570,14 @@ fn f25_definitions_are_checked_when_they_are_made() {
             machine(json!({"A": {"Type": "Pass", "End": true, "ResultPath": "$.a[*]"}})),
             ProblemCode::BadPath,
         ),
+    ];
+    each_is_found(&table);
+}
+
+#[test]
+fn f25_so_are_rules_resources_and_languages() {
+    let pass = || json!({"Type": "Pass", "End": true});
+    let table = [
         (
             task(json!({"Catch": [{"ErrorEquals": ["States.ALL", "X"], "Next": "Caught"}]})),
             ProblemCode::BadErrorRule,
@@ -603,9 +611,13 @@ fn f25_definitions_are_checked_when_they_are_made() {
             ProblemCode::ScopeViolation,
         ),
     ];
+    each_is_found(&table);
+}
+
+fn each_is_found(table: &[(Value, ProblemCode)]) {
     for (definition, code) in table {
-        let found = problems(&definition);
-        let meant = found.iter().find(|problem| problem.code == code && problem.is_error());
+        let found = problems(definition);
+        let meant = found.iter().find(|problem| problem.code == *code && problem.is_error());
         let meant =
             meant.unwrap_or_else(|| panic!("{} not in {found:#?}\n{definition}", code.as_str()));
         assert!(meant.at.line == 1 && meant.at.column > 0, "{meant:?}");

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use stint_flow::{CompileOptions, Compiled, ExecutionMode, Plan, compile};
+use stint_flow::{CompileOptions, Compiled, Dialect, ExecutionMode, Plan, compile};
 
 use super::Context;
 use crate::failure::{Exit, Failure};
@@ -72,7 +72,7 @@ fn validate(args: &Validate, context: &Context) -> Result<(), Failure> {
         }
         reports.push(Report {
             valid: compiled.plan.is_some(),
-            dialect: compiled.plan.as_ref().map(dialect),
+            dialect: compiled.dialect.map(dialect),
             steps: compiled.plan.as_ref().map_or(0, Plan::step_count),
             problems: compiled.problems.iter().map(|problem| Finding::of(&name, problem)).collect(),
             file: name,
@@ -120,11 +120,11 @@ fn judged(text: &str, mode: ExecutionMode) -> Compiled {
     compiled
 }
 
-const fn dialect(plan: &Plan) -> &'static str {
-    match plan.dialect() {
-        stint_flow::Dialect::Fdl => "FDL",
-        stint_flow::Dialect::CloudFlow => "CloudFlow",
-        stint_flow::Dialect::StatesLanguage => "States Language",
+const fn dialect(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Fdl => "FDL",
+        Dialect::CloudFlow => "CloudFlow",
+        Dialect::StatesLanguage => "States Language",
     }
 }
 

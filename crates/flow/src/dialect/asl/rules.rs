@@ -29,7 +29,7 @@ const KNOWN: &[&str] = &[
 ];
 
 pub(super) fn read(
-    builder: &Builder<'_>,
+    builder: &Builder,
     names: &Names,
     fields: &Fields<'_>,
     exprs: Exprs,
@@ -110,7 +110,7 @@ fn retrier(place: &Place<'_>, is_last: bool) -> Option<RetryRule> {
 }
 
 fn catcher(
-    builder: &Builder<'_>,
+    builder: &Builder,
     names: &Names,
     place: &Place<'_>,
     (exprs, is_last): (Exprs, bool),

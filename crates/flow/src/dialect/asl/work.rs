@@ -17,7 +17,7 @@ use crate::scan::NESTING_MAX;
 use crate::template::Template;
 
 pub(super) fn read(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     names: &Names,
     (id, kind): (StepId, Kind),
     fields: &Fields<'_>,
@@ -97,7 +97,7 @@ fn fail(fields: &Fields<'_>, exprs: Exprs) -> Work {
     }
 }
 
-fn parallel(builder: &mut Builder<'_>, id: StepId, fields: &Fields<'_>, around: Around) -> Worked {
+fn parallel(builder: &mut Builder, id: StepId, fields: &Fields<'_>, around: Around) -> Worked {
     let place = fields.need("Branches")?;
     let listed = place.list()?;
     if listed.is_empty() {
@@ -111,7 +111,7 @@ fn parallel(builder: &mut Builder<'_>, id: StepId, fields: &Fields<'_>, around: 
     branches.filter(|branches| !branches.is_empty()).map(Work::Parallel)
 }
 
-fn choice(builder: &Builder<'_>, names: &Names, fields: &Fields<'_>, exprs: Exprs) -> Worked {
+fn choice(builder: &Builder, names: &Names, fields: &Fields<'_>, exprs: Exprs) -> Worked {
     let place = fields.need("Choices")?;
     let listed = place.list()?;
     if listed.is_empty() {
@@ -129,7 +129,7 @@ fn choice(builder: &Builder<'_>, names: &Names, fields: &Fields<'_>, exprs: Expr
     (!is_broken).then_some(Work::Choice { rules, default })
 }
 
-fn rule(builder: &Builder<'_>, names: &Names, place: &Place<'_>, exprs: Exprs) -> Option<Rule> {
+fn rule(builder: &Builder, names: &Names, place: &Place<'_>, exprs: Exprs) -> Option<Rule> {
     let fields = place.fields()?;
     let next = fields.need("Next").and_then(|place| builder.next(names, &place));
     let assign = fields.get("Assign").map(|place| exprs.assign(&place));
@@ -264,7 +264,7 @@ fn operator(fields: &Fields<'_>) -> Option<Operator> {
     Some(Operator::Compare(sort, orders, Against::Value(value)))
 }
 
-fn map(builder: &mut Builder<'_>, id: StepId, fields: &Fields<'_>, around: Around) -> Worked {
+fn map(builder: &mut Builder, id: StepId, fields: &Fields<'_>, around: Around) -> Worked {
     let exprs = Exprs { language: around.language };
     let Some(processor) = fields.one_of(&["ItemProcessor", "Iterator"]) else {
         fields.place.wrong(ProblemCode::MissingField, "`ItemProcessor` is missing");

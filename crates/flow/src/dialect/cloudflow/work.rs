@@ -18,7 +18,7 @@ const BRANCHES_MAX: usize = 50;
 const TIMEOUT_MAX: i64 = 604_800;
 
 pub(super) fn read(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     names: &Names,
     (id, kind): (StepId, Kind),
     fields: &Fields<'_>,
@@ -95,7 +95,7 @@ fn wait(fields: &Fields<'_>) -> Option<Work> {
     }
 }
 
-fn choice(builder: &Builder<'_>, names: &Names, fields: &Fields<'_>) -> Option<Work> {
+fn choice(builder: &Builder, names: &Names, fields: &Fields<'_>) -> Option<Work> {
     let place = fields.need("Branches");
     let default = fields.need("Default").and_then(|place| builder.next(names, &place));
     let place = place?;
@@ -117,7 +117,7 @@ fn choice(builder: &Builder<'_>, names: &Names, fields: &Fields<'_>) -> Option<W
 }
 
 fn parallel(
-    builder: &mut Builder<'_>,
+    builder: &mut Builder,
     id: StepId,
     fields: &Fields<'_>,
     around: Around,
@@ -134,7 +134,7 @@ fn parallel(
     (branches.len() == listed.len() && !branches.is_empty()).then_some(Work::Parallel(branches))
 }
 
-fn map(builder: &mut Builder<'_>, id: StepId, fields: &Fields<'_>, around: Around) -> Option<Work> {
+fn map(builder: &mut Builder, id: StepId, fields: &Fields<'_>, around: Around) -> Option<Work> {
     let processor = fields.need("Processor")?;
     let mode = processor.node.entry("ProcessorConfig").and_then(|node| {
         let fields = processor.inner("ProcessorConfig", node).fields()?;

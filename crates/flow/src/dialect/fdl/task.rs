@@ -54,7 +54,7 @@ fn can_be_followed(resource: &Resource) -> bool {
 }
 
 pub(super) fn rules(
-    builder: &Builder<'_>,
+    builder: &Builder,
     names: &Names,
     fields: &Fields<'_>,
 ) -> (Vec<RetryRule>, Vec<CatchRule>) {

@@ -172,3 +172,10 @@ fn executions_recorded_at_the_reference_end_the_same() {
     let failures = run(&path);
     assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
 }
+
+#[test]
+fn our_own_executions_end_as_they_should() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/asl.jsonl");
+    let failures = run(&path);
+    assert!(failures.is_empty(), "{} fail:\n{}", failures.len(), failures.join("\n"));
+}

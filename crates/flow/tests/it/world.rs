@@ -130,12 +130,14 @@ impl<'p> World<'p> {
         }
     }
 
-    /// Moves the clock to the next timer; the limit of the execution does not count as progress.
+    /// Moves the clock to the next timer. An execution that only its own limit would end waits for
+    /// somebody outside.
     pub(crate) fn wake(&mut self) -> bool {
-        let next = self.timers.iter().filter(|(timer, _)| **timer != TimerId::Execution);
-        let Some((timer, at)) = next.min_by_key(|(timer, at)| (**at, **timer)) else {
+        if !self.timers.keys().any(|timer| *timer != TimerId::Execution) {
             return false;
-        };
+        }
+        let next = self.timers.iter().min_by_key(|(timer, at)| (**at, **timer));
+        let Some((timer, at)) = next else { return false };
         let (timer, at) = (*timer, *at);
         self.timers.remove(&timer);
         self.now = self.now.max(at);

@@ -4,7 +4,7 @@ use jsonata_core::value::JValue;
 use serde_json::{Map, Number, Value};
 
 /// Levels of one value.
-pub(crate) const DEPTH_MAX: usize = 200;
+pub(crate) const DEPTH_MAX: usize = 100;
 
 /// Why a value cannot leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ use stint_model::time::{Span, Timestamp};
 
 use crate::command::{Command, Outcome};
 use crate::event::{CallId, Event, EventBody, Start, TimerId};
+use crate::fault::Fault;
 use crate::history::{About, Moment, Row, name};
 use crate::plan::{Dialect, Kind, Plan, ScopeKind, Step, Work};
 use crate::prelude::*;
@@ -174,6 +175,7 @@ impl<'p> Turn<'p> {
             EventBody::Woken { timer } => return self.woken(timer),
             EventBody::MapRunEnded { call, outcome } => return self.map_run_ended(call, outcome),
             EventBody::Stop { error, cause } => {
+                let Fault { error, cause, .. } = Fault::reported(error, cause);
                 let detail = json!({"error": error, "cause": cause});
                 self.end(Moment::ExecutionStopped, detail, Outcome::Stopped { error, cause });
             }

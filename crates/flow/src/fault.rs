@@ -7,6 +7,10 @@ use crate::path::Miss;
 use crate::plan::{CatchRule, Dialect, Language, RetryRule};
 use crate::prelude::*;
 use crate::template::{Lapse, Why};
+use crate::value;
+
+const ERROR_BYTES_MAX: usize = 256;
+const CAUSE_BYTES_MAX: usize = 32 * 1024;
 
 /// An error with its cause, as users see them; both may be absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +31,13 @@ impl Fault {
 
     fn fatal(error: &str, cause: impl Into<String>) -> Self {
         Self { is_fatal: true, ..Self::new(error, cause) }
+    }
+
+    /// An error that came from outside: its texts are cut to what upstream takes.
+    pub(crate) fn reported(error: Option<String>, cause: Option<String>) -> Self {
+        let error = error.map(|error| value::cut(error, ERROR_BYTES_MAX));
+        let cause = cause.map(|cause| value::cut(cause, CAUSE_BYTES_MAX));
+        Self { error, cause, is_fatal: false }
     }
 
     /// A value that a state cannot work with.
@@ -90,9 +101,15 @@ impl Fault {
     }
 
     /// A value that must be an object and is none.
-    pub(crate) fn no_object(what: &str, value: &Value) -> Self {
+    pub(crate) fn too_deep(dialect: Dialect, what: &str, limit: usize) -> Self {
+        let fault = Self::too_large(dialect, what, limit);
         let cause =
-            format!("the {what} must be a JSON object, not a {}", crate::value::kind(value));
+            format!("The {what} has objects or arrays more than {limit} deep in each other");
+        Self { cause: Some(cause), ..fault }
+    }
+
+    pub(crate) fn no_object(what: &str, value: &Value) -> Self {
+        let cause = format!("the {what} must be a JSON object, not a {}", value::kind(value));
         Self::new("FnF.InvalidLocal", cause)
     }
 

@@ -9,6 +9,8 @@ use crate::plan::{Dialect, ExecutionMode};
 pub struct Limits {
     /// Bytes of JSON of one input, output or result.
     pub payload_bytes_max: usize,
+    /// Objects and arrays in each other, in one value.
+    pub depth_max: usize,
     /// History events.
     pub history_events_max: u64,
     /// Seconds an execution may take.
@@ -37,6 +39,7 @@ impl Limits {
         };
         Self {
             payload_bytes_max,
+            depth_max: 100,
             history_events_max,
             execution_seconds_max: match mode {
                 ExecutionMode::Standard => YEAR_SECONDS,

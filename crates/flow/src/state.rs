@@ -29,9 +29,9 @@ use crate::prelude::*;
 /// Stored forms, oldest first. A new form gets a new variant; [`State::load`] turns old ones into the
 /// newest.
 #[derive(Serialize, Deserialize)]
-enum Stored {
+enum Stored<S> {
     #[serde(rename = "1")]
-    V1(State),
+    V1(S),
 }
 
 /// An execution between two turns.
@@ -199,14 +199,18 @@ impl State {
 
     /// Reads any stored form.
     pub fn load(document: &str) -> Result<Self, LoadError> {
-        let Stored::V1(state) = serde_json::from_str(document).map_err(LoadError)?;
+        let mut reader = serde_json::Deserializer::from_str(document);
+        // What may lie in a state is bounded when it enters (`Limits::depth_max`), not when it is read.
+        reader.disable_recursion_limit();
+        let Stored::V1(state) = Stored::deserialize(&mut reader).map_err(LoadError)?;
+        reader.end().map_err(LoadError)?;
         Ok(state)
     }
 
     /// The newest stored form.
     pub fn store(&self) -> String {
         // Serialization of maps with text keys into memory cannot fail.
-        serde_json::to_string(&Stored::V1(self.clone())).unwrap_or_default()
+        serde_json::to_string(&Stored::V1(self)).unwrap_or_default()
     }
 
     /// How it ended, if it has.

@@ -47,6 +47,24 @@ pub(crate) fn size(value: &Value) -> usize {
     count.0
 }
 
+/// Whether a value has at most `most` levels; looks no deeper.
+pub(crate) fn is_flat(value: &Value, most: usize) -> bool {
+    match value {
+        Value::Array(items) => most > 0 && items.iter().all(|item| is_flat(item, most - 1)),
+        Value::Object(map) => most > 0 && map.values().all(|value| is_flat(value, most - 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
+}
+
+/// A text of at most `most` bytes.
+pub(crate) fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
 /// A whole number, also when it is written 3.0.
 pub(crate) fn whole(value: &Value) -> Option<i64> {
     let Value::Number(number) = value else { return None };
@@ -131,6 +149,14 @@ mod tests {
     #[test]
     fn sizes_are_bytes_of_text() {
         assert_eq!(size(&json!({"é": "\n"})), "{\"é\":\"\\n\"}".len());
+    }
+
+    #[test]
+    fn depth_and_texts_are_bounded() {
+        let value = json!({"a": [[1]]});
+        assert!(is_flat(&value, 3) && !is_flat(&value, 2) && is_flat(&json!(1), 0));
+        assert_eq!(cut("aé".to_owned(), 2), "a");
+        assert_eq!(cut("aé".to_owned(), 3), "aé");
     }
 
     #[test]

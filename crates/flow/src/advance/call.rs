@@ -213,7 +213,7 @@ impl<'p> Turn<'p> {
             Err((error, cause)) => {
                 let event =
                     self.row(id, Moment::MapRunFailed, json!({"error": error, "cause": cause}));
-                self.fail(id, Fault::new(error, cause));
+                self.fail(id, Fault::reported(Some(error), Some(cause)));
                 Verdict::Applied { event: Some(event) }
             }
             Ok(output) => {
@@ -304,9 +304,9 @@ impl<'p> Turn<'p> {
                 }
             }
             Err((error, cause)) => {
-                let detail = json!({"error": error, "cause": cause});
-                let event = self.row(id, Moment::TaskFailed, detail);
-                (event, Fault { error, cause, is_fatal: false })
+                let fault = Fault::reported(error, cause);
+                let detail = json!({"error": fault.error, "cause": fault.cause});
+                (self.row(id, Moment::TaskFailed, detail), fault)
             }
         };
         self.fail(id, fault);

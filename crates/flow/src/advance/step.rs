@@ -233,6 +233,10 @@ impl<'p> Turn<'p> {
 
     pub(super) fn check_size(&self, value: &Value, what: &str) -> Result<(), Fault> {
         let limit = self.run.limits.payload_bytes_max;
+        let depth = self.run.limits.depth_max;
+        if !value::is_flat(value, depth) {
+            return Err(Fault::too_deep(self.plan.dialect, what, depth));
+        }
         if value::size(value) <= limit {
             return Ok(());
         }
@@ -298,10 +302,10 @@ impl<'p> Turn<'p> {
             return Err(Fault::no_object("output", &output));
         }
         self.check_size(&output, "state output")?;
-        self.assign(id, assigned)?;
+        self.assign(id, assigned.clone())?;
         self.assign_globals(globals)?;
         let next = step.way(way).map_or(step.next, |way| way.next);
-        self.exit(id, output, next);
+        self.exit(id, (output, assigned), next);
         Ok(())
     }
 
@@ -342,8 +346,8 @@ impl<'p> Turn<'p> {
             None => None,
         };
         self.check_size(&output, "state output")?;
-        self.assign(id, assigned)?;
-        self.exit(id, output, rule.next);
+        self.assign(id, assigned.clone())?;
+        self.exit(id, (output, assigned), rule.next);
         Ok(())
     }
 
@@ -358,6 +362,9 @@ impl<'p> Turn<'p> {
         let size: usize = assigned.values().map(value::size).sum();
         if size > most {
             return Err(Fault::too_large(dialect, "assignment", most));
+        }
+        if !assigned.values().all(|value| value::is_flat(value, limits.depth_max)) {
+            return Err(Fault::too_deep(dialect, "assignment", limits.depth_max));
         }
         let held: usize = self
             .run
@@ -382,6 +389,9 @@ impl<'p> Turn<'p> {
             if name.len() > 128 || value::size(&value) > limits.variable_bytes_max {
                 return Err(Fault::too_large(dialect, "global", limits.variable_bytes_max));
             }
+            if !value::is_flat(&value, limits.depth_max) {
+                return Err(Fault::too_deep(dialect, "global", limits.depth_max));
+            }
             self.run.globals.insert(name, value);
         }
         let held: usize = self.run.globals.values().map(value::size).sum();
@@ -392,12 +402,10 @@ impl<'p> Turn<'p> {
     }
 
     /// Records the exit and moves the thread.
-    fn exit(&mut self, id: u64, output: Value, next: Next) {
+    fn exit(&mut self, id: u64, (output, assigned): (Value, Option<Value>), next: Next) {
         let mut detail = json!({"output": output});
-        if let Some(thread) = self.thread(id)
-            && !thread.variables.is_empty()
-        {
-            detail["assignedVariables"] = Value::Object(thread.variables.clone());
+        if let Some(assigned) = assigned {
+            detail["assignedVariables"] = assigned;
         }
         self.row(id, Moment::Exited, detail);
         let accumulates = self.plan.accumulates();

@@ -715,3 +715,25 @@ fn the_same_event_twice_changes_nothing() {
     let commands = world.take_commands();
     assert!(commands.iter().any(|command| matches!(command, Command::Wake { .. })));
 }
+
+#[test]
+fn values_cannot_grow_deep_without_end() {
+    let definition = machine(json!({"A": {"Type": "Choice", "Choices": [{"Variable": "$.stop",
+        "IsPresent": true, "Next": "E"}], "Default": "D"}, "D": {"Type": "Pass", "Parameters":
+        {"a.$": "$"}, "Next": "A"}, "E": {"Type": "Succeed"}}));
+    assert_eq!(error(&definition, json!({})), "States.DataLimitExceeded");
+    let mut deep = json!(1);
+    for _ in 0..120 {
+        deep = json!([deep]);
+    }
+    let pass = machine(json!({"A": {"Type": "Pass", "End": true}}));
+    assert_eq!(error(&pass, deep), "States.DataLimitExceeded");
+}
+
+#[test]
+fn errors_from_outside_are_cut() {
+    let long = || Some("é".repeat(100_000));
+    let outcome = run_with(&task(json!({})), json!({}), &[("A", Answer::Error(long(), long()))]);
+    let Outcome::Failed { error: Some(error), cause: Some(cause) } = outcome else { panic!() };
+    assert_eq!((error.len(), cause.len()), (256, 32 * 1024));
+}

@@ -4,6 +4,7 @@
 mod cloudflow;
 mod conformance;
 mod fdl;
+mod maprun;
 mod random;
 mod traps;
 mod world;

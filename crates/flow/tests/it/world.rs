@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use stint_expr::{Bounds, Evaluator as _, Jsonata, Request};
 use stint_flow::{
-    Call, CallId, Command, Decision, Evaluation, Event, EventBody, ExecutionMode, Facts, Limits,
-    MapRun, Outcome, Plan, RawItem, Row, Shaped, Start, State, TimerId, Verdict, advance, map_item,
+    Call, CallId, Command, Decision, Evaluation, Event, EventBody, ExecutionMode, Facts, Fault,
+    Limits, MapCommand, MapEvent, MapRun, MapRunState, Outcome, Plan, RawItem, Row, Shaped, Start,
+    State, TimerId, Verdict, advance, map_item,
 };
 use stint_model::time::Timestamp;
 
@@ -115,6 +116,13 @@ impl<'p> World<'p> {
     pub(crate) fn run(&mut self, input: Value) -> Outcome {
         self.start(input);
         self.settle();
+        // Whoever has not answered by now never does: the execution's own limit ends it.
+        if let Some(at) = self.timers.remove(&TimerId::Execution)
+            && self.state.outcome().is_none()
+        {
+            self.now = at;
+            self.send(EventBody::Woken { timer: TimerId::Execution });
+        }
         self.state.outcome().cloned().expect("the execution ends")
     }
 
@@ -209,38 +217,74 @@ impl<'p> World<'p> {
         self.send(body);
     }
 
-    /// Children one after another; the tolerance is the shell's business and is not needed here.
+    /// A map run whose children run one after another.
     fn map_run(&mut self, run: &MapRun) -> Result<Value, (String, String)> {
-        let items = run.items.clone().unwrap_or(json!([]));
-        let mut outputs = Vec::new();
-        for (index, value) in items.as_array().into_iter().flatten().enumerate() {
-            let item = RawItem { index: index as u64, key: None, value };
-            let input = match map_item(self.plan, run, item, None) {
-                Shaped::Done(shaped) => shaped,
-                Shaped::Evaluate(asked) => {
-                    let answers = self.evaluate(&asked);
-                    match map_item(self.plan, run, item, Some(answers)) {
-                        Shaped::Done(shaped) => shaped,
-                        Shaped::Evaluate(_) => panic!("asks twice"),
-                    }
+        let limits = Limits::of(self.plan.dialect(), run.mode);
+        let state = MapRunState::new(run, limits.payload_bytes_max);
+        let (mut state, commands) = state.advance(MapEvent::Begun);
+        let mut todo = VecDeque::from(commands);
+        loop {
+            let event = match todo.pop_front().expect("a map run ends") {
+                MapCommand::Read { from, count } => self.read(run, from, count),
+                MapCommand::Start { unit, input, .. } => {
+                    let outcome = self.child(run, input, limits);
+                    MapEvent::ChildEnded { unit, outcome }
+                }
+                MapCommand::StopChild { .. } => continue,
+                MapCommand::Finish(result) => {
+                    let output = result.map(Option::unwrap_or_default);
+                    return output.map_err(|fault| {
+                        (fault.error.unwrap_or_default(), fault.cause.unwrap_or_default())
+                    });
                 }
             };
-            let failed = |error: Option<String>, cause: Option<String>| {
-                (error.unwrap_or_default(), cause.unwrap_or_default())
-            };
-            let input = input.map_err(|fault| failed(fault.error, fault.cause))?;
-            let mut child = World::new(self.plan, self.now);
-            child.script = std::mem::take(&mut self.script);
-            let limits = Limits::of(self.plan.dialect(), run.mode);
-            child.start_with(input, limits, Some(run.step.clone()));
-            child.settle();
-            self.script = std::mem::take(&mut child.script);
-            match child.state.outcome().cloned() {
-                Some(Outcome::Succeeded { output }) => outputs.push(output),
-                Some(Outcome::Failed { error, cause }) => return Err(failed(error, cause)),
-                other => panic!("{other:?}"),
+            let (next, commands) = state.advance(event);
+            state = next;
+            todo.extend(commands);
+        }
+    }
+
+    fn read(&mut self, run: &MapRun, from: u64, count: u64) -> MapEvent {
+        let all: Vec<(Option<String>, Value)> = match &run.items {
+            Some(Value::Array(items)) => items.iter().map(|item| (None, item.clone())).collect(),
+            Some(Value::Object(map)) => {
+                map.iter().map(|(key, value)| (Some(key.clone()), value.clone())).collect()
+            }
+            _ => Vec::new(),
+        };
+        let all_len = all.len() as u64;
+        let mut items = Vec::new();
+        for (index, (key, value)) in (0_u64..).zip(all) {
+            if (from..from + count).contains(&index) {
+                let item = RawItem { index, key: key.as_deref(), value: &value };
+                match self.shape(run, item) {
+                    Ok(shaped) => items.push(shaped),
+                    Err(fault) => return MapEvent::ReadFailed(fault),
+                }
             }
         }
-        Ok(Value::Array(outputs))
+        MapEvent::Items { items, is_last: from + count >= all_len }
+    }
+
+    fn shape(&mut self, run: &MapRun, item: RawItem<'_>) -> Result<Value, Fault> {
+        match map_item(self.plan, run, item, None) {
+            Shaped::Done(shaped) => shaped,
+            Shaped::Evaluate(asked) => {
+                let answers = self.evaluate(&asked);
+                match map_item(self.plan, run, item, Some(answers)) {
+                    Shaped::Done(shaped) => shaped,
+                    Shaped::Evaluate(_) => panic!("asks twice"),
+                }
+            }
+        }
+    }
+
+    fn child(&mut self, run: &MapRun, input: Value, limits: Limits) -> Outcome {
+        let mut child = World::new(self.plan, self.now);
+        child.script = std::mem::take(&mut self.script);
+        child.start_with(input, limits, Some(run.step.clone()));
+        child.settle();
+        self.script = std::mem::take(&mut child.script);
+        child.state.outcome().cloned().expect("a child ends")
     }
 }

@@ -77,6 +77,8 @@ pub(crate) struct Step {
     pub(crate) at: Position,
     /// Where it lies in the document.
     pub(crate) path: String,
+    /// Whether an expression of it may read the context object, which is not free to make.
+    pub(crate) sees_context: bool,
     pub(crate) enter: Enter,
     /// `Parameters`, `Arguments`, `serviceParams`: what the work gets.
     pub(crate) params: Option<Template>,

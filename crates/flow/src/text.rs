@@ -78,6 +78,16 @@ impl Node {
         }
     }
 
+    /// Whether `what` stands in any text inside.
+    pub(crate) fn mentions(&self, what: &str) -> bool {
+        match &self.kind {
+            NodeKind::Null | NodeKind::Bool(_) | NodeKind::Number(_) => false,
+            NodeKind::Text(text) => text.contains(what),
+            NodeKind::List(items) => items.iter().any(|item| item.mentions(what)),
+            NodeKind::Map(entries) => entries.iter().any(|entry| entry.value.mentions(what)),
+        }
+    }
+
     /// What it is, in the words of an error message.
     pub(crate) fn what(&self) -> &'static str {
         match &self.kind {

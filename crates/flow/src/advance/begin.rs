@@ -26,6 +26,7 @@ impl<'p> Turn<'p> {
         step: &'p Step,
         answers: &mut Answers,
     ) -> Result<(), Fault> {
+        self.check_history()?;
         let input = self.thread(id).map_or(Value::Null, |thread| thread.input.clone());
         match &step.work {
             Work::Pass { result } => {

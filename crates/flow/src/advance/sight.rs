@@ -57,7 +57,7 @@ impl<'p> Turn<'p> {
         let Some(step) = self.step(id) else {
             return Err(Fault::exhausted(self.plan.dialect, "the step is gone"));
         };
-        let context = self.context(id, step, seen);
+        let context = if step.sees_context { self.context(id, step, seen) } else { Value::Null };
         let globals = match step.language {
             Language::Cloud => Value::Object(self.run.globals.clone()),
             Language::JsonPath | Language::Jsonata | Language::Fdl => Value::Null,

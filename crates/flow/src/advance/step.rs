@@ -171,12 +171,7 @@ impl<'p> Turn<'p> {
     }
 
     fn enter(&mut self, id: u64, step: &'p Step) -> Result<(), Fault> {
-        if self.run.history_next > self.run.limits.history_events_max {
-            let most = self.run.limits.history_events_max;
-            let said =
-                format!("The execution reached the maximum number of history events ({most})");
-            return Err(Fault::exhausted(self.plan.dialect, said));
-        }
+        self.check_history()?;
         let raw = self.thread(id).map_or(Value::Null, |thread| thread.raw.clone());
         let mut detail = json!({"input": raw});
         if self.plan.accumulates()
@@ -198,6 +193,16 @@ impl<'p> Turn<'p> {
         }
         self.stage(id, Stage::Begin, None);
         Ok(())
+    }
+
+    /// Loops and retries end here at the latest.
+    pub(super) fn check_history(&self) -> Result<(), Fault> {
+        let most = self.run.limits.history_events_max;
+        if self.run.history_next <= most {
+            return Ok(());
+        }
+        let said = format!("The execution reached the maximum number of history events ({most})");
+        Err(Fault::exhausted(self.plan.dialect, said))
     }
 
     fn take_input(&mut self, id: u64, step: &'p Step) -> Result<(), Fault> {

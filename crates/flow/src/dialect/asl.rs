@@ -146,6 +146,7 @@ fn state(
         if handles { rules::read(builder, names, &fields, exprs) } else { Default::default() };
     let next = next(builder, names, &fields, kind);
     let (scope, at, path) = (names.scope, place.at(), place.path.clone());
+    let sees_context = place.node.mentions("$$");
     fields.finish();
     let (work, next) = (work?, next?);
     Some(Step {
@@ -155,6 +156,7 @@ fn state(
         scope,
         at,
         path,
+        sees_context,
         enter,
         params,
         work,

@@ -137,6 +137,7 @@ fn state(
     };
     let next = next(builder, names, &fields, kind);
     let (scope, at, path) = (names.scope, place.at(), place.path.clone());
+    let sees_context = place.node.mentions("$Context");
     fields.finish();
     let (language, assign, work, next) = (Language::Cloud, None, work?, next?);
     Some(Step {
@@ -146,6 +147,7 @@ fn state(
         scope,
         at,
         path,
+        sees_context,
         enter,
         params,
         work,

@@ -152,6 +152,7 @@ fn step(
         fields.refuse(&["retry", "catch"], ProblemCode::BadErrorRule, why);
     }
     let (scope, at, path) = (names.scope, place.at(), place.path.clone());
+    let sees_context = place.node.mentions("$context");
     fields.finish();
     let (language, assign, work) = (Language::Fdl, None, work?);
     Some(Step {
@@ -161,6 +162,7 @@ fn step(
         scope,
         at,
         path,
+        sees_context,
         enter,
         params,
         work,

@@ -737,3 +737,21 @@ fn errors_from_outside_are_cut() {
     let Outcome::Failed { error: Some(error), cause: Some(cause) } = outcome else { panic!() };
     assert_eq!((error.len(), cause.len()), (256, 32 * 1024));
 }
+
+#[test]
+fn endless_retries_end_at_the_history_s_limit_too() {
+    let definition =
+        task(json!({"Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": 99_999_999,
+        "MaxDelaySeconds": 2}]}));
+    let plan = plan(&definition);
+    let mut world = world(&plan, &[]);
+    let failures = std::iter::repeat_n(failed("X"), 2_000);
+    world.script.insert("A".to_owned(), failures.collect());
+    let limits =
+        Limits { history_events_max: 500, ..Limits::of(plan.dialect(), ExecutionMode::Standard) };
+    world.start_with(json!({}), limits, None);
+    world.settle();
+    let Some(Outcome::Failed { error, .. }) = world.state.outcome() else { panic!() };
+    assert_eq!(error.as_deref(), Some("States.Runtime"));
+    assert!(world.rows.len() < 510);
+}

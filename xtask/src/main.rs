@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its user")]
 
 mod ci;
+mod conformance;
 mod deny;
 mod e2e;
 mod generated;
@@ -26,6 +27,7 @@ usage: cargo xtask <command>
   rustdoc  the crates' documentation builds without a warning
   docs     write the generated files (`ci` only compares them)
   test     all tests of the workspace, release profile
+  conformance  recorded flows and the JSONata suite: per group, passed and failed
   e2e      the black-box suites against the release binary
   deb      a Debian package of the release binary, under target/";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::run(&root),
         Some("docs") => generated::write(&root),
         Some("deb") => shell::run(&root, "deploy/deb/build.sh", &[]),
+        Some("conformance") => conformance::run(&root).map(print_notes),
         Some("e2e") => e2e::run(&root, &rest).map(print_notes),
         Some(name) => match ci::step(name) {
             Some(step) => (step.run)(&root).map(print_notes),

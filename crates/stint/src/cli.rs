@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    account, backlog, config, deploy, doctor, function, init, instance, invoke, key, logs, task,
-    top, up, upkeep, why,
+    account, backlog, config, deploy, doctor, flow, function, init, instance, invoke, key, logs,
+    task, top, up, upkeep, why,
 };
 use crate::config::raw::Flags;
 use crate::screen::Format;
@@ -107,6 +107,9 @@ pub(crate) enum Command {
     /// What waits, per function.
     #[command(subcommand)]
     Backlog(backlog::Command),
+    /// Flow definitions: check and draw them.
+    #[command(subcommand)]
+    Flow(flow::Command),
     /// Live instances.
     #[command(subcommand)]
     Instance(instance::Command),

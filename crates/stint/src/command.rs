@@ -6,6 +6,7 @@ pub(crate) mod backlog;
 pub(crate) mod config;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
+pub(crate) mod flow;
 pub(crate) mod function;
 pub(crate) mod init;
 pub(crate) mod instance;

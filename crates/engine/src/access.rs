@@ -88,6 +88,8 @@ operations! {
     TaskLogs: "stint:GetTaskLogs" on "functions" needs Invoke | Read;
     /// See the whole account at a glance.
     Overview: "stint:GetOverview" on "functions" needs Read;
+    /// See what was used.
+    Usage: "stint:GetUsage" on "functions" needs Read;
     /// List regions.
     Regions: "fc:DescribeRegions" on "regions" needs Invoke | Read;
 

@@ -10,6 +10,7 @@ pub mod shard;
 pub mod submit;
 pub mod tasks;
 
+pub mod budget;
 pub mod edit;
 pub mod engine;
 pub mod entropy;
@@ -24,6 +25,7 @@ pub mod catalog;
 pub mod control;
 pub mod secret;
 
+pub use budget::{BudgetUse, Spending, Unmetered};
 pub use catalog::{Catalog, CatalogChange, FunctionEntry, Target};
 pub use engine::{Engine, EngineConfig, Ports};
 pub use entropy::Entropy;

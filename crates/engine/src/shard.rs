@@ -12,6 +12,7 @@
 
 mod accept;
 mod ask;
+mod budgets;
 mod calls;
 mod credentials;
 mod dispatch;
@@ -45,6 +46,7 @@ use lanes::Lanes;
 use letters::LetterBody;
 pub(crate) use recover::Parts;
 
+use crate::budget::Spending;
 use crate::catalog::{Catalog, CatalogChange};
 use crate::edit::Edit;
 use crate::engine::EngineConfig;
@@ -269,6 +271,8 @@ pub(crate) struct Shard {
     open: HashMap<AccountId, u64>,
     /// How many of them the other shards know of, for accounts with a limit on it.
     published: BTreeMap<AccountId, u64>,
+    budgets: budgets::Budgets,
+    spending: Arc<dyn Spending>,
     /// What was borrowed of limits that span shards.
     loans: BTreeMap<AccountId, share::Loan>,
     grants: Arc<Grants>,

@@ -77,6 +77,7 @@ pub async fn start(
         link: Arc::clone(&link),
         mint: Arc::clone(&mints),
         grants: Arc::default(),
+        spending: Arc::clone(&ports.spending),
         seed: ports.entropy.bits(),
     };
     let (store, clock) = (Arc::clone(&ports.store), ports.clock.clone());

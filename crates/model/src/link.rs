@@ -371,3 +371,27 @@ pub struct LogPiece {
     /// Whole lines, UTF-8 made valid, each with its newline.
     pub text: Bytes,
 }
+
+/// What an instance has used since its last word: its configured size over time, not what it took of
+/// it. Not part of the task's path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UsagePiece {
+    /// Whose.
+    pub account: AccountId,
+    /// Of which function.
+    pub function_name: Arc<str>,
+    /// How large the instance is.
+    pub size: Resources,
+    /// Its disk.
+    pub disk_mb: u32,
+    /// The end of the time it is about.
+    pub at: Timestamp,
+    /// Serving, hooks included.
+    pub active: Span,
+    /// Alive with nothing to do.
+    pub idle: Span,
+    /// Attempts and calls that ended, but for those the platform failed.
+    pub invocations: u32,
+    /// What its processes really took.
+    pub cpu_micros: u64,
+}

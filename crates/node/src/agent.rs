@@ -25,7 +25,7 @@ use crate::code::{CodeCache, CodeError};
 use crate::config::NodeConfig;
 use crate::identity::Identities;
 use crate::instance::{self, Birth, Invocation, Kind, Lot, Order, Parking};
-use crate::ports::{CodeSource, LogSink};
+use crate::ports::{CodeSource, LogSink, UsageSink};
 use crate::runtimes::RuntimeTable;
 use crate::shared::NodeShared;
 use crate::shims;
@@ -75,6 +75,8 @@ pub struct NodeDeps {
     pub code: Arc<dyn CodeSource>,
     /// Who keeps log lines.
     pub logs: Arc<dyn LogSink>,
+    /// Who adds up what is used.
+    pub usage: Arc<dyn UsageSink>,
     /// Orders.
     pub from_server: mpsc::Receiver<ToNode>,
     /// Reports.
@@ -188,7 +190,8 @@ struct Drain {
 impl NodeAgent {
     /// Prepares the node's directory and the cache. Blocks on the disk; call it while starting up.
     pub fn new(config: NodeConfig, deps: NodeDeps) -> Result<(Self, NodeHandle), NodeError> {
-        let NodeDeps { supervisor, launcher, runtimes, code, logs, from_server, to_server } = deps;
+        let NodeDeps { supervisor, launcher, runtimes, code, logs, usage, from_server, to_server } =
+            deps;
         std::fs::create_dir_all(&config.dir).map_err(NodeError::Directory)?;
         let shims = shims::write_out(&config.dir.join("runtimes")).map_err(NodeError::Directory)?;
         let cache = CodeCache::open(
@@ -215,6 +218,7 @@ impl NodeAgent {
             cache,
             source: code,
             logs,
+            usage,
             identities,
             volumes,
             shims,

@@ -15,6 +15,7 @@ mod process;
 mod server;
 mod shim;
 mod start;
+mod tally;
 
 use std::collections::VecDeque;
 use std::pin::pin;

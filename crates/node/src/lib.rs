@@ -22,5 +22,5 @@ mod volume;
 pub use agent::{NodeAgent, NodeDeps, NodeError, NodeHandle, NodeStatus};
 pub use code::{CodeError, NameError, UnpackError, UnpackLimits};
 pub use config::{Freeze, NodeBounds, NodeConfig};
-pub use ports::{CodeSource, FetchError, LogSink};
+pub use ports::{CodeSource, FetchError, LogSink, UsageSink};
 pub use runtimes::RuntimeTable;

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use stint_wire::node::LogPiece;
+use stint_wire::node::{LogPiece, UsagePiece};
 use thiserror::Error;
 
 /// Where code packages and large payloads come from.
@@ -29,4 +29,10 @@ pub struct FetchError {
 pub trait LogSink: Send + Sync + 'static {
     /// Takes the pieces in order.
     async fn put(&self, pieces: Vec<LogPiece>);
+}
+
+/// Who adds up what instances use. Never waits: an instance says something every few seconds.
+pub trait UsageSink: Send + Sync + 'static {
+    /// Takes one piece.
+    fn put(&self, piece: UsagePiece);
 }

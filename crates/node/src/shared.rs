@@ -15,7 +15,7 @@ use crate::code::CodeCache;
 use crate::config::NodeConfig;
 use crate::identity::Identities;
 use crate::instance::Parking;
-use crate::ports::{CodeSource, LogSink};
+use crate::ports::{CodeSource, LogSink, UsageSink};
 use crate::runtimes::RuntimeTable;
 use crate::volume::Volumes;
 
@@ -29,6 +29,7 @@ pub(crate) struct NodeShared {
     pub(crate) cache: CodeCache,
     pub(crate) source: Arc<dyn CodeSource>,
     pub(crate) logs: Arc<dyn LogSink>,
+    pub(crate) usage: Arc<dyn UsageSink>,
     pub(crate) identities: Identities,
     pub(crate) volumes: Volumes,
     pub(crate) shims: PathBuf,

@@ -56,6 +56,13 @@ pub enum Change {
         /// What.
         grant: Grant,
     },
+    /// The account's budget is used up, or not any more: nothing of it starts before that time.
+    Budget {
+        /// Which.
+        account: AccountId,
+        /// Until when; `None`: it may start things.
+        shut_until: Option<Timestamp>,
+    },
     /// The account is deleted; forgotten as soon as no function names it.
     AccountGone(AccountId),
     /// Sets or replaces a function. An unknown account is created without limits.

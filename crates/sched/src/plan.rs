@@ -179,6 +179,10 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let account = &self.state.accounts[&id];
+            if account.shut_until > self.now {
+                self.wake_at = self.wake_at.min(account.shut_until);
+                continue;
+            }
             if let Some(stop) = account.limits.stop(tally.started, self.now) {
                 self.wake_for(stop);
                 continue;

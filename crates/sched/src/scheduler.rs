@@ -8,7 +8,7 @@ use stint_model::id::{AccountId, FunctionId, NodeId};
 use stint_model::limit::{Rate, Resources};
 use stint_model::time::{Span, Timestamp};
 
-use crate::backlog::{Backlog, BacklogView, Entry, Keys};
+use crate::backlog::{ALWAYS, Backlog, BacklogView, Entry, Keys};
 use crate::change::{Change, Lane, Pool, Used, Work};
 use crate::fair::{Cost, PerClass, Ranking, Virtual, Wakes, cost_of};
 use crate::lend::Grant;
@@ -112,6 +112,11 @@ impl Scheduler {
             Change::Granted { account: id, grant } => {
                 let account = self.accounts.entry(id).or_insert_with(Account::new);
                 account.limits.grant(grant);
+                self.settle_account(id);
+            }
+            Change::Budget { account: id, shut_until } => {
+                let account = self.accounts.entry(id).or_insert_with(Account::new);
+                account.shut_until = shut_until.unwrap_or(ALWAYS);
                 self.settle_account(id);
             }
             Change::AccountGone(id) => {

@@ -83,6 +83,10 @@ pub(crate) fn explain(cause: &Cause) -> (&'static str, String) {
         Cause::OrderKeyBusy { .. } => {
             ("orderKey", "another task with its ordering key is before it".into())
         }
+        Cause::AccountBudget { until } => (
+            "accountBudget",
+            format!("the account has used up its budget, which begins anew at {}", at(*until)),
+        ),
         Cause::AccountConcurrency { limit } => {
             ("accountConcurrency", format!("the account runs its most, {limit} at once"))
         }

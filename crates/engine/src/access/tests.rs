@@ -39,6 +39,7 @@ const TABLE: &[(&str, &[Operation])] = &[
             Operation::LogsRead,
             Operation::LogsTail,
             Operation::Overview,
+            Operation::Usage,
             Operation::FunctionGet,
             Operation::FunctionList,
             Operation::CodeGet,

@@ -229,6 +229,10 @@ fn refusal_of(cause: Cause) -> Option<Refusal> {
         Cause::AccountConcurrency { limit } => {
             exhausted(format!("the account runs {limit} invocations, which is its limit"))
         }
+        Cause::AccountBudget { .. } => {
+            let message = "the account's budget is used up; it begins anew with its next period";
+            Some(Refusal::new(Code::QuotaExceeded, message))
+        }
         Cause::FunctionConcurrency { limit } => {
             exhausted(format!("the function runs {limit} invocations, which is its limit"))
         }

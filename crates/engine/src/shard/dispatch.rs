@@ -24,6 +24,7 @@ impl Shard {
             self.wake_at = None;
             return self.calls_waiting(now);
         }
+        self.observe_budgets(now);
         for _ in 0..PLANS_MAX {
             let lent = self.borrow_starts(now);
             let plan = self.sched.plan(now, self.config.plan_max);

@@ -240,6 +240,7 @@ impl Shard {
                 let weight = found.limits.weight;
                 self.sched.observe(Change::Account { account, weight, concurrency_max, rate });
                 self.share_account(account);
+                self.budgets_look_again();
             }
             None => self.sched.observe(Change::AccountGone(account)),
         }

@@ -13,6 +13,7 @@ use stint_store::{Batch, Opened};
 
 use super::lanes::Lanes;
 use super::{Act, Dice, Gathering, Shard, calls};
+use crate::budget::Spending;
 use crate::catalog::Catalog;
 use crate::engine::EngineConfig;
 use crate::grants::Grants;
@@ -26,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) link: Arc<Link>,
     pub(crate) mint: Arc<Vec<Mutex<Mint>>>,
     pub(crate) grants: Arc<Grants>,
+    pub(crate) spending: Arc<dyn Spending>,
     /// Seeds the jitter.
     pub(crate) seed: u64,
 }
@@ -45,6 +47,8 @@ impl Shard {
             grants: parts.grants,
             loans: BTreeMap::new(),
             published: BTreeMap::new(),
+            budgets: Default::default(),
+            spending: parts.spending,
             lanes: Lanes::default(),
             dice: Dice(parts.seed ^ opened.epoch.0),
             bodies: HashMap::new(),

@@ -153,6 +153,7 @@ impl House {
             clock: clock.clone(),
             entropy: Entropy::System,
             keyring: Keyring::in_memory(),
+            spending: Arc::new(stint_engine::Unmetered),
             storage_allows: Arc::new(AtomicBool::new(true)),
         };
         let config = EngineConfig { shards: plan.shards, ..EngineConfig::for_tests() };

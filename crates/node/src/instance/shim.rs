@@ -216,6 +216,7 @@ async fn pre_stop(desk: &mut Desk, shim: &mut Shim, grace: Span) {
         Some(running) => running.invocation.start.request_id.to_string(),
         None => crate::agent::fresh_request_id(desk.now()),
     };
+    let begun = desk.now();
     let by_signal = busy.is_some() && shim.family == Family::Python;
     let Desk { shared, process, output, .. } = desk;
     let instance = process.instance.clone();
@@ -236,4 +237,5 @@ async fn pre_stop(desk: &mut Desk, shim: &mut Shim, grace: Span) {
         }
     };
     attend(process, output, shared.clock.within(bound, hook)).await;
+    desk.hook_ran(begun);
 }

@@ -21,7 +21,7 @@ use stint_model::task::{Measured, Progress};
 use stint_model::time::Span;
 use stint_node::{
     CodeSource, FetchError, LogSink, NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle,
-    RuntimeTable,
+    RuntimeTable, UsageSink,
 };
 use stint_sandbox::{
     Discovery, IsolationPolicy, Launcher, LauncherConfig, SpawnerCommand, UserNamespace,
@@ -29,7 +29,7 @@ use stint_sandbox::{
 use stint_supervise::{Clock, OnExit, Supervisor};
 use stint_wire::node::{
     AnswerHead, Event, FromNode, InstanceReport, Lease, LogPiece, NodeLoad, Outcome, PoolSpec,
-    Start, ToNode,
+    Start, ToNode, UsagePiece,
 };
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -102,6 +102,13 @@ impl CodeSource for Shelf {
 #[derive(Default)]
 struct Sink {
     pieces: Mutex<Vec<LogPiece>>,
+    used: Mutex<Vec<UsagePiece>>,
+}
+
+impl UsageSink for Sink {
+    fn put(&self, piece: UsagePiece) {
+        self.used.lock().unwrap().push(piece);
+    }
 }
 
 #[async_trait]
@@ -172,6 +179,7 @@ impl Rig {
             runtimes: RuntimeTable::new(BTreeMap::new(), discovery),
             code: Arc::clone(&shelf) as Arc<dyn CodeSource>,
             logs: Arc::clone(&sink) as Arc<dyn LogSink>,
+            usage: Arc::clone(&sink) as Arc<dyn UsageSink>,
             from_server,
             to_server,
         };
@@ -340,6 +348,11 @@ impl Rig {
     /// Everything in the sink whose request is this, or all of an instance's loose lines.
     pub(crate) fn log_of(&self, request_id: &str) -> String {
         text_of(&self.sink.pieces.lock().unwrap(), request_id)
+    }
+
+    /// What instances said they used so far.
+    pub(crate) fn used(&self) -> Vec<UsagePiece> {
+        self.sink.used.lock().unwrap().clone()
     }
 
     pub(crate) async fn log_has(&self, request_id: &str, text: &str) {

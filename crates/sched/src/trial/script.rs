@@ -150,6 +150,9 @@ fn fact(line: &Line<'_>) -> Change {
             let (cpu_milli, memory_mb) = line.pair("with").unwrap_or((1_000_000, 1_000_000));
             Change::Node { node: NodeId(line.id()), capacity: Resources { cpu_milli, memory_mb } }
         }
+        "budget" => {
+            Change::Budget { account: account(line.id()), shut_until: line.number("until").map(ms) }
+        }
         "away" => Change::NodeGone(NodeId(line.id())),
         "report" => Change::Instances {
             node: NodeId(line.id()),

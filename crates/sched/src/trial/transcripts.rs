@@ -458,6 +458,33 @@ fn what_does_not_fit_says_why() {
     );
 }
 
+#[test]
+fn a_used_up_budget_shuts_an_account_until_it_begins_anew() {
+    one(
+        "function 2 of 2
+         pool 2 of 2
+         lane 2 of 2 pool 2
+         budget 1 until 500
+         task 1
+         task 2 lane 2
+         plan 0
+         why 1 at 0
+         plan 500
+         budget 1 until 900
+         why 1 at 500
+         budget 1
+         plan 600",
+        "0: 2 on node 1, cold
+         0: wake at 500
+1: AccountBudget { until: @500000us }, position 1, start 500
+         500: 1 on node 1, cold
+         500: 2 on node 1, cold
+1: AccountBudget { until: @900000us }, position 1, start 900
+         600: 1 on node 1, cold
+         600: 2 on node 1, cold",
+    );
+}
+
 // How many instances.
 
 #[test]

@@ -73,6 +73,7 @@ fn lift(world: &mut World, task: Task, why: Explanation) {
         }
         Cause::FunctionGone
         | Cause::Expired { .. }
+        | Cause::AccountBudget { .. }
         | Cause::AccountRate { .. }
         | Cause::KeyRate { .. }
         | Cause::NoPool

@@ -17,7 +17,7 @@ use stint_store_sqlite::{
     DiskConfig, DiskGuard, JournalConfig, SqliteConfig, SqliteJournal, SqliteStore,
 };
 use stint_supervise::{Clock, OnExit, Signals, Supervisor, chain};
-use stint_watch::{Logs, LogsConfig, Retention};
+use stint_watch::{Logs, LogsConfig, Retention, UsageBook};
 use stint_wire::native::Setting;
 use stint_wire::node::ToNode;
 use tokio::sync::mpsc;
@@ -127,6 +127,10 @@ async fn start(
     let (store, journal) = open_store(&config, &wings.store)?;
     let blobs = buckets::blobs(&config, environment, &wings.store)?;
     let (logs, storage_allows) = watch(&config, Arc::clone(&journal), &figures, &wings.watch);
+    let usage = UsageBook::open(Arc::clone(&journal), config.history.logs, clock.clone()).await;
+    let usage = usage.map_err(|error| Failure::cannot("read what was used", &error))?;
+    let keeper = usage.clone();
+    wings.watch.spawn("usage", OnExit::StopServer, |stop| keeper.run(stop));
     let kept: Kept = (Arc::clone(&store), journal, logs.clone());
     let ports = Ports {
         store,
@@ -135,6 +139,7 @@ async fn start(
         clock: clock.clone(),
         keyring: identity::keyring(&config.data, &wings.store)?,
         entropy: Entropy::System,
+        spending: Arc::new(embedded::Spent(usage.clone())),
         storage_allows,
     };
     let mut running = stint_engine::start(engine_config(&config), ports, &wings.engine)
@@ -144,7 +149,8 @@ async fn start(
     let sandbox = embedded::launcher(&config, environment).await.map_err(|error| {
         Failure::cannot("start the sandbox", &error).next("stint doctor says what to change")
     })?;
-    let parts = NodeParts { sandbox, blobs, logs: logs.clone(), handle: Arc::clone(&node) };
+    let (logs_in, usage_in, handle) = (logs.clone(), usage.clone(), Arc::clone(&node));
+    let parts = NodeParts { sandbox, blobs, logs: logs_in, usage: usage_in, handle };
     let orders = start_node(&config, &wings, &running, parts);
     running.ready().await;
     let engine = running.engine.clone();
@@ -154,6 +160,7 @@ async fn start(
         config: api_config(&config),
         engine: engine.clone(),
         logs: logs.clone(),
+        usage,
         metrics: figures.renderer(logs.clone(), Arc::clone(&node), house.clone()),
         ready: readiness(running, Arc::clone(&stopping)),
         settings,
@@ -219,6 +226,7 @@ struct NodeParts {
     sandbox: (Launcher, Pump),
     blobs: Arc<dyn Blobs>,
     logs: Logs,
+    usage: UsageBook,
     handle: Arc<OnceLock<NodeHandle>>,
 }
 
@@ -245,6 +253,7 @@ fn start_node(
         launcher,
         blobs: parts.blobs,
         logs: parts.logs,
+        usage: parts.usage,
         orders: orders_in,
         reports: reports_out,
         handle: parts.handle,

@@ -5,16 +5,17 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use stint_model::id::NodeId;
+use stint_model::id::{AccountId, NodeId};
+use stint_model::time::Timestamp;
 use stint_node::{
     CodeSource, FetchError, Freeze, LogSink, NodeAgent, NodeBounds, NodeConfig, NodeDeps,
-    NodeHandle, RuntimeTable,
+    NodeHandle, RuntimeTable, UsageSink,
 };
 use stint_sandbox::{Discovery, Launcher, LauncherConfig, Pump, SandboxError, UserNamespace};
 use stint_store::Blobs;
 use stint_supervise::{Stop, Supervisor};
-use stint_watch::Logs;
-use stint_wire::node::{FromNode, LogPiece, ToNode};
+use stint_watch::{Logs, UsageBook};
+use stint_wire::node::{FromNode, LogPiece, ToNode, UsagePiece};
 use tokio::sync::mpsc;
 
 use crate::command::doctor;
@@ -56,6 +57,26 @@ impl LogSink for LogPipe {
     }
 }
 
+/// What instances use, straight into the sums.
+#[derive(Debug)]
+pub(crate) struct UsagePipe(pub(crate) UsageBook);
+
+impl UsageSink for UsagePipe {
+    fn put(&self, piece: UsagePiece) {
+        self.0.put(&piece);
+    }
+}
+
+/// What accounts have used, for their budgets.
+#[derive(Debug)]
+pub(crate) struct Spent(pub(crate) UsageBook);
+
+impl stint_engine::Spending for Spent {
+    fn spent(&self, account: AccountId, since: Timestamp) -> u64 {
+        self.0.spent(account, since)
+    }
+}
+
 /// What the node needs.
 pub(crate) struct Parts {
     pub(crate) config: Config,
@@ -63,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) launcher: Launcher,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) logs: Logs,
+    pub(crate) usage: UsageBook,
     pub(crate) orders: mpsc::Receiver<ToNode>,
     pub(crate) reports: mpsc::Sender<FromNode>,
     /// Set once the agent is there.
@@ -109,6 +131,7 @@ pub(crate) async fn run(parts: Parts, stop: Stop) -> Result<(), stint_node::Node
         runtimes,
         code: Arc::new(BlobSource(parts.blobs)),
         logs: Arc::new(LogPipe(parts.logs)),
+        usage: Arc::new(UsagePipe(parts.usage)),
         from_server: parts.orders,
         to_server: parts.reports,
     };

@@ -16,6 +16,7 @@ pub mod engine;
 pub mod entropy;
 pub mod error;
 mod grants;
+mod scaling;
 pub mod schema;
 pub mod start;
 pub mod storage;
@@ -27,6 +28,7 @@ pub mod secret;
 
 pub use budget::{BudgetUse, Spending, Unmetered};
 pub use catalog::{Catalog, CatalogChange, FunctionEntry, Target};
+pub use control::scalings::{KeptStatus, ScalingView};
 pub use engine::{Engine, EngineConfig, Ports};
 pub use entropy::Entropy;
 pub use error::EngineError;

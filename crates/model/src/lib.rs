@@ -14,6 +14,7 @@ pub mod id;
 pub mod limit;
 pub mod link;
 pub mod payload;
+pub mod scaling;
 pub mod shard;
 pub mod task;
 pub mod time;

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use crate::function::{CodePackage, FunctionConfig};
 use crate::id::{AccountId, FunctionId, InstanceId, NodeId, RevisionId};
 use crate::limit::{Class, Resources};
+use crate::scaling::IdleCpu;
 use crate::shard::{Epoch, Shard};
 use crate::task::{Measured, Progress};
 use crate::time::{Span, Timestamp};
@@ -117,6 +118,16 @@ pub enum ToNode {
         pool: u32,
         /// How many.
         count: u32,
+    },
+    /// Have at least so many instances of a pool, work or not: what lacks is started, so many stay when
+    /// idle, and what was kept beyond that ends when idle. Absolute.
+    Keep {
+        /// The pool.
+        spec: Arc<PoolSpec>,
+        /// How many.
+        count: u32,
+        /// Whether they have their processor while they wait.
+        idle_cpu: IdleCpu,
     },
     /// The pool's revision is no longer wanted: idle instances end now, busy ones when done.
     Retire {
@@ -273,6 +284,15 @@ pub enum FromNode {
     },
     /// An instance's life, for `ListInstances` and the history.
     Instance(InstanceReport),
+    /// How a kept instance is doing, once a second while it has something to do.
+    Gauge {
+        /// Which.
+        instance: InstanceId,
+        /// Its pool.
+        pool: u32,
+        /// How.
+        gauge: Gauge,
+    },
     /// All that ran has ended.
     Drained {
         /// Which node.
@@ -300,6 +320,15 @@ impl Lease {
     pub const fn is_call(&self) -> bool {
         self.work >> 63 == 1
     }
+}
+
+/// What an instance takes of what it has, in thousandths.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Gauge {
+    /// Of its processor, since the last gauge.
+    pub cpu_permille: u32,
+    /// Of its memory, now.
+    pub memory_permille: u32,
 }
 
 /// Status and headers of a streamed answer.
@@ -390,6 +419,8 @@ pub struct UsagePiece {
     pub active: Span,
     /// Alive with nothing to do.
     pub idle: Span,
+    /// Whether it is kept while idle, and with what.
+    pub kept: Option<IdleCpu>,
     /// Attempts and calls that ended, but for those the platform failed.
     pub invocations: u32,
     /// What its processes really took.

@@ -56,6 +56,16 @@ pub enum Cause {
         /// How many.
         limit: u32,
     },
+    /// The account has its most instances, all busy or kept.
+    AccountInstances {
+        /// How many.
+        limit: u32,
+    },
+    /// Only kept instances serve the function, and none has a free slot.
+    OnlyKept {
+        /// How many are kept.
+        kept: u32,
+    },
     /// The key has its most leases.
     KeyConcurrency {
         /// How many.
@@ -152,6 +162,8 @@ impl Scheduler {
             Cause::AccountConcurrency { .. }
             | Cause::FunctionConcurrency { .. }
             | Cause::InstancesMax { .. }
+            | Cause::AccountInstances { .. }
+            | Cause::OnlyKept { .. }
             | Cause::KeyConcurrency { .. }
             | Cause::NodeFull { .. }
             | Cause::BehindOthers { .. } => function.pace.estimate(position, now),

@@ -110,6 +110,10 @@ fn view(row: &UsageRow) -> Usage {
         idle_memory_gb_seconds: millionths(sums.memory_idle_micros),
         disk_gb_seconds: millionths(sums.disk_micros),
         cpu_used_seconds: millionths(sums.cpu_micros),
+        kept_seconds: millionths(sums.kept_micros),
+        kept_vcpu_seconds: millionths(sums.kept_vcpu_micros),
+        kept_memory_gb_seconds: millionths(sums.kept_memory_micros),
+        kept_disk_gb_seconds: millionths(sums.kept_disk_micros),
         units: millionths(sums.micro_units()),
     }
 }

@@ -96,6 +96,13 @@ pub(crate) fn explain(cause: &Cause) -> (&'static str, String) {
         Cause::InstancesMax { limit } => {
             ("instancesMax", format!("the function has its most instances ({limit}), all busy"))
         }
+        Cause::AccountInstances { limit } => {
+            ("accountInstances", format!("the account has its most instances ({limit}), all busy"))
+        }
+        Cause::OnlyKept { kept } => (
+            "onlyKept",
+            format!("only the {kept} minimum instances serve the function, and all are busy"),
+        ),
         Cause::KeyConcurrency { limit } => {
             ("keyConcurrency", format!("its limit key runs its most, {limit} at once"))
         }

@@ -231,6 +231,7 @@ impl FakeNode {
                     }
                 }
                 ToNode::Evict { .. }
+                | ToNode::Keep { .. }
                 | ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
                 | ToNode::Fence { .. }

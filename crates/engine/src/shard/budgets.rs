@@ -20,6 +20,11 @@ pub(super) struct Budgets {
 }
 
 impl Shard {
+    /// Whether an account may start nothing.
+    pub(super) fn is_used_up(&self, account: AccountId) -> bool {
+        self.budgets.used_up.contains(&account)
+    }
+
     /// Something that budgets go by has changed.
     pub(super) fn budgets_look_again(&mut self) {
         self.budgets.look_at = Timestamp::ZERO;
@@ -50,6 +55,7 @@ impl Shard {
             self.sched.observe(Change::Budget { account, shut_until: until });
         }
         if changed {
+            self.keep_look_again();
             self.calls_look_again();
         }
     }

@@ -239,6 +239,12 @@ fn refusal_of(cause: Cause) -> Option<Refusal> {
         Cause::InstancesMax { limit } => {
             exhausted(format!("the function has {limit} instances, which is its limit"))
         }
+        Cause::AccountInstances { limit } => {
+            exhausted(format!("the account has {limit} instances, which is its limit"))
+        }
+        Cause::OnlyKept { kept } => exhausted(format!(
+            "all {kept} minimum instances of the function are busy, and it has no others"
+        )),
         Cause::KeyConcurrency { limit } => {
             exhausted(format!("the key runs {limit} invocations, which is its limit"))
         }

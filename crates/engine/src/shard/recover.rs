@@ -47,7 +47,9 @@ impl Shard {
             grants: parts.grants,
             loans: BTreeMap::new(),
             published: BTreeMap::new(),
+            instances: BTreeMap::new(),
             budgets: Default::default(),
+            keeping: Default::default(),
             spending: parts.spending,
             lanes: Lanes::default(),
             dice: Dice(parts.seed ^ opened.epoch.0),
@@ -88,6 +90,7 @@ impl Shard {
                 ShardNumber::of_function(function.account, &function.name, self.config.shards);
             if home == self.fence.shard {
                 self.observe_function(&entry);
+                self.keep_configs(function.id, Some(&entry));
             }
         }
         for node in self.link.nodes() {

@@ -272,6 +272,13 @@ impl FakeNode {
                         self.finish(lease, Outcome::Stopped(reason), b"").await;
                     }
                 }
+                ToNode::Keep { spec, count, .. } => {
+                    let pool = spec.pool;
+                    let left = live.entry(pool).or_default();
+                    *left = (*left).max(count);
+                    let live = *left;
+                    self.say(FromNode::Pool { node, pool, live, starting: 0 }).await;
+                }
                 ToNode::Evict { pool, count } => {
                     let left = live.entry(pool).or_default();
                     *left = left.saturating_sub(count);

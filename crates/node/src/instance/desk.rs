@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stint_model::id::InstanceId;
+use stint_model::scaling::IdleCpu;
 use stint_model::task::{Measured, Progress};
 use stint_model::time::{Span, Timestamp};
 use stint_wire::node::{FromNode, Lease, Outcome, PoolSpec, StopReason, UsagePiece};
@@ -45,6 +46,8 @@ pub(super) struct Who {
     pub(super) key: InstanceKey,
     pub(super) id: InstanceId,
     pub(super) spec: Arc<PoolSpec>,
+    /// Whether it is kept while idle, and with what.
+    pub(super) kept: Option<IdleCpu>,
 }
 
 /// See the module.
@@ -91,7 +94,9 @@ impl Desk {
 
     /// Lets nothing of it run until there is something to do, where the node is told to.
     pub(super) async fn rest(&mut self) {
-        if self.shared.config.bounds.freeze == Freeze::Never || !self.running.is_empty() {
+        let sleeps = self.who.kept == Some(IdleCpu::Released)
+            || self.shared.config.bounds.freeze != Freeze::Never;
+        if !sleeps || !self.running.is_empty() {
             return;
         }
         match self.process.instance.freeze().await {
@@ -99,6 +104,13 @@ impl Desk {
             // Its end is on the way here.
             Err(error) => tracing::debug!(%error, "an instance cannot be frozen"),
         }
+    }
+
+    /// From now on it is kept, or not any more.
+    pub(super) async fn keep(&mut self, kept: Option<IdleCpu>) {
+        self.say_used(self.now(), Pace::Now).await;
+        self.who.kept = kept;
+        self.wake().await;
     }
 
     /// Lets it go on.
@@ -176,7 +188,7 @@ impl Desk {
         };
         let cpu_micros = self.meter.charge(claim, read);
         self.tally.end(now, counted(&end.outcome), cpu_micros);
-        self.say_used(now, Pace::WhenDue);
+        self.say_used(now, Pace::WhenDue).await;
         let log_tail = running.log.end(end.log_word);
         let start = &running.invocation.start;
         if running.log.is_pending() {
@@ -303,7 +315,7 @@ impl Desk {
     pub(super) async fn tick(&mut self) -> Option<Lease> {
         let now = self.now();
         self.flush(now, LOG_FLUSH_BYTES).await;
-        self.say_used(now, Pace::WhenDue);
+        self.say_used(now, Pace::WhenDue).await;
         let late = self.running.iter().find(|running| running.deadline <= now)?;
         Some(late.invocation.start.lease)
     }
@@ -415,7 +427,7 @@ impl Desk {
     }
 
     /// Tells what was used, all of it or once it is worth a word.
-    fn say_used(&mut self, now: Timestamp, pace: Pace) {
+    async fn say_used(&mut self, now: Timestamp, pace: Pace) {
         let every = self.shared.config.bounds.metered_every;
         if pace == Pace::WhenDue && now < self.tally.due_at(every) {
             return;
@@ -430,9 +442,16 @@ impl Desk {
             at: now,
             active: sums.active,
             idle: sums.idle,
+            kept: self.who.kept,
             invocations: sums.invocations,
             cpu_micros: sums.cpu_micros,
         });
+        if self.who.kept.is_some()
+            && let Some(gauge) = self.meter.gauge(now, &self.process.instance, spec.size)
+        {
+            let (instance, pool) = (self.who.id, spec.pool);
+            self.shared.send(FromNode::Gauge { instance, pool, gauge }).await;
+        }
     }
 
     async fn end_all(&mut self, make: impl Fn(Timestamp, &Running) -> Failure) {
@@ -441,7 +460,7 @@ impl Desk {
             let at = self.running.len() - 1;
             self.finish(at, failure, Claim::default(), Alive::No).await;
         }
-        self.say_used(self.now(), Pace::Now);
+        self.say_used(self.now(), Pace::Now).await;
     }
 }
 

@@ -409,6 +409,10 @@ async fn told(
             pre_stop(desk, server, PRE_STOP_MAX).await;
             Some(desk.killed(reason).await)
         }
+        Some(Order::Keep(kept)) => {
+            desk.keep(kept).await;
+            None
+        }
         Some(Order::Kill { reason }) => Some(desk.killed(reason).await),
         None => Some(desk.killed("the node is ending").await),
     }

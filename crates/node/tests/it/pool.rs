@@ -215,3 +215,34 @@ async fn what_an_instance_used_is_told_while_it_runs_and_when_it_ends() {
     }
     rig.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_starts_by_itself_stays_and_goes() {
+    let rig = Rig::with(As::Me, |config| {
+        config.bounds.idle_timeout = Span::from_millis(50);
+        config.bounds.metered_every = Span::from_millis(20);
+    })
+    .await;
+    let code = "def handler(event, context):\n    return event";
+    let spec = Arc::new(rig.function("python3", &[("index.py", code)]));
+    let idle_cpu = stint_model::scaling::IdleCpu::Allocated;
+    let keep = |count| ToNode::Keep { spec: Arc::clone(&spec), count, idle_cpu };
+    rig.send(keep(2)).await;
+    rig.pool_is(&spec, 2).await;
+    // Said again it changes nothing; evicting and waiting do neither.
+    rig.send(keep(2)).await;
+    rig.send(ToNode::Evict { pool: spec.pool, count: 2 }).await;
+    let answer = rig.invoke(&spec, b"1").await;
+    assert_eq!(answer.outcome, Outcome::Ok);
+    assert!(!answer.measured.cold, "it met one that waited");
+    rig.until("a kept instance says how it is", |heard| heard.gauge).await;
+    rig.pool_is(&spec, 2).await;
+    rig.send(keep(1)).await;
+    rig.pool_is(&spec, 1).await;
+    rig.send(keep(0)).await;
+    rig.pool_is(&spec, 0).await;
+    let kept: Vec<_> =
+        rig.used().into_iter().filter(|piece| piece.kept == Some(idle_cpu)).collect();
+    assert!(kept.iter().any(|piece| piece.idle > Span::ZERO), "{kept:?}");
+    rig.close().await;
+}

@@ -47,6 +47,7 @@ pub(crate) struct Heard {
     pub(crate) runtimes: BTreeMap<String, String>,
     pub(crate) drained: bool,
     pub(crate) load: NodeLoad,
+    pub(crate) gauge: Option<stint_wire::node::Gauge>,
 }
 
 /// All reports of one lease.
@@ -415,6 +416,7 @@ async fn listen(
                 FromNode::Instance(report) => heard.instances.push(report),
                 FromNode::Drained { .. } => heard.drained = true,
                 FromNode::Load { load, .. } => heard.load = load,
+                FromNode::Gauge { gauge, .. } => heard.gauge = Some(gauge),
             }
         });
     }

@@ -75,6 +75,7 @@ pub(crate) async fn run(args: UsageOf, context: &Context) -> Result<(), Failure>
             "CALLS",
             "ACTIVE s",
             "IDLE s",
+            "KEPT s",
             "vCPU s",
             "GB s",
             "IDLE GB s",
@@ -97,7 +98,7 @@ fn midnight(mut text: String) -> String {
     text
 }
 
-fn line(usage: &Usage) -> [String; 10] {
+fn line(usage: &Usage) -> [String; 11] {
     let short = |number: f64| format!("{number:.3}");
     [
         when(usage.start.0),
@@ -105,6 +106,7 @@ fn line(usage: &Usage) -> [String; 10] {
         usage.invocations.to_string(),
         short(usage.active_seconds),
         short(usage.idle_seconds),
+        short(usage.kept_seconds),
         short(usage.vcpu_seconds),
         short(usage.memory_gb_seconds),
         short(usage.idle_memory_gb_seconds),

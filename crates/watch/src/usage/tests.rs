@@ -1,6 +1,7 @@
 //! Sums survive, hours are split, closed and merged.
 
 use stint_model::limit::Resources;
+use stint_model::scaling::IdleCpu;
 use stint_store::MemoryJournal;
 
 use super::*;
@@ -14,6 +15,7 @@ fn piece(at: Timestamp, active: Span, idle: Span) -> UsagePiece {
         at,
         active,
         idle,
+        kept: None,
         invocations: 3,
         cpu_micros: 11,
     }
@@ -30,6 +32,14 @@ fn dimensions_are_the_configured_size_over_time() {
     assert_eq!(sums.disk_micros, 10 * 9_500_000);
     // 5 + 0.15 × 20 + 0.05 × 95 + 3 × 0.0075
     assert_eq!(sums.micro_units(), 5_000_000 + 3_000_000 + 4_750_000 + 22_500);
+    let kept = |kept| {
+        let piece = piece(Timestamp::from_millis(1), Span::ZERO, secs(100));
+        Sums::of(&UsagePiece { kept: Some(kept), invocations: 0, ..piece })
+    };
+    let asleep = kept(IdleCpu::Released);
+    assert_eq!((asleep.idle_micros, asleep.kept_micros), (0, 100_000_000));
+    assert_eq!(asleep.micro_units(), 30_000_000 + 47_500_000, "memory and disk");
+    assert_eq!(kept(IdleCpu::Allocated).micro_units(), asleep.micro_units() + 50_000_000);
 }
 
 #[test]
@@ -111,5 +121,8 @@ async fn what_was_used_is_there_after_a_restart() {
 fn lines_that_cannot_be_read_are_left_out() {
     let body = b"2\t9\tf\t1\n1\t9\tf\tx\n1\t9\tg\t1\t2\t3\n\xff\n";
     let read = form::read(body);
-    assert_eq!((read.len(), read[0].0, read[0].2.fields()), (1, 9, [1, 2, 3, 0, 0, 0, 0, 0]));
+    assert_eq!(
+        (read.len(), read[0].0, read[0].2.fields()),
+        (1, 9, [1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+    );
 }

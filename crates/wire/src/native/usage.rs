@@ -34,6 +34,14 @@ pub struct Usage {
     pub disk_gb_seconds: f64,
     /// Processor seconds that were really taken.
     pub cpu_used_seconds: f64,
+    /// Instance seconds of minimum instances with nothing to do; not part of the idle seconds.
+    pub kept_seconds: f64,
+    /// vCPU times these, where they have their processor meanwhile.
+    pub kept_vcpu_seconds: f64,
+    /// GB of memory times these.
+    pub kept_memory_gb_seconds: f64,
+    /// GB of disk beyond the free 512 MB times these.
+    pub kept_disk_gb_seconds: f64,
     /// Compute units: 1 a vCPU second, 0.15 a GB second of memory, 0.05 of disk, 0.0075 an invocation.
     pub units: f64,
 }

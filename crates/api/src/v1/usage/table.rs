@@ -41,6 +41,13 @@ const COLUMNS: &[Column] = &[
     },
     Column { name: "diskGbSeconds", cell: Cell::Number(|usage| usage.disk_gb_seconds) },
     Column { name: "cpuUsedSeconds", cell: Cell::Number(|usage| usage.cpu_used_seconds) },
+    Column { name: "keptSeconds", cell: Cell::Number(|usage| usage.kept_seconds) },
+    Column { name: "keptVcpuSeconds", cell: Cell::Number(|usage| usage.kept_vcpu_seconds) },
+    Column {
+        name: "keptMemoryGbSeconds",
+        cell: Cell::Number(|usage| usage.kept_memory_gb_seconds),
+    },
+    Column { name: "keptDiskGbSeconds", cell: Cell::Number(|usage| usage.kept_disk_gb_seconds) },
     Column { name: "units", cell: Cell::Number(|usage| usage.units) },
 ];
 
@@ -150,6 +157,10 @@ mod tests {
             idle_memory_gb_seconds: 0.0,
             disk_gb_seconds: 0.0,
             cpu_used_seconds: 0.1,
+            kept_seconds: 0.0,
+            kept_vcpu_seconds: 0.0,
+            kept_memory_gb_seconds: 0.0,
+            kept_disk_gb_seconds: 0.0,
             units: 1.215,
         }
     }
@@ -159,7 +170,7 @@ mod tests {
         let text = csv(&[row()]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0].split(',').count(), COLUMNS.len());
-        assert!(lines[1].ends_with(",7,f,2,1.5,0,0.75,3,0,0,0.1,1.215"), "{}", lines[1]);
+        assert!(lines[1].ends_with(",7,f,2,1.5,0,0.75,3,0,0,0.1,0,0,0,0,1.215"), "{}", lines[1]);
     }
 
     #[test]
@@ -170,7 +181,7 @@ mod tests {
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[1].get_string(3).unwrap(), "f");
         assert_eq!(rows[1].get_long(4).unwrap(), 9);
-        assert!((rows[0].get_double(12).unwrap() - 1.215).abs() < 1e-9);
+        assert!((rows[0].get_double(16).unwrap() - 1.215).abs() < 1e-9);
         assert_eq!(rows[0].get_timestamp_micros(0).unwrap(), 1_728_000_000_000_000);
         assert!(parquet(&[]).unwrap().ends_with(b"PAR1"), "no lines are a table too");
     }

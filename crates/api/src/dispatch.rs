@@ -13,7 +13,7 @@ use stint_model::id::RequestId;
 use stint_model::task::request_text;
 use stint_model::time::Timestamp;
 use stint_supervise::Stop;
-use stint_watch::Logs;
+use stint_watch::{Logs, UsageBook};
 use stint_wire::fc::operation::State;
 use stint_wire::native::{Health, Setting};
 
@@ -56,6 +56,7 @@ pub(crate) struct Door {
     pub(crate) config: ApiConfig,
     pub(crate) engine: Engine,
     pub(crate) logs: Logs,
+    pub(crate) usage: UsageBook,
     pub(crate) doorman: Doorman,
     pub(crate) room: Room,
     pub(crate) settings: Vec<Setting>,
@@ -83,6 +84,7 @@ impl Door {
             openapi: stint_wire::openapi::document_text(&parts.version),
             engine: parts.engine,
             logs: parts.logs,
+            usage: parts.usage,
             settings: parts.settings,
             version: parts.version,
             metrics: parts.metrics,

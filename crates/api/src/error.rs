@@ -27,6 +27,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::PathNotSupported
         | Code::EntityTooLarge
         | Code::LimitExceededError
+        | Code::InstanceMetricsRequired
         | Code::PayloadSchemaMismatch => StatusCode::BAD_REQUEST,
         Code::AccessDenied
         | Code::SignatureNotMatch
@@ -44,10 +45,14 @@ pub fn status(code: Code) -> StatusCode {
         | Code::AsyncConfigNotExists
         | Code::AsyncTaskNotFound
         | Code::ConcurrencyConfigNotFound
+        | Code::ProvisionConfigNotFound
+        | Code::ScalingConfigNotFound
         | Code::AccountNotFound
         | Code::KeyNotFound
         | Code::ResourceNotFound => StatusCode::NOT_FOUND,
-        Code::FunctionAlreadyExists
+        Code::ProvisionConfigExist
+        | Code::ScalingConfigExist
+        | Code::FunctionAlreadyExists
         | Code::AliasAlreadyExists
         | Code::AccountAlreadyExists
         | Code::AsyncTaskAlreadyExists

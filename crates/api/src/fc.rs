@@ -10,12 +10,14 @@ pub(crate) mod instances;
 pub(crate) mod invocation;
 pub(crate) mod layers;
 pub(crate) mod regions;
+pub(crate) mod scalings;
 pub(crate) mod tags;
 pub(crate) mod tasks;
 pub(crate) mod versions;
 
 use std::future::ready;
 
+use stint_model::scaling::ScalingDoor;
 use stint_wire::fc::operation::Operation;
 
 use crate::answer::Handling;
@@ -66,6 +68,14 @@ pub(crate) fn serve(operation: &str, call: Call) -> Handling {
         "GetConcurrencyConfig" => Box::pin(concurrency::get(call)),
         "DeleteConcurrencyConfig" => Box::pin(concurrency::delete(call)),
         "ListConcurrencyConfigs" => Box::pin(concurrency::list(call)),
+        "PutProvisionConfig" => Box::pin(scalings::put_provision(call)),
+        "GetProvisionConfig" => Box::pin(scalings::get_provision(call)),
+        "DeleteProvisionConfig" => Box::pin(scalings::delete(call, ScalingDoor::Provision)),
+        "ListProvisionConfigs" => Box::pin(scalings::list_provision(call)),
+        "PutScalingConfig" => Box::pin(scalings::put_scaling(call)),
+        "GetScalingConfig" => Box::pin(scalings::get_scaling(call)),
+        "DeleteScalingConfig" => Box::pin(scalings::delete(call, ScalingDoor::Scaling)),
+        "ListScalingConfigs" => Box::pin(scalings::list_scaling(call)),
         "ListInstances" => Box::pin(ready(instances::list(&call))),
         other => serve_account(other, call),
     }

@@ -14,7 +14,7 @@ use hyper_util::server::conn::auto;
 use stint_engine::Engine;
 use stint_model::time::Span;
 use stint_supervise::{Clock, Guests, OnExit, Stop, Supervisor};
-use stint_watch::Logs;
+use stint_watch::{Logs, UsageBook};
 use stint_wire::native::Setting;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -46,6 +46,8 @@ pub struct ApiParts {
     pub engine: Engine,
     /// Logs of functions.
     pub logs: Logs,
+    /// What functions used.
+    pub usage: UsageBook,
     /// Renders `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether the server accepts work (`/readyz`).

@@ -8,6 +8,7 @@ mod logs;
 mod observe;
 mod submit;
 mod tasks;
+mod usage;
 mod why;
 
 use std::future::ready;
@@ -52,6 +53,7 @@ pub(crate) fn serve(operation: &str, call: Call) -> Handling {
         "listAudit" => Box::pin(observe::audit(call)),
         "getConfig" => Box::pin(ready(observe::settings(&call))),
         "listRuntimes" => Box::pin(ready(observe::runtimes(&call))),
+        "listUsage" => Box::pin(ready(usage::list(&call))),
         other => serve_control(other, call),
     }
 }

@@ -88,6 +88,8 @@ operations! {
     TaskLogs: "stint:GetTaskLogs" on "functions" needs Invoke | Read;
     /// See the whole account at a glance.
     Overview: "stint:GetOverview" on "functions" needs Read;
+    /// See what was used.
+    Usage: "stint:GetUsage" on "functions" needs Read;
     /// List regions.
     Regions: "fc:DescribeRegions" on "regions" needs Invoke | Read;
 
@@ -141,6 +143,22 @@ operations! {
     ConcurrencyList: "fc:ListConcurrencyConfigs" on "concurrency-configs" needs Read;
     /// Delete one.
     ConcurrencyDelete: "fc:DeleteConcurrencyConfig" on "functions" needs Write;
+    /// Put a provision configuration.
+    ProvisionPut: "fc:PutProvisionConfig" on "functions" needs Write;
+    /// Read one.
+    ProvisionGet: "fc:GetProvisionConfig" on "functions" needs Read;
+    /// List them.
+    ProvisionList: "fc:ListProvisionConfigs" on "provision-configs" needs Read;
+    /// Delete one.
+    ProvisionDelete: "fc:DeleteProvisionConfig" on "functions" needs Write;
+    /// Put a scaling configuration.
+    ScalingPut: "fc:PutScalingConfig" on "functions" needs Write;
+    /// Read one.
+    ScalingGet: "fc:GetScalingConfig" on "functions" needs Read;
+    /// List them.
+    ScalingList: "fc:ListScalingConfigs" on "scaling-configs" needs Read;
+    /// Delete one.
+    ScalingDelete: "fc:DeleteScalingConfig" on "functions" needs Write;
     /// Set a function's native limits.
     LimitsSet: "stint:SetFunctionLimits" on "functions" needs Write;
     /// Read them.

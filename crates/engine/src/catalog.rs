@@ -19,6 +19,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use stint_model::account::{AccessKey, Account};
 use stint_model::function::{Alias, AsyncConfig, Function, LayerVersion, Version};
 use stint_model::id::{AccountId, FunctionId};
+use stint_model::scaling::ScalingConfig;
 
 pub use entry::{FunctionEntry, Target};
 pub(crate) use entry::{version_not_found, version_number};
@@ -81,6 +82,22 @@ pub enum CatalogChange {
         /// For which qualifier.
         qualifier: String,
     },
+    /// What a qualifier keeps is new or changed.
+    ScalingSet {
+        /// Of which function.
+        function: FunctionId,
+        /// For which qualifier.
+        qualifier: String,
+        /// The configuration.
+        config: Arc<ScalingConfig>,
+    },
+    /// A qualifier keeps nothing any more.
+    ScalingGone {
+        /// Of which function.
+        function: FunctionId,
+        /// For which qualifier.
+        qualifier: String,
+    },
     /// An account is new or changed.
     AccountSet(Arc<Account>),
     /// An account went.
@@ -111,7 +128,9 @@ impl CatalogChange {
             Self::VersionSet { function, .. }
             | Self::VersionGone { function, .. }
             | Self::AliasSet { function, .. }
-            | Self::AliasGone { function, .. } => Some(*function),
+            | Self::AliasGone { function, .. }
+            | Self::ScalingSet { function, .. }
+            | Self::ScalingGone { function, .. } => Some(*function),
             Self::AsyncConfigSet { .. }
             | Self::AsyncConfigGone { .. }
             | Self::AccountSet(_)
@@ -136,6 +155,8 @@ impl CatalogChange {
             | Self::AliasGone { .. }
             | Self::AsyncConfigSet { .. }
             | Self::AsyncConfigGone { .. }
+            | Self::ScalingSet { .. }
+            | Self::ScalingGone { .. }
             | Self::KeySet(_)
             | Self::KeyGone(_)
             | Self::LayerSet(_)
@@ -336,6 +357,12 @@ impl Catalog {
             }
             CatalogChange::AsyncConfigGone { function, qualifier } => {
                 self.change(function, |e| drop(e.async_configs.remove(&qualifier)));
+            }
+            CatalogChange::ScalingSet { function, qualifier, config } => {
+                self.change(function, |e| drop(e.scalings.insert(qualifier, config)));
+            }
+            CatalogChange::ScalingGone { function, qualifier } => {
+                self.change(function, |e| drop(e.scalings.remove(&qualifier)));
             }
             CatalogChange::AccountSet(account) => {
                 write(&self.accounts).insert(account.id, account);

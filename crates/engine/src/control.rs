@@ -16,6 +16,7 @@ pub mod functions;
 pub mod keys;
 pub mod layers;
 pub mod limits;
+pub mod scalings;
 pub mod tags;
 pub mod versions;
 

@@ -18,6 +18,7 @@ use stint_store::{Blobs, Store};
 use stint_supervise::Clock;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::budget::Spending;
 use crate::catalog::{Catalog, FunctionEntry};
 use crate::control::code::CodeBuckets;
 use crate::control::keys::Issued;
@@ -107,6 +108,8 @@ pub struct Ports {
     pub entropy: Entropy,
     /// What seals secrets.
     pub keyring: Keyring,
+    /// What accounts have used.
+    pub spending: Arc<dyn Spending>,
     /// False while the disk is nearly full: submits are refused, settling goes on.
     pub storage_allows: Arc<AtomicBool>,
 }
@@ -216,6 +219,10 @@ impl Engine {
 
     pub(crate) fn buckets(&self) -> &dyn CodeBuckets {
         self.inner.ports.buckets.as_ref()
+    }
+
+    pub(crate) fn spending(&self) -> &dyn Spending {
+        self.inner.ports.spending.as_ref()
     }
 
     /// What seals secrets.

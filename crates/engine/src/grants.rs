@@ -28,6 +28,8 @@ struct Shared {
     lender: Lender,
     /// Tasks that have not ended, by shard.
     open: BTreeMap<Shard, u64>,
+    /// Instances, by shard.
+    instances: BTreeMap<Shard, u32>,
 }
 
 /// How a shard's turn ended for an account.
@@ -55,6 +57,9 @@ impl Grants {
     /// A shard has lost its memory. Who should look again.
     pub(crate) fn closed(&self, holder: Holder) -> BTreeSet<Shard> {
         let mut accounts = self.accounts();
+        for shared in accounts.values_mut() {
+            shared.instances.remove(&holder.shard);
+        }
         accounts.values_mut().flat_map(|shared| shared.lender.closed(holder)).collect()
     }
 
@@ -110,15 +115,70 @@ impl Grants {
         Ok(())
     }
 
+    /// Takes room for one more instance, when the shard has `own` of them.
+    ///
+    /// # Errors
+    /// How many the other shards have, when all together have the most.
+    pub(crate) fn claim_instance(
+        &self,
+        account: AccountId,
+        shard: Shard,
+        (own, max): (u32, u32),
+    ) -> Result<(), u32> {
+        let mut accounts = self.accounts();
+        let counts = &mut accounts.entry(account).or_default().instances;
+        let others = elsewhere(counts, shard);
+        if own.saturating_add(others) >= max {
+            return Err(others);
+        }
+        counts.insert(shard, own + 1);
+        Ok(())
+    }
+
+    /// How many instances a shard has of an account; how many the others have.
+    pub(crate) fn publish_instances(&self, account: AccountId, shard: Shard, own: u32) -> u32 {
+        let mut accounts = self.accounts();
+        let counts = &mut accounts.entry(account).or_default().instances;
+        counts.insert(shard, own);
+        elsewhere(counts, shard)
+    }
+
+    /// Accounts that have instances in other shards, with how many.
+    pub(crate) fn instances_elsewhere(&self, shard: Shard) -> Vec<(AccountId, u32)> {
+        let accounts = self.accounts();
+        let count = |(account, shared): (&AccountId, &Shared)| {
+            (*account, elsewhere(&shared.instances, shard))
+        };
+        accounts.iter().map(count).collect()
+    }
+
     /// How many open tasks a shard has of an account.
     pub(crate) fn publish(&self, account: AccountId, shard: Shard, open: u64) {
         self.accounts().entry(account).or_default().open.insert(shard, open);
     }
 }
 
+fn elsewhere(counts: &BTreeMap<Shard, u32>, shard: Shard) -> u32 {
+    let others = counts.iter().filter(|(other, _)| **other != shard);
+    others.fold(0, |sum, (_, count)| sum.saturating_add(*count))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instances_are_counted_over_all_shards() {
+        let grants = Grants::default();
+        let (account, one, two) = (AccountId::ROOT, Shard::new(1), Shard::new(2));
+        assert_eq!(grants.publish_instances(account, one, 3), 0);
+        assert_eq!(grants.claim_instance(account, two, (0, 5)), Ok(()));
+        assert_eq!(grants.claim_instance(account, two, (1, 5)), Ok(()));
+        assert_eq!(grants.claim_instance(account, two, (2, 5)), Err(3));
+        assert_eq!(grants.publish_instances(account, one, 2), 2);
+        assert_eq!(grants.instances_elsewhere(one), [(account, 2)]);
+        assert_eq!(grants.claim_instance(account, two, (2, 5)), Ok(()));
+    }
 
     #[test]
     fn open_tasks_are_counted_over_all_shards() {

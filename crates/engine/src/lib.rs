@@ -11,11 +11,13 @@ pub mod shard;
 pub mod submit;
 pub mod tasks;
 
+pub mod budget;
 pub mod edit;
 pub mod engine;
 pub mod entropy;
 pub mod error;
 mod grants;
+mod scaling;
 pub mod schema;
 pub mod start;
 pub mod storage;
@@ -25,7 +27,9 @@ pub mod catalog;
 pub mod control;
 pub mod secret;
 
+pub use budget::{BudgetUse, Spending, Unmetered};
 pub use catalog::{Catalog, CatalogChange, FunctionEntry, Target};
+pub use control::scalings::{KeptStatus, ScalingView};
 pub use engine::{Engine, EngineConfig, Ports};
 pub use entropy::Entropy;
 pub use error::EngineError;

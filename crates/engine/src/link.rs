@@ -136,8 +136,8 @@ impl Link {
         self.state().pool_homes.get(usize::try_from(pool).ok()?).copied()
     }
 
-    /// An instance reported itself.
-    pub(crate) fn instance(&self, report: InstanceReport) {
+    /// An instance reported itself. In which state it was before.
+    pub(crate) fn instance(&self, report: InstanceReport) -> Option<InstanceState> {
         let mut state = self.state();
         if report.state == InstanceState::Destroyed {
             state.destroyed.push_back(report.instance);
@@ -147,7 +147,7 @@ impl Link {
                 state.instances.remove(&oldest);
             }
         }
-        state.instances.insert(report.instance, report);
+        state.instances.insert(report.instance, report).map(|before| before.state)
     }
 
     /// Instances of these functions (all, if `None`), by id.

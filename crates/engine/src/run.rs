@@ -222,6 +222,7 @@ impl Runner {
                         ToNode::Start(start) => Some(start.lease),
                         ToNode::Stop { .. }
                         | ToNode::Evict { .. }
+                        | ToNode::Keep { .. }
                         | ToNode::Retire { .. }
                         | ToNode::StopInstance { .. }
                         | ToNode::Prepare(_)

@@ -12,10 +12,12 @@
 
 mod accept;
 mod ask;
+mod budgets;
 mod calls;
 mod credentials;
 mod dispatch;
 mod edits;
+mod keeping;
 mod lanes;
 mod letters;
 mod recover;
@@ -28,9 +30,9 @@ use std::sync::Arc;
 
 use stint_model::code::Refusal;
 use stint_model::function::Revision;
-use stint_model::id::{AccountId, FunctionId, NodeId, TaskUid};
+use stint_model::id::{AccountId, FunctionId, InstanceId, NodeId, TaskUid};
 use stint_model::limit::Resources;
-use stint_model::link::{Lease, Outcome, StopReason, ToNode};
+use stint_model::link::{Gauge, Lease, Outcome, StopReason, ToNode};
 use stint_model::payload::Payload;
 use stint_model::shard::{Epoch, Fence};
 use stint_model::task::{AttemptFence, Backoff, Measured, Progress, Task};
@@ -45,6 +47,7 @@ use lanes::Lanes;
 use letters::LetterBody;
 pub(crate) use recover::Parts;
 
+use crate::budget::Spending;
 use crate::catalog::{Catalog, CatalogChange};
 use crate::edit::Edit;
 use crate::engine::EngineConfig;
@@ -125,6 +128,12 @@ pub(crate) enum NodeEvent {
     Started { lease: Lease, measured: Measured },
     /// User code says how far it is.
     Progress { lease: Lease, progress: Progress },
+    /// An instance is ready to serve.
+    Came { pool: u32 },
+    /// An instance is gone; before it was ready, this is why.
+    Went { instance: InstanceId, pool: u32, failed: Option<String> },
+    /// A kept instance said how it is doing.
+    Gauge { instance: InstanceId, pool: u32, gauge: Gauge },
     /// An attempt or call ended.
     Finished { lease: Lease, outcome: Outcome, returned: Returned },
 }
@@ -270,6 +279,11 @@ pub(crate) struct Shard {
     open: HashMap<AccountId, u64>,
     /// How many of them the other shards know of, for accounts with a limit on it.
     published: BTreeMap<AccountId, u64>,
+    /// Instances of accounts as the other shards know of them.
+    instances: BTreeMap<AccountId, u32>,
+    budgets: budgets::Budgets,
+    keeping: keeping::Keeping,
+    spending: Arc<dyn Spending>,
     /// What was borrowed of limits that span shards.
     loans: BTreeMap<AccountId, share::Loan>,
     grants: Arc<Grants>,
@@ -360,6 +374,7 @@ impl Shard {
         self.dispatch(now);
         self.write_leases(now);
         self.publish_open();
+        self.publish_instances();
     }
 
     fn decide_one(&mut self, input: Input, reads: &mut Reads, now: Timestamp) {
@@ -402,7 +417,7 @@ impl Shard {
         }
         let delay = self.config.lease_write_delay;
         let write = self.unwritten.front().map(|(leased_at, _)| *leased_at + delay);
-        let times = [self.wake_at, write, self.calls.give_up_at()];
+        let times = [self.wake_at, write, self.calls.give_up_at(), self.keep_wake_at()];
         let idle = if self.leases.is_empty() { Timestamp::MAX } else { self.reconcile_at };
         times.into_iter().flatten().fold(idle, Timestamp::min)
     }

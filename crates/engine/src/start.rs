@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use stint_model::id::Mint;
-use stint_model::link::{FromNode, Lease, NodeLoad, Outcome, ToNode};
+use stint_model::link::{
+    FromNode, InstanceReport, InstanceState, Lease, NodeLoad, Outcome, ToNode,
+};
 use stint_model::payload::Payload;
 use stint_model::shard::Shard as ShardNumber;
 use stint_model::time::Span;
@@ -79,6 +81,7 @@ pub async fn start(
         mint: Arc::clone(&mints),
         grants: Arc::default(),
         keyring: ports.keyring.clone(),
+        spending: Arc::clone(&ports.spending),
         seed: ports.entropy.bits(),
     };
     let (store, clock) = (Arc::clone(&ports.store), ports.clock.clone());
@@ -209,9 +212,11 @@ impl Engine {
                 let event = NodeEvent::Pool { node, pool, live, starting };
                 self.tell_shard(shard, Input::Node(event)).await
             }
-            FromNode::Instance(report) => {
-                self.link().instance(report);
-                Ok(())
+            FromNode::Instance(report) => self.lived(report).await,
+            FromNode::Gauge { instance, pool, gauge } => {
+                let Some(shard) = self.link().pool_home(pool) else { return Ok(()) };
+                let event = NodeEvent::Gauge { instance, pool, gauge };
+                self.tell_shard(shard, Input::Node(event)).await
             }
             FromNode::Load { node, load } => {
                 self.link().load(node, load);
@@ -222,6 +227,22 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    /// An instance's life, for lists; who keeps some hears whether it came up.
+    async fn lived(&self, report: InstanceReport) -> Result<(), EngineError> {
+        let (pool, instance) = (report.pool, report.instance);
+        let (state, reason) = (report.state, report.reason.clone());
+        let event = match (state, self.link().instance(report)) {
+            (InstanceState::Running, _) => NodeEvent::Came { pool },
+            (InstanceState::Destroyed, before) => {
+                let failed = before == Some(InstanceState::Creating);
+                NodeEvent::Went { instance, pool, failed: failed.then_some(reason) }
+            }
+            (InstanceState::Creating | InstanceState::Terminating, _) => return Ok(()),
+        };
+        let Some(shard) = self.link().pool_home(pool) else { return Ok(()) };
+        self.tell_shard(shard, Input::Node(event)).await
     }
 
     /// A call's answer goes straight to its caller; a task's large result goes to the blob store

@@ -221,6 +221,7 @@ impl Engine {
         self.admitting()?;
         let entry = self.function_entry(caller, &function.name)?;
         let target = entry.resolve(&function.qualifier, 0)?;
+        self.budget_allows(caller.account)?;
         if let Some(disabled) = &entry.function.disabled {
             return Err(disabled.refusal(&function.name).into());
         }

@@ -57,8 +57,8 @@ fn chain(length: usize) -> Value {
         let mut state = json!({"Type": "Task", "Resource": "f", "Parameters": {"n": at, "in.$": "$"},
             "ResultPath": "$.last", "TimeoutSeconds": 60});
         let next = (at + 1 < length).then(|| format!("S{}", at + 1));
-        state[if next.is_some() { "Next" } else { "End" }] =
-            next.map_or(Value::Bool(true), Value::String);
+        let key = if next.is_some() { "Next" } else { "End" };
+        state[key] = next.map_or(Value::Bool(true), Value::String);
         states.insert(format!("S{at}"), state);
     }
     json!({"StartAt": "S0", "States": states})

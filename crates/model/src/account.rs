@@ -47,6 +47,78 @@ pub struct AccountLimits {
     pub storage_bytes_max: Option<u64>,
     /// Most functions.
     pub functions_max: u32,
+    /// What it may use in a period before nothing new of it starts.
+    pub budget: Option<Budget>,
+}
+
+/// What may be used in a period.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Budget {
+    /// In millionths of a compute unit.
+    pub micro_units: u64,
+    /// After which it begins anew.
+    pub period: Period,
+}
+
+/// A stretch of the calendar, in UTC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Period {
+    /// From midnight to midnight.
+    Day,
+    /// From the first to the first.
+    Month,
+}
+
+impl Period {
+    /// The word on the wire and in the book.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
+    /// The one of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Day, Self::Month].into_iter().find(|period| period.word() == word)
+    }
+
+    /// The beginning and the end of the one that `now` lies in.
+    pub fn around(self, now: Timestamp) -> (Timestamp, Timestamp) {
+        const DAY_MILLIS: i64 = 86_400_000;
+        let start = |day: i64| Timestamp::from_millis(day.saturating_mul(DAY_MILLIS));
+        let today = now.millis().div_euclid(DAY_MILLIS);
+        match self {
+            Self::Day => (start(today), start(today + 1)),
+            Self::Month => {
+                let (year, month) = month_of(today);
+                let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+                (start(first_day((year, month))), start(first_day(next)))
+            }
+        }
+    }
+}
+
+/// Days from 1970 to the first of a month (the usual count from March of a four-hundred-year cycle).
+const fn first_day((year, month): (i64, i64)) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// Year and month of a day counted from 1970: its first day is found by going back.
+const fn month_of(day: i64) -> (i64, i64) {
+    let mut year = 1970 + day.div_euclid(366);
+    while first_day((year + 1, 1)) <= day {
+        year += 1;
+    }
+    let mut month = 1;
+    while month < 12 && first_day((year, month + 1)) <= day {
+        month += 1;
+    }
+    (year, month)
 }
 
 impl Default for AccountLimits {
@@ -59,6 +131,7 @@ impl Default for AccountLimits {
             tasks_queued_max: None,
             storage_bytes_max: None,
             functions_max: 10_000,
+            budget: None,
         }
     }
 }
@@ -232,6 +305,19 @@ mod tests {
         assert!(key(KeyKind::Permanent { secret: sealed() }).is_good(Timestamp::MAX));
         let token = KeyKind::Token { token: TokenHash([1; 32]), expires_at: None };
         assert_eq!(key(token).secret(), None);
+    }
+
+    #[test]
+    fn a_period_is_the_day_or_the_month_of_a_time() {
+        let day = |days: i64| Timestamp::from_millis(days * 86_400_000);
+        let noon = |days: i64| Timestamp::from_millis(days * 86_400_000 + 43_200_000);
+        assert_eq!(Period::Day.around(noon(20_000)), (day(20_000), day(20_001)));
+        // 2024-10-04; 2024-02-29; 2023-12-31; 1970-01-01; 1969-12-31.
+        assert_eq!(Period::Month.around(noon(20_000)), (day(19_997), day(20_028)));
+        assert_eq!(Period::Month.around(noon(19_782)), (day(19_754), day(19_783)));
+        assert_eq!(Period::Month.around(noon(19_722)), (day(19_692), day(19_723)));
+        assert_eq!(Period::Month.around(day(0)), (day(0), day(31)));
+        assert_eq!(Period::Month.around(day(-1)), (day(-31), day(0)));
     }
 
     #[test]

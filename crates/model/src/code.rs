@@ -63,6 +63,16 @@ codes! {
     AsyncTaskNotFound,
     /// No concurrency configuration for this function.
     ConcurrencyConfigNotFound,
+    /// No provision configuration for this function and qualifier.
+    ProvisionConfigNotFound,
+    /// No scaling configuration for this function and qualifier.
+    ScalingConfigNotFound,
+    /// The qualifier has a provision configuration already.
+    ProvisionConfigExist,
+    /// The qualifier has a scaling configuration already.
+    ScalingConfigExist,
+    /// A policy that goes by use needs the function's instance metrics.
+    InstanceMetricsRequired,
     /// No such account.
     AccountNotFound,
     /// No such key.

@@ -15,6 +15,7 @@ pub mod image;
 pub mod limit;
 pub mod link;
 pub mod payload;
+pub mod scaling;
 pub mod shard;
 pub mod task;
 pub mod time;

@@ -12,6 +12,7 @@ use crate::function::{CodePackage, FunctionConfig};
 use crate::id::{AccountId, FunctionId, InstanceId, NodeId, RevisionId};
 use crate::image::{ImageFault, PinnedImage};
 use crate::limit::{Class, Resources};
+use crate::scaling::IdleCpu;
 use crate::shard::{Epoch, Shard};
 use crate::task::{Measured, Progress};
 use crate::time::{Span, Timestamp};
@@ -161,6 +162,16 @@ pub enum ToNode {
         pool: u32,
         /// How many.
         count: u32,
+    },
+    /// Have at least so many instances of a pool, work or not: what lacks is started, so many stay when
+    /// idle, and what was kept beyond that ends when idle. Absolute.
+    Keep {
+        /// The pool.
+        spec: Arc<PoolSpec>,
+        /// How many.
+        count: u32,
+        /// Whether they have their processor while they wait.
+        idle_cpu: IdleCpu,
     },
     /// The pool's revision is no longer wanted: idle instances end now, busy ones when done.
     Retire {
@@ -328,6 +339,15 @@ pub enum FromNode {
         /// What it is, or why it cannot be had.
         found: Result<PinnedImage, ImageFault>,
     },
+    /// How a kept instance is doing, once a second while it has something to do.
+    Gauge {
+        /// Which.
+        instance: InstanceId,
+        /// Its pool.
+        pool: u32,
+        /// How.
+        gauge: Gauge,
+    },
     /// All that ran has ended.
     Drained {
         /// Which node.
@@ -355,6 +375,15 @@ impl Lease {
     pub const fn is_call(&self) -> bool {
         self.work >> 63 == 1
     }
+}
+
+/// What an instance takes of what it has, in thousandths.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Gauge {
+    /// Of its processor, since the last gauge.
+    pub cpu_permille: u32,
+    /// Of its memory, now.
+    pub memory_permille: u32,
 }
 
 /// Status and headers of a streamed answer.
@@ -429,4 +458,30 @@ pub struct LogPiece {
     pub at: Timestamp,
     /// Whole lines, UTF-8 made valid, each with its newline.
     pub text: Bytes,
+}
+
+/// What an instance has used since its last word: its configured size over time, not what it took of
+/// it. Not part of the task's path.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UsagePiece {
+    /// Whose.
+    pub account: AccountId,
+    /// Of which function.
+    pub function_name: Arc<str>,
+    /// How large the instance is.
+    pub size: Resources,
+    /// Its disk.
+    pub disk_mb: u32,
+    /// The end of the time it is about.
+    pub at: Timestamp,
+    /// Serving, hooks included.
+    pub active: Span,
+    /// Alive with nothing to do.
+    pub idle: Span,
+    /// Whether it is kept while idle, and with what.
+    pub kept: Option<IdleCpu>,
+    /// Attempts and calls that ended, but for those the platform failed.
+    pub invocations: u32,
+    /// What its processes really took.
+    pub cpu_micros: u64,
 }

@@ -14,11 +14,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use stint_model::id::{InstanceId, RequestId, RevisionId};
 use stint_model::image::{ImageFault, ImageFaultKind, PinnedImage};
 use stint_model::limit::Resources;
+use stint_model::scaling::IdleCpu;
 use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::Launcher;
 use stint_supervise::{Guests, OnExit, Stop, Supervisor};
-use stint_wire::node::{FromNode, ImageOrder, Lease, NodeLoad, Outcome, Start, StopReason, ToNode};
+use stint_wire::node::{
+    FromNode, ImageOrder, Lease, NodeLoad, Outcome, PoolSpec, Start, StopReason, ToNode,
+};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
@@ -28,7 +31,7 @@ use crate::egress::{self, Egress};
 use crate::identity::Identities;
 use crate::image::{ImageDeps, Images};
 use crate::instance::{self, Birth, Invocation, Kind, Lot, Order, Parking};
-use crate::ports::{ApiDoor, CodeSource, LogSink};
+use crate::ports::{ApiDoor, CodeSource, LogSink, UsageSink};
 use crate::runtimes::RuntimeTable;
 use crate::shared::NodeShared;
 use crate::shims;
@@ -84,6 +87,8 @@ pub struct NodeDeps {
     pub logs: Arc<dyn LogSink>,
     /// What instances find behind their door to the API.
     pub api: Arc<dyn ApiDoor>,
+    /// Who adds up what is used.
+    pub usage: Arc<dyn UsageSink>,
     /// Orders.
     pub from_server: mpsc::Receiver<ToNode>,
     /// Reports.
@@ -203,8 +208,17 @@ struct Drain {
 impl NodeAgent {
     /// Prepares the node's directory and the cache. Blocks on the disk; call it while starting up.
     pub fn new(config: NodeConfig, deps: NodeDeps) -> Result<(Self, NodeHandle), NodeError> {
-        let NodeDeps { supervisor, launcher, runtimes, code, logs, api, from_server, to_server } =
-            deps;
+        let NodeDeps {
+            supervisor,
+            launcher,
+            runtimes,
+            code,
+            logs,
+            usage,
+            api,
+            from_server,
+            to_server,
+        } = deps;
         std::fs::create_dir_all(&config.dir).map_err(NodeError::Directory)?;
         let shims = shims::write_out(&config.dir.join("runtimes")).map_err(NodeError::Directory)?;
         let cache = CodeCache::open(
@@ -242,6 +256,7 @@ impl NodeAgent {
             images,
             source: code,
             logs,
+            usage,
             identities,
             volumes,
             shims,
@@ -434,6 +449,7 @@ impl NodeAgent {
             }
             ToNode::Stop { lease, reason, grace } => self.stop(lease, reason, grace),
             ToNode::Evict { pool, count } => self.pools.evict(pool, count),
+            ToNode::Keep { spec, count, idle_cpu } => self.keep(&spec, count, idle_cpu),
             ToNode::Retire { pool } => self.pools.retire(pool),
             ToNode::StopInstance { instance, when } => self.pools.stop_instance(instance, when),
             ToNode::Prepare(order) => self.prepare(order),
@@ -491,27 +507,55 @@ impl NodeAgent {
                     }
                 }
             }
-            Bound::New => self.begin(start, placed_at),
+            Bound::New => {
+                let spec = Arc::clone(&start.spec);
+                let first = Box::new(Invocation { start, placed_at, cold: true });
+                if let Err(first) = self.begin(spec, Some(first), placed_at)
+                    && let Some(first) = first
+                {
+                    let reason = "the node has as many instances as it may";
+                    self.refuse(first.start.lease, placed_at, reason);
+                }
+            }
             Bound::Refused(reason) => self.refuse(lease, placed_at, &reason),
         }
     }
 
-    /// Starts an instance with its first invocation.
-    fn begin(&mut self, start: Box<Start>, placed_at: Timestamp) {
-        let Some(place) = self.instances.try_admit() else {
-            return self.refuse(start.lease, placed_at, "the node has as many instances as it may");
-        };
+    /// Keeps so many instances of a pool, and starts those that lack.
+    fn keep(&mut self, spec: &Arc<PoolSpec>, count: u32, idle_cpu: IdleCpu) {
+        if self.drain.is_some() {
+            return;
+        }
+        let now = self.shared.clock.now();
+        for _ in 0..self.pools.keep(spec.pool, count, idle_cpu) {
+            if !self.pools.make_room(spec.size) || self.begin(Arc::clone(spec), None, now).is_err()
+            {
+                tracing::debug!(function = %spec.function_name, "no room for an instance to keep");
+                return;
+            }
+        }
+    }
+
+    /// Starts an instance, with its first invocation if it is for one; gives that back when there are
+    /// too many instances.
+    fn begin(
+        &mut self,
+        spec: Arc<PoolSpec>,
+        first: Option<Box<Invocation>>,
+        now: Timestamp,
+    ) -> Result<(), Option<Box<Invocation>>> {
+        let Some(place) = self.instances.try_admit() else { return Err(first) };
         self.keys += 1;
         let key = InstanceKey(self.keys);
-        let spec = Arc::clone(&start.spec);
         let slots = usize::try_from(spec.config.instance_concurrency.max(1)).unwrap_or(1);
         let (orders, inbox) = mpsc::channel(slots + CONTROL_ORDERS);
-        let id = InstanceId(fresh_id(placed_at));
-        self.pools.born((key, id), &start, orders, placed_at);
-        let first = Box::new(Invocation { start, placed_at, cold: true });
+        let id = InstanceId(fresh_id(now));
+        let lease = first.as_ref().map(|first| first.start.lease);
+        self.pools.born((key, id), (&spec, lease), orders, now);
         let shared = Arc::clone(&self.shared);
         metrics::counter!("stint_node_cold_starts_total").increment(1);
         place.spawn(move |_| instance::live(shared, Birth { key, id, spec, first, inbox }));
+        Ok(())
     }
 
     fn stop(&mut self, lease: Lease, reason: StopReason, grace: Span) {

@@ -144,6 +144,8 @@ pub struct NodeBounds {
     pub log_delay: Span,
     /// The sandbox is asked for memory and CPU at most this often per instance.
     pub usage_every: Span,
+    /// What an instance has used is told after at most this; while it is idle, sixty times as seldom.
+    pub metered_every: Span,
     /// Progress of one attempt is reported at most this often.
     pub progress_every: Span,
     /// Whether nothing of an instance runs between its requests.
@@ -172,6 +174,7 @@ impl NodeBounds {
         attempt_log_bytes_max: 1 << 20,
         log_delay: Span::from_millis(100),
         usage_every: Span::from_millis(250),
+        metered_every: Span::from_secs(1),
         progress_every: Span::from_millis(200),
         freeze: Freeze::Never,
         parked_max: 8,

@@ -17,12 +17,14 @@ mod process;
 mod server;
 mod shim;
 mod start;
+mod tally;
 
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 
 use stint_model::id::InstanceId;
+use stint_model::scaling::IdleCpu;
 use stint_model::time::{Span, Timestamp};
 use stint_wire::node::{
     FromNode, InstanceReport, InstanceState, Lease, Outcome, PoolSpec, Start, StopReason,
@@ -56,6 +58,8 @@ pub(crate) enum Order {
     Run(Box<Invocation>),
     /// End this attempt, and the instance with it.
     Stop { lease: Lease, reason: StopReason, grace: Span },
+    /// It is kept while idle from now on, or not any more.
+    Keep(Option<IdleCpu>),
     /// End when idle, politely. Jobs that are still running end first.
     End { reason: &'static str },
     /// End now; what runs gets a system error.
@@ -67,7 +71,8 @@ pub(crate) struct Birth {
     pub(crate) key: InstanceKey,
     pub(crate) id: InstanceId,
     pub(crate) spec: Arc<PoolSpec>,
-    pub(crate) first: Box<Invocation>,
+    /// What it is started for; nothing for one that is kept.
+    pub(crate) first: Option<Box<Invocation>>,
     pub(crate) inbox: mpsc::Receiver<Order>,
 }
 
@@ -76,7 +81,7 @@ pub(crate) async fn live(shared: Arc<NodeShared>, birth: Birth) {
     let Birth { key, id, spec, first, inbox } = birth;
     let funeral = Funeral { shared: Arc::clone(&shared), key, held: true };
     let created_at = shared.clock.now();
-    let mut life = Life { shared, key, id, spec, inbox, created_at, traffic: (0, 0) };
+    let mut life = Life { shared, key, id, spec, inbox, created_at, traffic: (0, 0), kept: None };
     life.report(InstanceState::Creating, &[], "").await;
     let reason = life.whole(first).await;
     funeral.over();
@@ -119,13 +124,18 @@ struct Life {
     created_at: Timestamp,
     /// Bytes that left and came in through its door.
     traffic: (u64, u64),
+    /// Whether it is kept while idle.
+    kept: Option<IdleCpu>,
 }
 
 impl Life {
     /// Returns why it ended, in words.
-    async fn whole(&mut self, first: Box<Invocation>) -> String {
-        let request_id = Arc::clone(&first.start.request_id);
-        let mut waiting = VecDeque::from([first]);
+    async fn whole(&mut self, first: Option<Box<Invocation>>) -> String {
+        let request_id = match &first {
+            Some(first) => first.start.request_id.to_string(),
+            None => crate::agent::fresh_request_id(self.created_at),
+        };
+        let mut waiting: VecDeque<_> = first.into_iter().collect();
         let started = self.start(&request_id, &mut waiting).await;
         let live = match started {
             Ok(live) => live,
@@ -144,7 +154,7 @@ impl Life {
         let (_, inbox) = mpsc::channel(1);
         let desk = Desk::new(
             Arc::clone(&self.shared),
-            desk::Who { key: self.key, id: self.id, spec: Arc::clone(&self.spec) },
+            desk::Who { key: self.key, id: self.id, spec: Arc::clone(&self.spec), kept: self.kept },
             std::mem::replace(&mut self.inbox, inbox),
             process,
             output,
@@ -168,7 +178,7 @@ impl Life {
             match order {
                 Order::Run(invocation) => late.push(invocation),
                 Order::Stop { lease, reason, .. } => stopped.push((lease, reason)),
-                Order::End { .. } | Order::Kill { .. } => {}
+                Order::End { .. } | Order::Kill { .. } | Order::Keep(_) => {}
             }
         }
         for invocation in late {
@@ -214,6 +224,10 @@ impl Life {
                         continue;
                     }
                     "stopped while starting"
+                }
+                Some(Order::Keep(kept)) => {
+                    self.kept = kept;
+                    continue;
                 }
                 Some(Order::End { reason } | Order::Kill { reason }) => reason,
                 None => "the node is ending",

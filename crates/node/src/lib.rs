@@ -26,5 +26,5 @@ pub use code::{CodeError, NameError, UnpackError, UnpackLimits};
 pub use config::{EgressConfig, Freeze, HostFor, NodeBounds, NodeConfig, NodeNetwork};
 pub use egress::{EgressRule, RuleError};
 pub use image::{ImageSettings, LayerError, LayerLimits};
-pub use ports::{ApiDoor, CodeSource, FetchError, LogSink};
+pub use ports::{ApiDoor, CodeSource, FetchError, LogSink, UsageSink};
 pub use runtimes::RuntimeTable;

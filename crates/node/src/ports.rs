@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use stint_supervise::Stop;
-use stint_wire::node::LogPiece;
+use stint_wire::node::{LogPiece, UsagePiece};
 use thiserror::Error;
 use tokio::net::TcpStream;
 
@@ -42,4 +42,10 @@ pub trait ApiDoor: Send + Sync + 'static {
 
     /// Where the API listens for those on the host's network, as a URL.
     fn url(&self) -> Option<String>;
+}
+
+/// Who adds up what instances use. Never waits: an instance says something every few seconds.
+pub trait UsageSink: Send + Sync + 'static {
+    /// Takes one piece.
+    fn put(&self, piece: UsagePiece);
 }

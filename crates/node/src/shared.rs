@@ -17,7 +17,7 @@ use crate::egress::Egress;
 use crate::identity::Identities;
 use crate::image::Images;
 use crate::instance::Parking;
-use crate::ports::{CodeSource, LogSink};
+use crate::ports::{CodeSource, LogSink, UsageSink};
 use crate::runtimes::RuntimeTable;
 use crate::volume::Volumes;
 
@@ -32,6 +32,7 @@ pub(crate) struct NodeShared {
     pub(crate) images: Images,
     pub(crate) source: Arc<dyn CodeSource>,
     pub(crate) logs: Arc<dyn LogSink>,
+    pub(crate) usage: Arc<dyn UsageSink>,
     pub(crate) identities: Identities,
     pub(crate) volumes: Volumes,
     pub(crate) shims: PathBuf,

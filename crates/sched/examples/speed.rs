@@ -59,7 +59,13 @@ fn house(functions: u32, instances: u32) -> Scheduler {
         });
         let pool = Pool(number);
         let size = Resources { cpu_milli: 1_000, memory_mb: 512 };
-        sched.observe(Change::Pool { pool, function, size, slots: 1 });
+        sched.observe(Change::Pool {
+            pool,
+            function,
+            size,
+            slots: 1,
+            on_demand: Default::default(),
+        });
         sched.observe(Change::Lane { lane: Lane(number), function, pool });
         let node = NodeId(1);
         sched.observe(Change::Instances { node, pool, live: instances, starting: 0 });

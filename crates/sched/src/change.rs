@@ -5,6 +5,7 @@
 
 use stint_model::id::{AccountId, FunctionId, NodeId};
 use stint_model::limit::{Class, Priority, Rate, Resources};
+use stint_model::scaling::OnDemand;
 use stint_model::time::Timestamp;
 
 use crate::lend::Grant;
@@ -47,6 +48,15 @@ pub enum Change {
         concurrency_max: Option<u32>,
         /// How many starts a second.
         rate: Option<Rate>,
+        /// The most instances.
+        instances_max: Option<u32>,
+    },
+    /// So many instances of an account are with other schedulers.
+    Elsewhere {
+        /// Which.
+        account: AccountId,
+        /// How many.
+        instances: u32,
     },
     /// The account's limits are shared with other schedulers: so much may be used here until this
     /// is said again.
@@ -55,6 +65,13 @@ pub enum Change {
         account: AccountId,
         /// What.
         grant: Grant,
+    },
+    /// The account's budget is used up, or not any more: nothing of it starts before that time.
+    Budget {
+        /// Which.
+        account: AccountId,
+        /// Until when; `None`: it may start things.
+        shut_until: Option<Timestamp>,
     },
     /// The account is deleted; forgotten as soon as no function names it.
     AccountGone(AccountId),
@@ -87,6 +104,32 @@ pub enum Change {
         size: Resources,
         /// How many leases one instance serves at once; zero counts as one.
         slots: u32,
+        /// Whether instances are made for work that finds no free slot.
+        on_demand: OnDemand,
+    },
+    /// So many instances of a pool are kept whether there is work or not. Ignored when the pool is
+    /// unknown.
+    Keep {
+        /// Of what.
+        pool: Pool,
+        /// How many; zero for none.
+        count: u32,
+    },
+    /// No instance is started only to be kept before that time.
+    KeepHeld {
+        /// Of what.
+        pool: Pool,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Instances that nobody waits for were asked for: they count until the node reports.
+    Kept {
+        /// Where.
+        node: NodeId,
+        /// Of what.
+        pool: Pool,
+        /// How many more.
+        count: u32,
     },
     /// No new lease in this pool; its instances keep their room until the nodes report them gone.
     PoolGone(Pool),

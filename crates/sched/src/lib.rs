@@ -34,7 +34,8 @@ mod scale;
 pub use backlog::BacklogView;
 pub use change::{Change, Lane, Pool, Used, Work};
 pub use lend::{Grant, Holder, Lender};
-pub use plan::{Assignment, Eviction, Plan, Start};
+pub use place::PlaceView;
+pub use plan::{Assignment, Eviction, Keeping, Plan, Start};
 pub use refuse::{Cause, Explanation, Refusal};
 pub use scheduler::{SchedConfig, Scheduler};
 #[cfg(test)]

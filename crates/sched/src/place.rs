@@ -8,8 +8,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
-use stint_model::id::{FunctionId, NodeId};
+use stint_model::id::{AccountId, FunctionId, NodeId};
 use stint_model::limit::{Class, Resources};
+use stint_model::scaling::OnDemand;
 use stint_model::time::Timestamp;
 
 use crate::change::{Pool, Work};
@@ -111,6 +112,12 @@ pub(crate) struct PoolState {
     pub(crate) size: Resources,
     pub(crate) slots: u32,
     pub(crate) gone: bool,
+    pub(crate) account: AccountId,
+    pub(crate) on_demand: OnDemand,
+    /// Instances that are kept whether there is work or not.
+    pub(crate) keep: u32,
+    /// None is started only for that before then.
+    pub(crate) keep_after: Timestamp,
     /// Kept when empty: a node that had an instance has the code.
     pub(crate) places: BTreeMap<NodeId, Place>,
     /// Nodes with free slots, fullest first.
@@ -125,11 +132,42 @@ pub(crate) struct Floor {
     cpu_overcommit_percent: u32,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     pub(crate) pools: HashMap<Pool, PoolState>,
+    /// Pools that keep instances.
+    pub(crate) keeping: BTreeSet<Pool>,
+    accounts: BTreeMap<AccountId, Quota>,
+}
+
+/// An account's instances.
+#[derive(Clone, Copy, Debug, Default)]
+struct Quota {
+    max: Option<u32>,
+    /// Here. Changes only where pools' instances change; `check` counts again.
+    here: u32,
+    elsewhere: u32,
+}
+
+/// What a pool has on a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlaceView {
+    /// Where.
+    pub node: NodeId,
+    /// Instances that serve or are idle, as reported.
+    pub live: u32,
+    /// These, those being started, and those that leases imply.
+    pub instances: u32,
+    /// Leases.
+    pub busy: u32,
 }
 
 impl Floor {
     pub(crate) fn new(cpu_overcommit_percent: u32) -> Self {
-        Self { cpu_overcommit_percent, nodes: BTreeMap::new(), pools: HashMap::new() }
+        Self {
+            cpu_overcommit_percent,
+            nodes: BTreeMap::new(),
+            pools: HashMap::new(),
+            keeping: BTreeSet::new(),
+            accounts: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn set_node(&mut self, id: NodeId, capacity: Resources) {
@@ -167,13 +205,79 @@ impl Floor {
         self.nodes.remove(&id);
     }
 
-    pub(crate) fn set_pool(&mut self, id: Pool, function: FunctionId, size: Resources, slots: u32) {
+    pub(crate) fn set_account_max(&mut self, account: AccountId, max: Option<u32>) {
+        self.accounts.entry(account).or_default().max = max;
+    }
+
+    pub(crate) fn set_elsewhere(&mut self, account: AccountId, instances: u32) {
+        self.accounts.entry(account).or_default().elsewhere = instances;
+    }
+
+    pub(crate) fn account_instances(&self, account: AccountId) -> u32 {
+        self.accounts.get(&account).map_or(0, |quota| quota.here)
+    }
+
+    pub(crate) fn instances_by_account(&self) -> impl Iterator<Item = (AccountId, u32)> {
+        let some = self.accounts.iter().filter(|(_, quota)| quota.here > 0);
+        some.map(|(account, quota)| (*account, quota.here))
+    }
+
+    /// An account's most instances, and how many there are everywhere.
+    pub(crate) fn quota(&self, account: AccountId) -> Option<(u32, u32)> {
+        let quota = self.accounts.get(&account)?;
+        Some((quota.max?, quota.here.saturating_add(quota.elsewhere)))
+    }
+
+    pub(crate) fn places(&self, pool: Pool) -> Vec<PlaceView> {
+        let Some(state) = self.pools.get(&pool) else { return Vec::new() };
+        let view = |(node, place): (&NodeId, &Place)| PlaceView {
+            node: *node,
+            live: place.live,
+            instances: place.instances(state.slots),
+            busy: place.busy,
+        };
+        state.places.iter().map(view).filter(|view| view.instances > 0).collect()
+    }
+
+    pub(crate) fn keep(&mut self, id: Pool, count: u32) {
+        let Some(state) = self.pools.get_mut(&id) else { return };
+        state.keep = count;
+        if count > 0 {
+            self.keeping.insert(id);
+        } else {
+            self.keeping.remove(&id);
+        }
+    }
+
+    pub(crate) fn keep_held(&mut self, id: Pool, until: Timestamp) {
+        if let Some(state) = self.pools.get_mut(&id) {
+            state.keep_after = until;
+        }
+    }
+
+    pub(crate) fn kept(&mut self, node: NodeId, pool: Pool, count: u32) {
+        if self.nodes.contains_key(&node) {
+            self.change(pool, node, |place| place.starting = place.starting.saturating_add(count));
+        }
+    }
+
+    pub(crate) fn set_pool(
+        &mut self,
+        id: Pool,
+        (function, account): (FunctionId, AccountId),
+        (size, slots): (Resources, u32),
+        on_demand: OnDemand,
+    ) {
         let slots = slots.max(1);
         let state = self.pools.entry(id).or_insert_with(|| PoolState {
             function,
             size,
             slots,
             gone: false,
+            account,
+            on_demand,
+            keep: 0,
+            keep_after: Timestamp::ZERO,
             places: BTreeMap::new(),
             warm: BTreeSet::new(),
             instances: 0,
@@ -184,6 +288,7 @@ impl Floor {
         }
         let state = self.pools.get_mut(&id).expect("put in above");
         (state.function, state.size, state.slots, state.gone) = (function, size, slots, false);
+        state.on_demand = on_demand;
         for node in nodes {
             self.enter(id, node);
         }
@@ -192,7 +297,9 @@ impl Floor {
     pub(crate) fn pool_gone(&mut self, id: Pool) {
         let Some(state) = self.pools.get_mut(&id) else { return };
         state.gone = true;
+        state.keep = 0;
         state.warm.clear();
+        self.keeping.remove(&id);
         self.forget_if_empty(id);
     }
 
@@ -261,6 +368,9 @@ impl Floor {
         state.warm.remove(&(place.free(state.slots), id));
         if node.pools.remove(&pool) {
             state.instances -= instances;
+            if let Some(quota) = self.accounts.get_mut(&state.account) {
+                quota.here = quota.here.saturating_sub(instances);
+            }
             node.used = node.used.minus(Room::of(state.size).times(instances));
         }
     }
@@ -274,6 +384,7 @@ impl Floor {
         if instances > 0 {
             node.pools.insert(pool);
             state.instances += instances;
+            self.accounts.entry(state.account).or_default().here += instances;
             node.used = node.used.plus(Room::of(state.size).times(instances));
         }
         if free > 0 && !state.gone {
@@ -305,6 +416,10 @@ impl Floor {
             let known = state.places.iter().filter(|(id, _)| self.nodes.contains_key(*id));
             let sum: u32 = known.map(|(_, place)| place.instances(state.slots)).sum();
             assert_eq!(state.instances, sum);
+        }
+        for (account, quota) in &self.accounts {
+            let own = self.pools.values().filter(|state| state.account == *account);
+            assert_eq!(quota.here, own.map(|state| state.instances).sum::<u32>());
         }
     }
 }

@@ -5,7 +5,7 @@
 //! two a little back and goes on. All of it happens beside the state, in tallies that are thrown
 //! away.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -30,6 +30,8 @@ pub struct Plan {
     pub assignments: Vec<Assignment>,
     /// Idle instances that make room for the cold starts above; do these first.
     pub evictions: Vec<Eviction>,
+    /// Instances to start that nobody waits for, so that a pool has what it keeps.
+    pub keepings: Vec<Keeping>,
     /// Batch leases to end so that waiting online work fits; they return as system retries. Named
     /// again by every plan until they have ended.
     pub takebacks: Vec<Work>,
@@ -63,6 +65,17 @@ pub enum Start {
     Warm,
     /// The node starts one.
     Cold,
+}
+
+/// Instances to start that nobody waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keeping {
+    /// Where.
+    pub node: NodeId,
+    /// Of what.
+    pub pool: Pool,
+    /// How many more.
+    pub count: u32,
 }
 
 /// Idle instances to drop.
@@ -146,6 +159,10 @@ impl<'a> Planner<'a> {
         for class in [Class::Online, Class::Batch] {
             self.pass(class);
             self.walks.clear();
+            // After those somebody waits for, before those that can wait.
+            if class == Class::Online {
+                self.keep();
+            }
         }
         self.count_refusals();
         let mut plan = self.plan;
@@ -161,6 +178,34 @@ impl<'a> Planner<'a> {
             evictions.map(|((node, pool), count)| Eviction { node, pool, count }).collect();
         plan.takebacks = self.site.takebacks;
         (plan, self.blocked)
+    }
+
+    /// Starts what pools lack of what they keep.
+    fn keep(&mut self) {
+        let floor = &self.state.floor;
+        let mut starts: BTreeMap<(NodeId, Pool), u32> = BTreeMap::new();
+        for &pool in &floor.keeping {
+            let state = &floor.pools[&pool];
+            let Some(function) = self.state.functions.get(&state.function) else { continue };
+            let ask = Ask {
+                pool,
+                class: Class::Batch,
+                overdue: false,
+                instances_max: function.instances_max,
+                siblings: &function.pools,
+            };
+            while self.site.lacks(pool, state) {
+                if state.keep_after > self.now {
+                    self.wake_at = self.wake_at.min(state.keep_after);
+                    break;
+                }
+                let Ok(node) = self.site.keep(&ask, state) else { break };
+                *starts.entry((node, pool)).or_default() += 1;
+            }
+        }
+        let keepings = starts.into_iter();
+        self.plan.keepings =
+            keepings.map(|((node, pool), count)| Keeping { node, pool, count }).collect();
     }
 
     fn is_full(&self) -> bool {
@@ -179,6 +224,10 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let account = &self.state.accounts[&id];
+            if account.shut_until > self.now {
+                self.wake_at = self.wake_at.min(account.shut_until);
+                continue;
+            }
             if let Some(stop) = account.limits.stop(tally.started, self.now) {
                 self.wake_for(stop);
                 continue;
@@ -289,7 +338,8 @@ impl<'a> Planner<'a> {
     /// not be walked. Not when the refusal has consequences.
     fn known_refusal(&mut self, function: &Function, class: Class) -> Option<Cause> {
         let &[lane] = function.lanes.as_slice() else { return None };
-        if function.instances_max.is_some() {
+        let is_bounded = self.state.floor.quota(function.account).is_some();
+        if function.instances_max.is_some() || is_bounded {
             return None;
         }
         let pool = self.state.backlog.lane(lane)?.pool;

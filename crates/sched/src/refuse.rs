@@ -36,6 +36,11 @@ pub enum Cause {
         /// Which.
         by: Work,
     },
+    /// The account has used up its budget.
+    AccountBudget {
+        /// When it begins anew.
+        until: Timestamp,
+    },
     /// The account has its most leases.
     AccountConcurrency {
         /// How many.
@@ -50,6 +55,16 @@ pub enum Cause {
     InstancesMax {
         /// How many.
         limit: u32,
+    },
+    /// The account has its most instances, all busy or kept.
+    AccountInstances {
+        /// How many.
+        limit: u32,
+    },
+    /// Only kept instances serve the function, and none has a free slot.
+    OnlyKept {
+        /// How many are kept.
+        kept: u32,
     },
     /// The key has its most leases.
     KeyConcurrency {
@@ -136,7 +151,7 @@ impl Scheduler {
             .or_else(|| self.never_cause(&entry))
             .unwrap_or_else(|| self.turn_cause(&entry, position, now));
         let start_at = match cause {
-            Cause::NotYetEligible { at } => Some(at),
+            Cause::NotYetEligible { at } | Cause::AccountBudget { until: at } => Some(at),
             Cause::AccountRate { next_at }
             | Cause::FunctionRate { next_at }
             | Cause::KeyRate { next_at } => match position {
@@ -147,6 +162,8 @@ impl Scheduler {
             Cause::AccountConcurrency { .. }
             | Cause::FunctionConcurrency { .. }
             | Cause::InstancesMax { .. }
+            | Cause::AccountInstances { .. }
+            | Cause::OnlyKept { .. }
             | Cause::KeyConcurrency { .. }
             | Cause::NodeFull { .. }
             | Cause::BehindOthers { .. } => function.pace.estimate(position, now),
@@ -219,7 +236,11 @@ impl Scheduler {
             Some(Stop::Rate { next_at }) => return Some(Cause::FunctionRate { next_at }),
             None => {}
         }
-        match self.accounts.get(&function.account)?.limits.stop(0, now)? {
+        let account = self.accounts.get(&function.account)?;
+        if account.shut_until > now {
+            return Some(Cause::AccountBudget { until: account.shut_until });
+        }
+        match account.limits.stop(0, now)? {
             Stop::Concurrency { limit } => Some(Cause::AccountConcurrency { limit }),
             Stop::Rate { next_at } => Some(Cause::AccountRate { next_at }),
         }

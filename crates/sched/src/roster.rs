@@ -29,6 +29,8 @@ pub(crate) struct Account {
     pub(crate) ranking: PerClass<Ranking<FunctionId>>,
     pub(crate) standing: PerClass<Standing>,
     pub(crate) gone: bool,
+    /// Its budget is used up until then.
+    pub(crate) shut_until: Timestamp,
 }
 
 impl Account {
@@ -41,6 +43,7 @@ impl Account {
             ranking: Default::default(),
             standing: Default::default(),
             gone: false,
+            shut_until: ALWAYS,
         }
     }
 }
@@ -207,7 +210,7 @@ impl Scheduler {
     /// Finds out again where an account stands.
     pub(crate) fn settle_account(&mut self, id: AccountId) {
         let Some(account) = self.accounts.get(&id) else { return };
-        let gate = account.limits.open_at();
+        let gate = account.limits.open_at().max(account.shut_until);
         let time = self.account_time(account);
         let mut new = [Standing::Shut; CLASSES.len()];
         for (class, new) in new.iter_mut().enumerate() {
@@ -217,7 +220,8 @@ impl Scheduler {
         }
         let account = self.accounts.get_mut(&id).expect("seen above");
         let is_ready = account.ranking.iter().any(|ranking| !ranking.is_empty());
-        if account.limits.granted().is_some() && is_ready {
+        let is_shut = account.shut_until > self.clock;
+        if account.limits.granted().is_some() && is_ready && !is_shut {
             self.wanting.insert(id);
         } else {
             self.wanting.remove(&id);

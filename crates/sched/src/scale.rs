@@ -10,8 +10,9 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use hashbrown::HashMap;
-use stint_model::id::NodeId;
+use stint_model::id::{AccountId, NodeId};
 use stint_model::limit::{Class, Resources};
+use stint_model::scaling::OnDemand;
 use stint_model::time::Timestamp;
 
 use crate::change::{Pool, Work};
@@ -61,6 +62,8 @@ type Youth = Reverse<(Timestamp, Work)>;
 pub(crate) struct Site<'a> {
     floor: &'a Floor,
     deltas: HashMap<(NodeId, Pool), Delta>,
+    /// Instances the plan started less those it evicted, by account.
+    accounts: HashMap<AccountId, i64>,
     /// Room the plan took from nodes, less what it freed.
     taken: HashMap<NodeId, Room>,
     /// Room that takebacks will free and that is promised.
@@ -84,6 +87,7 @@ impl<'a> Site<'a> {
         Self {
             floor,
             deltas: HashMap::new(),
+            accounts: HashMap::new(),
             taken: HashMap::new(),
             promised: HashMap::new(),
             fresh: HashMap::new(),
@@ -108,6 +112,9 @@ impl<'a> Site<'a> {
         if self.floor.nodes.is_empty() {
             return Err(Cause::NoNode);
         }
+        if state.on_demand == OnDemand::Off {
+            return Err(Cause::OnlyKept { kept: state.keep });
+        }
         let sibling = match self.spare_sibling(ask) {
             Ok(sibling) => sibling,
             Err(cause) => {
@@ -115,28 +122,103 @@ impl<'a> Site<'a> {
                 return Err(cause);
             }
         };
+        let cousin = self.spare_cousin(ask.pool, state, sibling)?;
+        let way = sibling.or(cousin);
         if let Some(missing) = self.known_failure(state.size, ask.class)
-            && sibling.is_none()
+            && way.is_none()
             && !self.may_change_things(ask.class, ask.overdue)
             && self.floor.could_hold(state.size)
         {
             return Err(Cause::NodeFull { missing });
         }
-        if let Some((node, pool)) = sibling {
+        if let Some((node, pool)) = way {
             self.evict(node, pool, 1);
         }
         if let Some(node) = self.room(ask, state) {
-            let delta = self.delta(node, ask.pool);
-            delta.started += 1;
-            delta.leased += 1;
-            self.take(node, Room::of(state.size));
+            self.start(node, ask.pool, state);
+            self.delta(node, ask.pool).leased += 1;
             self.fresh.entry(ask.pool).or_default().push(node);
             return Ok((node, Start::Cold));
         }
-        if let Some((node, pool)) = sibling {
+        if let Some((node, pool)) = way {
             self.unevict(node, pool, 1);
         }
         Err(self.refused(ask, state))
+    }
+
+    fn start(&mut self, node: NodeId, pool: Pool, state: &PoolState) {
+        self.delta(node, pool).started += 1;
+        *self.accounts.entry(state.account).or_default() += 1;
+        self.take(node, Room::of(state.size));
+    }
+
+    /// Whether a pool has less than it keeps, with what the plan did so far.
+    pub(crate) fn lacks(&self, pool: Pool, state: &PoolState) -> bool {
+        self.instances(pool, state) < i64::from(state.keep)
+    }
+
+    /// Finds a place for an instance that nobody waits for.
+    pub(crate) fn keep(&mut self, ask: &Ask<'_>, state: &PoolState) -> Result<NodeId, Cause> {
+        if self.floor.nodes.is_empty() {
+            return Err(Cause::NoNode);
+        }
+        let sibling = self.spare_sibling(ask)?;
+        let way = sibling.or(self.spare_cousin(ask.pool, state, sibling)?);
+        if let Some((node, pool)) = way {
+            self.evict(node, pool, 1);
+        }
+        if let Some(node) = self.room(ask, state) {
+            self.start(node, ask.pool, state);
+            return Ok(node);
+        }
+        if let Some((node, pool)) = way {
+            self.unevict(node, pool, 1);
+        }
+        Err(Cause::NodeFull { missing: state.size })
+    }
+
+    /// Instances of a pool with what the plan did so far.
+    fn instances(&self, pool: Pool, state: &PoolState) -> i64 {
+        let of_pool = self.deltas.iter().filter(|((_, other), _)| *other == pool);
+        of_pool.fold(i64::from(state.instances), |count, (_, delta)| {
+            count + i64::from(delta.started) - i64::from(delta.evicted)
+        })
+    }
+
+    /// How many instances of a pool may be evicted: those above what it keeps.
+    fn spare(&self, pool: Pool, state: &PoolState) -> u32 {
+        if state.keep == 0 {
+            return u32::MAX;
+        }
+        let spare = self.instances(pool, state) - i64::from(state.keep);
+        u32::try_from(spare.max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the account may have one more instance: for nothing, when a sibling makes way anyway, or
+    /// for an idle one of another of its functions.
+    fn spare_cousin(
+        &self,
+        own: Pool,
+        state: &PoolState,
+        sibling: Option<(NodeId, Pool)>,
+    ) -> Result<Option<(NodeId, Pool)>, Cause> {
+        let Some((limit, count)) = self.floor.quota(state.account) else { return Ok(None) };
+        let planned = self.accounts.get(&state.account).copied().unwrap_or(0);
+        let count = i64::from(count) + planned - i64::from(sibling.is_some());
+        if count < i64::from(limit) {
+            return Ok(None);
+        }
+        if count == i64::from(limit) {
+            for (id, node) in &self.floor.nodes {
+                for pool in node.pools.iter().filter(|pool| **pool != own) {
+                    let is_own = self.floor.pools[pool].account == state.account;
+                    if is_own && self.idle(*id, *pool) > 0 {
+                        return Ok(Some((*id, *pool)));
+                    }
+                }
+            }
+        }
+        Err(Cause::AccountInstances { limit })
     }
 
     /// A node with a free slot, the fullest first, so that the others can drain.
@@ -418,7 +500,8 @@ impl<'a> Site<'a> {
         let delta = self.deltas.get(&(id, pool)).copied().unwrap_or_default();
         // Leases of this plan may sit in idle instances, even those that got a fresh one.
         let used = delta.leased.saturating_add(delta.evicted);
-        place.idle(state.slots, place.busy).saturating_sub(used)
+        let idle = place.idle(state.slots, place.busy).saturating_sub(used);
+        idle.min(self.spare(pool, state))
     }
 
     /// The same when the taken back leases, and `more`, have ended.
@@ -429,7 +512,8 @@ impl<'a> Site<'a> {
         // Instances that are not reported live yet will be by then.
         let instances = place.instances(state.slots).saturating_add(delta.started);
         let busy = place.busy.saturating_add(delta.leased).saturating_sub(gone);
-        instances.saturating_sub(busy).saturating_sub(delta.evicted)
+        let idle = instances.saturating_sub(busy).saturating_sub(delta.evicted);
+        idle.min(self.spare(pool, state))
     }
 
     fn idle_total(&self, own: Pool, id: NodeId, node: &Node) -> Room {
@@ -467,6 +551,7 @@ impl<'a> Site<'a> {
     fn evict(&mut self, id: NodeId, pool: Pool, count: u32) {
         self.delta(id, pool).evicted += count;
         *self.evictions.entry((id, pool)).or_default() += count;
+        *self.accounts.entry(self.floor.pools[&pool].account).or_default() -= i64::from(count);
         let room = Room::of(self.floor.pools[&pool].size).times(count);
         self.take(id, Room::default().minus(room));
         self.failed.clear();
@@ -474,6 +559,7 @@ impl<'a> Site<'a> {
 
     fn unevict(&mut self, id: NodeId, pool: Pool, count: u32) {
         self.delta(id, pool).evicted -= count;
+        *self.accounts.entry(self.floor.pools[&pool].account).or_default() += i64::from(count);
         let evicted = self.evictions.entry((id, pool)).or_default();
         *evicted -= count;
         if *evicted == 0 {

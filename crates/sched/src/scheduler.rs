@@ -6,14 +6,15 @@ use alloc::vec::Vec;
 use hashbrown::HashMap;
 use stint_model::id::{AccountId, FunctionId, NodeId};
 use stint_model::limit::{Rate, Resources};
+use stint_model::scaling::OnDemand;
 use stint_model::time::{Span, Timestamp};
 
-use crate::backlog::{Backlog, BacklogView, Entry, Keys};
+use crate::backlog::{ALWAYS, Backlog, BacklogView, Entry, Keys};
 use crate::change::{Change, Lane, Pool, Used, Work};
 use crate::fair::{Cost, PerClass, Ranking, Virtual, Wakes, cost_of};
 use crate::lend::Grant;
 use crate::limits::Limits;
-use crate::place::{Floor, Seat};
+use crate::place::{Floor, PlaceView, Seat};
 use crate::plan::{Plan, Planner};
 use crate::refuse::until;
 use crate::roster::{Account, Function};
@@ -106,12 +107,21 @@ impl Scheduler {
     pub fn observe(&mut self, change: Change) {
         match change {
             Change::Clock(now) => self.set_clock(now),
-            Change::Account { account, weight, concurrency_max, rate } => {
-                self.set_account(account, weight, concurrency_max, rate);
+            Change::Account { account: id, weight, concurrency_max, rate, instances_max } => {
+                self.floor.set_account_max(id, instances_max);
+                self.set_account(id, weight, concurrency_max, rate);
+            }
+            Change::Elsewhere { account, instances } => {
+                self.floor.set_elsewhere(account, instances);
             }
             Change::Granted { account: id, grant } => {
                 let account = self.accounts.entry(id).or_insert_with(Account::new);
                 account.limits.grant(grant);
+                self.settle_account(id);
+            }
+            Change::Budget { account: id, shut_until } => {
+                let account = self.accounts.entry(id).or_insert_with(Account::new);
+                account.shut_until = shut_until.unwrap_or(ALWAYS);
                 self.settle_account(id);
             }
             Change::AccountGone(id) => {
@@ -128,9 +138,12 @@ impl Scheduler {
                     self.forget_function(id);
                 }
             }
-            Change::Pool { pool, function, size, slots } => {
-                self.set_pool(pool, function, (size, slots));
+            Change::Pool { pool, function, size, slots, on_demand } => {
+                self.set_pool(pool, function, (size, slots, on_demand));
             }
+            Change::Keep { pool, count } => self.floor.keep(pool, count),
+            Change::KeepHeld { pool, until } => self.floor.keep_held(pool, until),
+            Change::Kept { node, pool, count } => self.floor.kept(node, pool, count),
             Change::PoolGone(pool) => self.pool_gone(pool),
             Change::Lane { lane, function, pool } => self.set_lane(lane, function, pool),
             Change::Key { function, key, concurrency_max, rate } => {
@@ -195,6 +208,21 @@ impl Scheduler {
     /// Live leases of an account.
     pub fn account_leases(&self, account: AccountId) -> u32 {
         self.accounts.get(&account).map_or(0, |account| account.limits.running)
+    }
+
+    /// Instances of an account, by what nodes reported and leases imply.
+    pub fn account_instances(&self, account: AccountId) -> u32 {
+        self.floor.account_instances(account)
+    }
+
+    /// Accounts that have instances, with how many.
+    pub fn instances(&self) -> impl Iterator<Item = (AccountId, u32)> {
+        self.floor.instances_by_account()
+    }
+
+    /// Where a pool has instances, with how many are there and how many leases are in them.
+    pub fn places(&self, pool: Pool) -> Vec<PlaceView> {
+        self.floor.places(pool)
     }
 
     /// What an account may use of limits that others share.
@@ -280,14 +308,20 @@ impl Scheduler {
         self.settle_function(id);
     }
 
-    fn set_pool(&mut self, pool: Pool, id: FunctionId, (size, slots): (Resources, u32)) {
+    fn set_pool(
+        &mut self,
+        pool: Pool,
+        id: FunctionId,
+        (size, slots, on_demand): (Resources, u32, OnDemand),
+    ) {
         let Some(function) = self.functions.get_mut(&id) else { return };
         let floor = &self.floor;
         function.pools.retain(|other| floor.pools.contains_key(other));
         if !function.pools.contains(&pool) {
             function.pools.push(pool);
         }
-        self.floor.set_pool(pool, id, size, slots);
+        let owner = (id, function.account);
+        self.floor.set_pool(pool, owner, (size, slots), on_demand);
     }
 
     fn pool_gone(&mut self, pool: Pool) {

@@ -184,6 +184,11 @@ impl SimNode {
                     self.end(stopped, agenda, count).await;
                 }
             }
+            ToNode::Keep { spec, count, .. } => {
+                let here = live.entry(spec.pool).or_default();
+                *here = (*here).max(count);
+                self.pool(spec.pool, live).await;
+            }
             ToNode::Evict { pool, count } => {
                 let left = live.entry(pool).or_default();
                 *left = left.saturating_sub(count);

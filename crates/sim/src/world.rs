@@ -180,6 +180,7 @@ impl World {
             clock: clock.clone(),
             keyring: Keyring::in_memory(),
             entropy: Entropy::seeded(dice.bits()),
+            spending: Arc::new(stint_engine::Unmetered),
             storage_allows: Arc::new(AtomicBool::new(true)),
         };
         let config = EngineConfig { shards: self.settings.shards, ..EngineConfig::for_tests() };

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     account, backlog, config, deploy, doctor, flow, function, init, instance, invoke, key, logs,
-    task, top, up, upkeep, why,
+    task, top, up, upkeep, usage, why,
 };
 use crate::config::raw::Flags;
 use crate::screen::Format;
@@ -119,6 +119,8 @@ pub(crate) enum Command {
     /// Access keys and tokens.
     #[command(subcommand)]
     Key(key::Command),
+    /// What functions used, by day.
+    Usage(usage::UsageOf),
     /// A live view of queues, instances and throughput.
     Top(top::Top),
     /// Settings: every value and its origin.

@@ -17,6 +17,7 @@ pub(crate) mod task;
 pub(crate) mod top;
 pub(crate) mod up;
 pub(crate) mod upkeep;
+pub(crate) mod usage;
 pub(crate) mod why;
 
 use std::collections::BTreeMap;

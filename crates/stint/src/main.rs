@@ -66,6 +66,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Why(args) => command::why::run(&args, context).await,
         Command::Backlog(args) => command::backlog::run(args, context).await,
         Command::Instance(args) => command::instance::run(args, context).await,
+        Command::Usage(args) => command::usage::run(args, context).await,
         Command::Account(args) => command::account::run(args, context).await,
         Command::Key(args) => command::key::run(args, context).await,
         Command::Top(args) => command::top::run(&args, context).await,

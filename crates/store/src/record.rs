@@ -12,6 +12,7 @@ mod json;
 pub mod layer;
 mod limit;
 mod revision;
+pub mod scaling;
 pub mod version;
 
 use bytes::Bytes;
@@ -45,11 +46,13 @@ pub enum Kind {
     Secret = 10,
     /// A setting of the whole installation: `{name}`.
     Setting = 11,
+    /// A provision or scaling configuration: `{account}/{function}/{qualifier}`.
+    Scaling = 12,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Account,
         Self::AccessKey,
         Self::Function,
@@ -61,6 +64,7 @@ impl Kind {
         Self::Audit,
         Self::Secret,
         Self::Setting,
+        Self::Scaling,
     ];
 
     /// The stored number.

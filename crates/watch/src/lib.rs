@@ -1,4 +1,5 @@
-//! What was said and seen, kept apart from the book: the logs of functions, over the `Journal` port.
+//! What was said and seen, kept apart from the book: the logs of functions and what they used, over
+//! the `Journal` port.
 //!
 //! ```text
 //! node ──LogPiece──► Logs::push ─(bounded)─► LogWriter ──chunks──► Journal
@@ -16,6 +17,7 @@ mod piece;
 mod retain;
 mod search;
 mod tail;
+mod usage;
 mod writer;
 
 pub use logs::{Logs, LogsConfig};
@@ -23,4 +25,7 @@ pub use piece::{LogLine, LogPiece};
 pub use retain::Retention;
 pub use search::{LogPage, LogQuery, Order, SearchError};
 pub use tail::{Followed, Follower, TailFilter};
+pub use usage::{
+    GroupBy, HOURS_DAYS, Sums, USAGE_DAYS_KEPT, UsageBook, UsageQuery, UsageRow, Window,
+};
 pub use writer::LogWriter;

@@ -6,6 +6,7 @@ mod fc;
 mod follow;
 mod invoke;
 mod native;
+mod usage;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use thiserror::Error;
 pub use call::Query;
 pub use follow::LogFollow;
 pub use invoke::{Invocation, InvokeAnswer, InvokeOptions};
+pub use usage::UsageAsked;
 
 use crate::problem::Envelope;
 

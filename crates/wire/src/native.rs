@@ -11,6 +11,7 @@ pub mod operation;
 pub mod overview;
 pub mod submit;
 pub mod task;
+pub mod usage;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -24,6 +25,7 @@ pub use log::*;
 pub use overview::*;
 pub use submit::*;
 pub use task::*;
+pub use usage::*;
 
 /// One page of a listing.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]

@@ -10,8 +10,8 @@ use crate::native::{
     Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
     BulkRequest, BulkResult, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate,
     KeyCreated, KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport,
-    RetryPolicy, Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskSubmit, WhoAmI,
-    Why,
+    RetryPolicy, Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskSubmit, Usage,
+    WhoAmI, Why,
 };
 use crate::problem::Envelope;
 
@@ -22,7 +22,7 @@ use crate::problem::Envelope;
     KeyPatch, KeyTemporary, MasterKeyRotated, Overview, ProgressReport, RetryPolicy, StopRequest, Task,
     TaskAccepted, TaskCount, TaskSubmit, WhoAmI, Why, Page<Account>, Page<AuditEntry>,
     Page<Backlog>, Page<FunctionSummary>, Page<Instance>, Page<Key>, Page<LogLine>,
-    Page<Runtime>, Page<Setting>, Page<Task>
+    Page<Runtime>, Page<Setting>, Page<Task>, Page<Usage>
 )))]
 struct Schemas;
 
@@ -127,6 +127,10 @@ fn responses(operation: &Operation) -> Value {
     if operation.query.contains(&"follow") {
         // With `follow=true`: events `line`, and `end` when the task has ended.
         good["content"]["text/event-stream"] = json!({ "schema": { "type": "string" } });
+    }
+    if operation.query.contains(&"format") {
+        good["content"]["text/csv"] = json!({ "schema": { "type": "string" } });
+        good["content"]["application/vnd.apache.parquet"] = json!({});
     }
     json!({
         status.to_string(): good,

@@ -1,16 +1,17 @@
 //! Accounts and what they may take.
 
 use stint_engine::control::accounts::{AccountCreate, AccountPatch};
-use stint_model::account::{Account as Tenant, AccountLimits as Limits};
+use stint_model::account::{Account as Tenant, AccountLimits as Limits, Budget, Period};
 use stint_model::code::Code;
 use stint_model::id::AccountId;
 use stint_model::limit::Rate;
 use stint_wire::native::{
-    Account, AccountCreate as WireCreate, AccountLimits, AccountPatch as WirePatch, AccountUsage,
-    Page, RateLimit, WhoAmI,
+    Account, AccountBudget, AccountCreate as WireCreate, AccountLimits, AccountPatch as WirePatch,
+    AccountUsage, Page, RateLimit, WhoAmI, milli,
 };
 use stint_wire::time::Time;
 
+use super::usage::millionths;
 use crate::answer::{Answer, ok};
 use crate::call::Call;
 use crate::error::Problem;
@@ -32,6 +33,10 @@ fn view(account: &Tenant) -> Account {
             tasks_queued_max: limits.tasks_queued_max,
             storage_bytes_max: limits.storage_bytes_max,
             functions_max: Some(limits.functions_max),
+            budget: limits.budget.map(|budget| AccountBudget {
+                units: millionths(budget.micro_units),
+                period: budget.period.word().to_owned(),
+            }),
         },
         usage: None,
     }
@@ -41,11 +46,14 @@ fn view(account: &Tenant) -> Account {
 fn whole(call: &Call, account: &Tenant) -> Account {
     let engine = call.engine();
     let storage = engine.storage_use(account.id);
+    let budget = engine.budget_use(account.id);
     let usage = AccountUsage {
         storage_bytes: storage.total(),
         code_bytes: storage.code,
         task_bytes: storage.tasks,
         functions: engine.catalog().functions_count(account.id) as u64,
+        budget_units: budget.map(|used| millionths(used.spent)),
+        budget_renews_at: budget.map(|used| Time(used.renews_at)),
     };
     Account { usage: Some(usage), ..view(account) }
 }
@@ -68,7 +76,28 @@ fn patched(limits: &Limits, said: &AccountLimits) -> Result<Limits, Problem> {
         tasks_queued_max: bound(limits.tasks_queued_max, said.tasks_queued_max),
         storage_bytes_max: bound(limits.storage_bytes_max, said.storage_bytes_max),
         functions_max: said.functions_max.unwrap_or(limits.functions_max),
+        budget: budget(limits.budget, said.budget.as_ref())?,
     })
+}
+
+/// A budget with what is said.
+fn budget(before: Option<Budget>, said: Option<&AccountBudget>) -> Result<Option<Budget>, Problem> {
+    let Some(said) = said else { return Ok(before) };
+    if said.units == 0.0 {
+        return Ok(None);
+    }
+    let Some(thousandths) = milli(said.units).filter(|thousandths| *thousandths > 0) else {
+        let message =
+            format!("budget.units is 0.001 or more, or 0 for no bound, not {}", said.units);
+        return Err(Problem::invalid(message));
+    };
+    let period = match said.period.as_str() {
+        "" => before.map_or(Period::Month, |budget| budget.period),
+        word => Period::from_word(word).ok_or_else(|| {
+            Problem::invalid(format!("budget.period is day or month, not {word:?}"))
+        })?,
+    };
+    Ok(Some(Budget { micro_units: thousandths.saturating_mul(1_000), period }))
 }
 
 /// An account by number or by name.

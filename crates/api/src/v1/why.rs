@@ -97,6 +97,10 @@ pub(crate) fn explain(cause: &Cause) -> (&'static str, String) {
         Cause::OrderKeyBusy { .. } => {
             ("orderKey", "another task with its ordering key is before it".into())
         }
+        Cause::AccountBudget { until } => (
+            "accountBudget",
+            format!("the account has used up its budget, which begins anew at {}", at(*until)),
+        ),
         Cause::AccountConcurrency { limit } => {
             ("accountConcurrency", format!("the account runs its most, {limit} at once"))
         }
@@ -106,6 +110,13 @@ pub(crate) fn explain(cause: &Cause) -> (&'static str, String) {
         Cause::InstancesMax { limit } => {
             ("instancesMax", format!("the function has its most instances ({limit}), all busy"))
         }
+        Cause::AccountInstances { limit } => {
+            ("accountInstances", format!("the account has its most instances ({limit}), all busy"))
+        }
+        Cause::OnlyKept { kept } => (
+            "onlyKept",
+            format!("only the {kept} minimum instances serve the function, and all are busy"),
+        ),
         Cause::KeyConcurrency { limit } => {
             ("keyConcurrency", format!("its limit key runs its most, {limit} at once"))
         }

@@ -18,7 +18,7 @@ use stint_model::task::Measured;
 use stint_model::time::Span;
 use stint_store::memory::{MemoryBlobs, MemoryJournal, MemoryStore};
 use stint_supervise::{Clock, OnExit, Supervisor};
-use stint_watch::{LogPiece, Logs, LogsConfig};
+use stint_watch::{LogPiece, Logs, LogsConfig, UsageBook};
 use stint_wire::client::{Client, ClientConfig, Credentials};
 use stint_wire::fc::{AsyncConfigInput, CodeLocation, FunctionInput};
 use stint_wire::native::{KeyCreate, Setting};
@@ -56,6 +56,7 @@ impl House {
             clock: clock.clone(),
             entropy: stint_engine::Entropy::System,
             keyring: Keyring::in_memory(),
+            spending: Arc::new(stint_engine::Unmetered),
             storage_allows: Arc::new(AtomicBool::new(true)),
         };
         let engine_config = EngineConfig::for_tests();
@@ -68,11 +69,15 @@ impl House {
             Logs::new(Arc::new(MemoryJournal::new()), LogsConfig::for_tests(), clock.clone());
         supervisor.spawn("logs", OnExit::Ignore, |stop| writer.run(stop));
         attach_node(&engine, &supervisor, logs.clone());
+        let usage =
+            UsageBook::open(Arc::new(MemoryJournal::new()), Span::from_secs(86_400), clock.clone());
+        let usage = usage.await.expect("an empty journal reads");
         let secure = config.tls.is_some();
         let api = Api::open(ApiParts {
             config,
             engine: engine.clone(),
             logs,
+            usage,
             metrics: Arc::new(|| "stint_up 1\n".to_owned()),
             ready: Arc::new(|| true),
             settings: vec![Setting {
@@ -226,6 +231,7 @@ impl FakeNode {
                     }
                 }
                 ToNode::Evict { .. }
+                | ToNode::Keep { .. }
                 | ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
                 | ToNode::Prepare(_)

@@ -65,10 +65,15 @@ async fn a_certificate_that_is_none_keeps_the_doors_shut() {
         stint_watch::LogsConfig::for_tests(),
         house.clock.clone(),
     );
+    let journal = std::sync::Arc::new(stint_store::memory::MemoryJournal::new());
+    let usage = stint_watch::UsageBook::open(journal, Span::from_secs(86_400), house.clock.clone())
+        .await
+        .unwrap();
     let opened = stint_api::Api::open(stint_api::ApiParts {
         config,
         engine: house.engine.clone(),
         logs,
+        usage,
         metrics: std::sync::Arc::new(String::new),
         ready: std::sync::Arc::new(|| true),
         settings: Vec::new(),

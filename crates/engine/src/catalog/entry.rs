@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use stint_model::code::{Code, Refusal};
 use stint_model::function::{Alias, AsyncConfig, Function, LATEST, Revision, Version};
+use stint_model::scaling::ScalingConfig;
 
 /// A function with its versions, aliases and async configurations.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct FunctionEntry {
     pub aliases: BTreeMap<String, Arc<Alias>>,
     /// Async configurations by qualifier.
     pub async_configs: BTreeMap<String, Arc<AsyncConfig>>,
+    /// What qualifiers keep.
+    pub scalings: BTreeMap<String, Arc<ScalingConfig>>,
     latest: Arc<str>,
     plain: Arc<AsyncConfig>,
 }
@@ -40,6 +43,7 @@ impl FunctionEntry {
             versions: BTreeMap::new(),
             aliases: BTreeMap::new(),
             async_configs: BTreeMap::new(),
+            scalings: BTreeMap::new(),
             latest: LATEST.into(),
             plain: Arc::new(AsyncConfig::default()),
         }

@@ -2,7 +2,9 @@
 
 use stint_model::id::AccountId;
 use stint_store::record::layer::LayerRecord;
-use stint_store::record::{access_key, account, alias, async_config, function, layer, version};
+use stint_store::record::{
+    access_key, account, alias, async_config, function, layer, scaling, version,
+};
 use stint_store::{Kind, Record, Store, StoreError};
 
 use super::{Catalog, CatalogChange};
@@ -23,6 +25,7 @@ impl Catalog {
             Kind::Version,
             Kind::Alias,
             Kind::AsyncConfig,
+            Kind::Scaling,
         ] {
             catalog.load_kind(store, kind).await?;
         }
@@ -68,6 +71,11 @@ impl Catalog {
                 let (function, qualifier) = self.owner(record)?;
                 let config = async_config::decode(body)?;
                 CatalogChange::AsyncConfigSet { function, qualifier, config }
+            }
+            Kind::Scaling => {
+                let (function, qualifier) = self.owner(record)?;
+                let config = scaling::decode(body)?;
+                CatalogChange::ScalingSet { function, qualifier, config }
             }
             Kind::ShardState | Kind::Audit | Kind::Secret | Kind::Setting => return Ok(None),
         }))

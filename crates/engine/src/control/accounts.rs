@@ -97,7 +97,10 @@ fn account_missing(id: AccountId) -> EngineError {
 
 impl Engine {
     /// In which account a verb acts: the caller's, or (operators only) another.
-    pub(crate) fn acting_in(
+    ///
+    /// # Errors
+    /// When the caller may not do this, or not there.
+    pub fn acting_in(
         &self,
         caller: &Caller,
         operation: Operation,

@@ -352,7 +352,7 @@ impl Engine {
         let mut packages: Vec<_> = packages_of(&read.value).cloned().collect();
         let mut change = Change::new(self.home_of(account, name));
         change.delete(read.expect);
-        for kind in [Kind::Version, Kind::Alias, Kind::AsyncConfig] {
+        for kind in [Kind::Version, Kind::Alias, Kind::AsyncConfig, Kind::Scaling] {
             for record in self.records(kind, &format!("{account}/{name}/")).await? {
                 if kind == Kind::Version {
                     let version = stint_store::record::version::decode(&record.body)?;

@@ -6,6 +6,7 @@ use stint_model::time::Timestamp;
 use stint_sched::{BacklogView, Cause};
 
 use super::{Reads, Reply, Shard, Wants, tell};
+use crate::control::scalings::KeptStatus;
 use crate::error::EngineError;
 
 /// A question and where the answer goes.
@@ -17,6 +18,8 @@ pub(crate) enum Ask {
     Why(TaskUid, Reply<Option<Why>>),
     /// Backlogs of these functions; of all that have any, if `None`.
     Backlogs(Option<Vec<FunctionId>>, Reply<Vec<BacklogReport>>),
+    /// How what a qualifier of a function keeps is met.
+    Kept((FunctionId, String), Reply<KeptStatus>),
     /// The shard in figures.
     Report(Reply<ShardReport>),
 }
@@ -64,7 +67,7 @@ impl Shard {
     pub(super) fn wants_of_ask(&self, ask: &Ask, wants: &mut Wants) {
         match ask {
             Ask::Why(task, _) => self.want(*task, wants),
-            Ask::Live(..) | Ask::Backlogs(..) | Ask::Report(_) => {}
+            Ask::Live(..) | Ask::Backlogs(..) | Ask::Kept(..) | Ask::Report(_) => {}
         }
     }
 
@@ -77,6 +80,7 @@ impl Shard {
             }
             Ask::Why(task, reply) => tell(reply, Ok(self.why(task, reads, now))),
             Ask::Backlogs(functions, reply) => tell(reply, Ok(self.backlogs(functions))),
+            Ask::Kept(asked, reply) => self.kept_status(asked, reply),
             Ask::Report(reply) => tell(reply, self.report()),
         }
     }

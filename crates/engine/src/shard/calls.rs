@@ -229,12 +229,22 @@ fn refusal_of(cause: Cause) -> Option<Refusal> {
         Cause::AccountConcurrency { limit } => {
             exhausted(format!("the account runs {limit} invocations, which is its limit"))
         }
+        Cause::AccountBudget { .. } => {
+            let message = "the account's budget is used up; it begins anew with its next period";
+            Some(Refusal::new(Code::QuotaExceeded, message))
+        }
         Cause::FunctionConcurrency { limit } => {
             exhausted(format!("the function runs {limit} invocations, which is its limit"))
         }
         Cause::InstancesMax { limit } => {
             exhausted(format!("the function has {limit} instances, which is its limit"))
         }
+        Cause::AccountInstances { limit } => {
+            exhausted(format!("the account has {limit} instances, which is its limit"))
+        }
+        Cause::OnlyKept { kept } => exhausted(format!(
+            "all {kept} minimum instances of the function are busy, and it has no others"
+        )),
         Cause::KeyConcurrency { limit } => {
             exhausted(format!("the key runs {limit} invocations, which is its limit"))
         }

@@ -24,6 +24,9 @@ impl Shard {
             self.wake_at = None;
             return self.calls_waiting(now);
         }
+        self.observe_budgets(now);
+        self.observe_elsewhere();
+        self.keep_numbers(now);
         for _ in 0..PLANS_MAX {
             let lent = self.borrow_starts(now);
             let plan = self.sched.plan(now, self.config.plan_max);
@@ -45,6 +48,7 @@ impl Shard {
             self.acts.push(Act::Send(node, ToNode::Evict { pool: pool.0, count }));
             self.sched.observe(Change::Evicted { node, pool, count });
         }
+        self.keep_acted(&plan.keepings, now);
         for work in plan.takebacks {
             self.take_back(work.0);
         }
@@ -64,6 +68,10 @@ impl Shard {
             return false;
         };
         if !self.has_credentials(&served, now) {
+            return false;
+        }
+        let is_cold = assignment.start == stint_sched::Start::Cold;
+        if is_cold && !self.may_start_instance(served.spec.account) {
             return false;
         }
         if self.calls.waits(assignment.work.0) {

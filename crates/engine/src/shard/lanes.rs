@@ -8,6 +8,7 @@ use stint_model::function::{CodePackage, Readiness, Revision};
 use stint_model::id::{AccountId, FunctionId, TaskUid};
 use stint_model::limit::Resources;
 use stint_model::link::{PoolSpec, ToNode};
+use stint_model::scaling::OnDemand;
 use stint_sched::{Change, Lane, Pool};
 
 use super::{Act, Entry, Shard};
@@ -45,6 +46,10 @@ impl Lanes {
     pub(super) fn served_of(&mut self, function: FunctionId) -> impl Iterator<Item = &mut Served> {
         let lanes = self.served.iter_mut().flatten().chain(self.by_pool.values_mut());
         lanes.filter(move |served| served.spec.function == function)
+    }
+
+    pub(super) fn pool_of(&self, lane: Lane) -> Option<u32> {
+        self.served[index(lane)].as_ref().map(|served| served.spec.pool)
     }
 
     pub(super) fn by_pool(&self, pool: Pool) -> Option<&Served> {
@@ -121,7 +126,11 @@ impl Shard {
         let spec = self.pool_spec(function, &revision, &target.version_label, size);
         let slots = revision.config.instance_concurrency;
         let pool = Pool(spec.pool);
-        self.sched.observe(Change::Pool { pool, function: key.function, size, slots });
+        let scaling = function.scalings.get(&*key.qualifier);
+        let off = revision.config.disable_ondemand
+            || scaling.is_some_and(|scaling| scaling.on_demand == OnDemand::Off);
+        let on_demand = if off { OnDemand::Off } else { OnDemand::On };
+        self.sched.observe(Change::Pool { pool, function: key.function, size, slots, on_demand });
         let served = Served { revision, spec };
         self.lanes.by_pool.insert(pool.0, served.clone());
         Some(served)
@@ -201,6 +210,7 @@ impl Shard {
             }
             self.lanes.served[i] = served;
         }
+        self.keep_configs(function, entry.as_deref());
         self.retire_unused(function);
         if stranded {
             // What waits in a lane that leads nowhere can never run: it is read and told so.
@@ -247,8 +257,17 @@ impl Shard {
             Some(found) => {
                 let (concurrency_max, rate) = self.run_limits(account);
                 let weight = found.limits.weight;
-                self.sched.observe(Change::Account { account, weight, concurrency_max, rate });
+                let instances_max = Some(found.limits.instances_max);
+                self.sched.observe(Change::Account {
+                    account,
+                    weight,
+                    concurrency_max,
+                    rate,
+                    instances_max,
+                });
+                self.keep_look_again();
                 self.share_account(account);
+                self.budgets_look_again();
             }
             None => self.sched.observe(Change::AccountGone(account)),
         }

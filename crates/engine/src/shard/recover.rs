@@ -13,6 +13,7 @@ use stint_store::{Batch, Opened};
 
 use super::lanes::Lanes;
 use super::{Act, Dice, Gathering, Shard, calls};
+use crate::budget::Spending;
 use crate::catalog::Catalog;
 use crate::engine::EngineConfig;
 use crate::grants::Grants;
@@ -29,6 +30,7 @@ pub(crate) struct Parts {
     pub(crate) grants: Arc<Grants>,
     /// Opens what instances need.
     pub(crate) keyring: Keyring,
+    pub(crate) spending: Arc<dyn Spending>,
     /// Seeds the jitter.
     pub(crate) seed: u64,
 }
@@ -49,6 +51,10 @@ impl Shard {
             loans: BTreeMap::new(),
             published: BTreeMap::new(),
             keyring: parts.keyring,
+            instances: BTreeMap::new(),
+            budgets: Default::default(),
+            keeping: Default::default(),
+            spending: parts.spending,
             lanes: Lanes::default(),
             dice: Dice(parts.seed ^ opened.epoch.0),
             bodies: HashMap::new(),
@@ -88,6 +94,7 @@ impl Shard {
                 ShardNumber::of_function(function.account, &function.name, self.config.shards);
             if home == self.fence.shard {
                 self.observe_function(&entry);
+                self.keep_configs(function.id, Some(&entry));
             }
         }
         for node in self.link.nodes() {

@@ -19,11 +19,19 @@ impl Shard {
         match event {
             NodeEvent::Joined { node, capacity } => {
                 self.sched.observe(Change::Node { node, capacity });
+                self.keep_forget(node);
                 self.calls_look_again();
             }
             NodeEvent::Left { node } => self.node_left(node, reads.now),
             NodeEvent::Pool { node, pool, live, starting } => {
                 self.sched.observe(Change::Instances { node, pool: Pool(pool), live, starting });
+            }
+            NodeEvent::Came { pool } => self.kept_came(pool),
+            NodeEvent::Went { instance, pool, failed } => {
+                self.kept_went((instance, pool), failed, reads.now);
+            }
+            NodeEvent::Gauge { instance, pool, gauge } => {
+                self.kept_gauge((instance, pool), gauge, reads.now);
             }
             NodeEvent::Started { lease, measured } => {
                 if let Some(held) = self.held(lease) {

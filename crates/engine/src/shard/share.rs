@@ -2,6 +2,8 @@
 //! was not used goes back (see `grants.rs`). With one shard there is nobody to share with, and the
 //! scheduler keeps the limits alone.
 
+use std::collections::BTreeMap;
+
 use stint_model::code::{Code, Refusal};
 use stint_model::id::AccountId;
 use stint_model::time::Timestamp;
@@ -138,6 +140,53 @@ impl Shard {
                 format!("the account has {all} tasks that have not ended; its limit is {max}");
             Refusal::new(Code::QuotaExceeded, message)
         })
+    }
+
+    /// Before a plan: how many instances the other shards have of each account.
+    pub(super) fn observe_elsewhere(&mut self) {
+        if self.is_alone() {
+            return;
+        }
+        for (account, instances) in self.grants.instances_elsewhere(self.fence.shard) {
+            self.sched.observe(Change::Elsewhere { account, instances });
+        }
+    }
+
+    /// Whether the account may have one more instance, with what other shards have meanwhile.
+    pub(super) fn may_start_instance(&mut self, account: AccountId) -> bool {
+        let Some(found) = self.catalog.account(account).filter(|_| !self.is_alone()) else {
+            return true;
+        };
+        let counts = (self.sched.account_instances(account), found.limits.instances_max);
+        match self.grants.claim_instance(account, self.fence.shard, counts) {
+            Ok(()) => true,
+            Err(instances) => {
+                self.sched.observe(Change::Elsewhere { account, instances });
+                false
+            }
+        }
+    }
+
+    /// Other shards learn how many instances accounts have here; where some ended, they look again.
+    pub(super) fn publish_instances(&mut self) {
+        if self.is_alone() {
+            return;
+        }
+        let now: BTreeMap<AccountId, u32> = self.sched.instances().collect();
+        let before = std::mem::replace(&mut self.instances, now);
+        let mut ended = false;
+        for account in before.keys().chain(self.instances.keys()) {
+            let (old, new) = (before.get(account).copied(), self.instances.get(account).copied());
+            if old != new {
+                self.grants.publish_instances(*account, self.fence.shard, new.unwrap_or(0));
+                ended |= new < old;
+            }
+        }
+        if ended {
+            let own = self.fence.shard;
+            let all = (0..self.config.shards).map(stint_model::shard::Shard::new);
+            self.acts.extend(all.filter(|shard| *shard != own).map(Act::Nudge));
+        }
     }
 
     /// Other shards learn how many tasks are open here, of accounts with a limit on that.

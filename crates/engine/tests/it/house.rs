@@ -158,6 +158,7 @@ impl House {
             clock: clock.clone(),
             entropy: Entropy::System,
             keyring: Keyring::in_memory(),
+            spending: Arc::new(stint_engine::Unmetered),
             storage_allows: Arc::new(AtomicBool::new(true)),
         };
         let config = EngineConfig { shards: plan.shards, ..EngineConfig::for_tests() };
@@ -275,6 +276,13 @@ impl FakeNode {
                     if hanging.remove(&lease).is_some() {
                         self.finish(lease, Outcome::Stopped(reason), b"").await;
                     }
+                }
+                ToNode::Keep { spec, count, .. } => {
+                    let pool = spec.pool;
+                    let left = live.entry(pool).or_default();
+                    *left = (*left).max(count);
+                    let live = *left;
+                    self.say(FromNode::Pool { node, pool, live, starting: 0 }).await;
                 }
                 ToNode::Evict { pool, count } => {
                     let left = live.entry(pool).or_default();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use stint_model::function::IsolationMode;
 use stint_model::id::InstanceId;
 use stint_model::limit::Resources;
+use stint_model::scaling::IdleCpu;
 use stint_model::time::{Span, Timestamp};
 use stint_wire::node::{Lease, PoolSpec, Start, StopWhen};
 use tokio::sync::mpsc;
@@ -59,6 +60,10 @@ struct Entry {
     told: bool,
     /// It takes nothing new and ends when it is idle.
     last: bool,
+    /// It stays when idle.
+    kept: bool,
+    /// It has had work.
+    used: bool,
     created_at: Timestamp,
     idle_since: Timestamp,
 }
@@ -68,6 +73,9 @@ struct Pool {
     instances: Vec<InstanceKey>,
     retired: bool,
     changed: bool,
+    /// How many stay when idle, and with what.
+    keep: u32,
+    idle_cpu: IdleCpu,
 }
 
 /// Sums over the node.
@@ -129,6 +137,7 @@ impl Pools {
         if let Some(key) = self.free_slot(spec) {
             let entry = self.entries.get_mut(&key).expect("chosen among the entries");
             entry.leases.push(start.lease);
+            entry.used = true;
             let cold = entry.state == State::Starting;
             self.leases.insert(start.lease, key);
             self.totals.begun(start.lease);
@@ -141,19 +150,87 @@ impl Pools {
                 need.memory_mb, need.cpu_milli, all.memory_mb, all.cpu_milli
             ));
         }
-        while !self.fits(need) {
-            let Some(key) = self.least_recent_idle() else {
-                return Bound::Refused(format!(
-                    "{} of {} MB and {} of {} mCPU are taken",
-                    self.totals.used.memory_mb,
-                    all.memory_mb,
-                    self.totals.used.cpu_milli,
-                    all.cpu_milli
-                ));
-            };
-            self.end(key, "another function needs the room");
+        if !self.make_room(need) {
+            return Bound::Refused(format!(
+                "{} of {} MB and {} of {} mCPU are taken",
+                self.totals.used.memory_mb,
+                all.memory_mb,
+                self.totals.used.cpu_milli,
+                all.cpu_milli
+            ));
         }
         Bound::New
+    }
+
+    /// Ends idle instances until an instance of this size fits. False: it does not.
+    pub(super) fn make_room(&mut self, need: Resources) -> bool {
+        while !self.fits(need) {
+            let Some(key) = self.least_recent_idle() else { return false };
+            self.end(key, "another function needs the room");
+        }
+        true
+    }
+
+    /// From now on so many instances of a pool stay when idle. How many lack.
+    pub(super) fn keep(&mut self, number: u32, keep: u32, idle_cpu: IdleCpu) -> u32 {
+        let pool = self.pools.entry(number).or_default();
+        if pool.retired {
+            return 0;
+        }
+        let before = std::mem::replace(&mut pool.idle_cpu, idle_cpu);
+        pool.keep = keep;
+        let instances = pool.instances.clone();
+        self.settle_kept(number);
+        let alive = instances.iter().filter_map(|key| self.entries.get(key));
+        let alive = alive.filter(|entry| entry.state != State::Ending && !entry.last).count();
+        if before != idle_cpu {
+            for key in &instances {
+                if self.entries.get(key).is_some_and(|entry| entry.kept) {
+                    self.say_kept(*key, Some(idle_cpu));
+                }
+            }
+        }
+        // What could not be started is seen by what is reported.
+        self.mark(number);
+        keep.saturating_sub(u32::try_from(alive).unwrap_or(u32::MAX))
+    }
+
+    /// Chooses who stays: the oldest. One that need not stay any more ends when it is idle.
+    fn settle_kept(&mut self, number: u32) {
+        let Some(pool) = self.pools.get(&number) else { return };
+        let (keep, idle_cpu) = (pool.keep, pool.idle_cpu);
+        let mut open: Vec<(bool, Timestamp, InstanceKey)> = Vec::new();
+        for key in &pool.instances {
+            let Some(entry) = self.entries.get(key) else { continue };
+            if entry.state != State::Ending && !entry.told && !entry.last {
+                // Among those that may go, the idle ones go first.
+                open.push((entry.is_idle() && !entry.kept, entry.created_at, *key));
+            }
+        }
+        open.sort_unstable();
+        for (place, (.., key)) in open.into_iter().enumerate() {
+            let stays = u32::try_from(place).is_ok_and(|place| place < keep);
+            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            if std::mem::replace(&mut entry.kept, stays) == stays {
+                continue;
+            }
+            let is_idle = entry.is_idle();
+            if stays {
+                self.say_kept(key, Some(idle_cpu));
+            } else {
+                self.say_kept(key, None);
+                if is_idle {
+                    self.end(key, "fewer instances are kept");
+                }
+            }
+        }
+    }
+
+    fn say_kept(&mut self, key: InstanceKey, kept: Option<IdleCpu>) {
+        let Some(entry) = self.entries.get(&key) else { return };
+        if entry.orders.try_send(Order::Keep(kept)).is_err() {
+            tracing::debug!("an instance that is to be kept is already ending");
+        }
     }
 
     fn free_slot(&self, spec: &PoolSpec) -> Option<InstanceKey> {
@@ -169,6 +246,7 @@ impl Pools {
             let fresh = spec.config.isolation != IsolationMode::Request || entry.leases.is_empty();
             (open && fresh && entry.leases.len() < slots).then_some((
                 entry.state == State::Serving,
+                entry.kept,
                 entry.leases.len(),
                 entry.idle_since,
                 *key,
@@ -184,39 +262,43 @@ impl Pools {
     }
 
     fn least_recent_idle(&self) -> Option<InstanceKey> {
-        let idle = self.entries.iter().filter(|(_, entry)| entry.is_idle());
+        let idle = self.entries.iter().filter(|(_, entry)| entry.is_idle() && !entry.kept);
         idle.min_by_key(|(key, entry)| (entry.idle_since, **key)).map(|(key, _)| *key)
     }
 
-    /// A new instance with its first attempt.
+    /// A new instance, with its first attempt if it is made for one.
     pub(super) fn born(
         &mut self,
         (key, id): (InstanceKey, InstanceId),
-        start: &Start,
+        (spec, first): (&Arc<PoolSpec>, Option<Lease>),
         orders: mpsc::Sender<Order>,
         now: Timestamp,
     ) {
-        let (spec, first) = (&start.spec, start.lease);
         let entry = Entry {
             id,
             spec: Arc::clone(spec),
             orders,
-            leases: vec![first],
+            leases: first.into_iter().collect(),
             state: State::Starting,
             well: true,
             told: false,
             last: false,
+            kept: false,
+            used: first.is_some(),
             created_at: now,
             idle_since: now,
         };
         self.entries.insert(key, entry);
-        self.leases.insert(first, key);
-        self.totals.begun(first);
+        if let Some(first) = first {
+            self.leases.insert(first, key);
+            self.totals.begun(first);
+        }
         self.totals.starting += 1;
         self.take(spec.size);
         let pool = self.pools.entry(spec.pool).or_default();
         pool.instances.push(key);
         self.mark(spec.pool);
+        self.settle_kept(spec.pool);
     }
 
     pub(super) fn change(&mut self, key: InstanceKey, change: Change, now: Timestamp) {
@@ -263,7 +345,7 @@ impl Pools {
             STOPPED
         } else if retired {
             "its revision is no longer wanted"
-        } else if entry.spec.config.isolation == IsolationMode::Request {
+        } else if entry.spec.config.isolation == IsolationMode::Request && entry.used {
             "one request per instance"
         } else if now.since(entry.created_at) >= self.bounds.instance_life_max {
             "it has lived long enough"
@@ -297,7 +379,7 @@ impl Pools {
         let mut next: Option<Timestamp> = None;
         let mut over = Vec::new();
         for (key, entry) in &self.entries {
-            if !entry.is_idle() {
+            if !entry.is_idle() || entry.kept {
                 continue;
             }
             let at = entry.idle_since + self.patience(*key);
@@ -329,6 +411,7 @@ impl Pools {
         if let Some(pool) = self.pools.get_mut(&number) {
             pool.instances.retain(|other| *other != key);
         }
+        self.settle_kept(number);
     }
 
     /// An attempt is no longer bound.
@@ -343,6 +426,7 @@ impl Pools {
     /// Ends so many idle instances, least recently used first.
     pub(super) fn evict(&mut self, pool: u32, count: u32) {
         let mut idle = self.idle_of(pool);
+        idle.retain(|(_, key)| self.entries.get(key).is_some_and(|entry| !entry.kept));
         idle.sort_unstable();
         for (_, key) in idle.into_iter().take(usize::try_from(count).unwrap_or(usize::MAX)) {
             self.end(key, "its room is needed");
@@ -369,7 +453,8 @@ impl Pools {
 
     /// No instance of the pool is wanted any more.
     pub(super) fn retire(&mut self, pool: u32) {
-        self.pools.entry(pool).or_default().retired = true;
+        let retired = self.pools.entry(pool).or_default();
+        (retired.retired, retired.keep) = (true, 0);
         for (_, key) in self.idle_of(pool) {
             self.end(key, "its revision is no longer wanted");
         }
@@ -462,7 +547,7 @@ impl Pools {
                 changed.push((*number, live, starting));
             }
         }
-        self.pools.retain(|_, pool| pool.retired || !pool.instances.is_empty());
+        self.pools.retain(|_, pool| pool.retired || pool.keep > 0 || !pool.instances.is_empty());
         changed
     }
 

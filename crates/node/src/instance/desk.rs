@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stint_model::id::InstanceId;
+use stint_model::scaling::IdleCpu;
 use stint_model::task::{Measured, Progress};
 use stint_model::time::{Span, Timestamp};
-use stint_wire::node::{FromNode, Lease, Outcome, PoolSpec, StopReason};
+use stint_wire::node::{FromNode, Lease, Outcome, PoolSpec, StopReason, UsagePiece};
 use tokio::sync::mpsc;
 
 use super::meter::{Claim, Meter};
 use super::process::{Ended, Process};
+use super::tally::{Counted, Tally};
 use super::{Invocation, Order};
 use crate::agent::{AgentEvent, InstanceKey};
 use crate::config::Freeze;
@@ -44,6 +46,8 @@ pub(super) struct Who {
     pub(super) key: InstanceKey,
     pub(super) id: InstanceId,
     pub(super) spec: Arc<PoolSpec>,
+    /// Whether it is kept while idle, and with what.
+    pub(super) kept: Option<IdleCpu>,
 }
 
 /// See the module.
@@ -56,6 +60,7 @@ pub(super) struct Desk {
     pub(super) running: Vec<Running>,
     frozen: bool,
     meter: Meter,
+    tally: Tally,
 }
 
 impl Desk {
@@ -68,7 +73,10 @@ impl Desk {
     ) -> Self {
         let mut meter = Meter::default();
         meter.read(shared.clock.now(), Span::ZERO, &process.instance);
-        Self { shared, who, inbox, process, output, running: Vec::new(), frozen: false, meter }
+        let mut tally = Tally::new(shared.clock.now());
+        tally.hook(process.initialized);
+        let (running, frozen) = (Vec::new(), false);
+        Self { shared, who, inbox, process, output, running, frozen, meter, tally }
     }
 
     pub(super) fn into_inbox(self) -> mpsc::Receiver<Order> {
@@ -86,7 +94,9 @@ impl Desk {
 
     /// Lets nothing of it run until there is something to do, where the node is told to.
     pub(super) async fn rest(&mut self) {
-        if self.shared.config.bounds.freeze == Freeze::Never || !self.running.is_empty() {
+        let sleeps = self.who.kept == Some(IdleCpu::Released)
+            || self.shared.config.bounds.freeze != Freeze::Never;
+        if !sleeps || !self.running.is_empty() {
             return;
         }
         match self.process.instance.freeze().await {
@@ -94,6 +104,13 @@ impl Desk {
             // Its end is on the way here.
             Err(error) => tracing::debug!(%error, "an instance cannot be frozen"),
         }
+    }
+
+    /// From now on it is kept, or not any more.
+    pub(super) async fn keep(&mut self, kept: Option<IdleCpu>) {
+        self.say_used(self.now(), Pace::Now).await;
+        self.who.kept = kept;
+        self.wake().await;
     }
 
     /// Lets it go on.
@@ -124,6 +141,7 @@ impl Desk {
             ..Measured::default()
         };
         let started = FromNode::Started { lease: start.lease, measured };
+        self.tally.begin(now);
         self.running.push(Running {
             started_at: now,
             deadline: now + start.timeout,
@@ -169,6 +187,8 @@ impl Desk {
             Alive::No => None,
         };
         let cpu_micros = self.meter.charge(claim, read);
+        self.tally.end(now, counted(&end.outcome), cpu_micros);
+        self.say_used(now, Pace::WhenDue).await;
         let log_tail = running.log.end(end.log_word);
         let start = &running.invocation.start;
         if running.log.is_pending() {
@@ -266,6 +286,7 @@ impl Desk {
     /// When something is due next, if anything is.
     pub(super) fn next_wake(&self) -> Option<Timestamp> {
         let bounds = &self.shared.config.bounds;
+        let metered = self.tally.due_at(bounds.metered_every);
         self.running
             .iter()
             .map(|running| {
@@ -278,6 +299,7 @@ impl Desk {
                 }
                 at
             })
+            .chain([metered])
             .min()
     }
 
@@ -293,6 +315,7 @@ impl Desk {
     pub(super) async fn tick(&mut self) -> Option<Lease> {
         let now = self.now();
         self.flush(now, LOG_FLUSH_BYTES).await;
+        self.say_used(now, Pace::WhenDue).await;
         let late = self.running.iter().find(|running| running.deadline <= now)?;
         Some(late.invocation.start.lease)
     }
@@ -395,12 +418,49 @@ impl Desk {
         self.shared.tell(AgentEvent::Ended { key: self.who.key }).await;
     }
 
+    /// A hook has run since `begun`; beside a request it costs nothing more.
+    pub(super) fn hook_ran(&mut self, begun: Timestamp) {
+        if self.running.is_empty() {
+            self.tally.begin(begun);
+            self.tally.end(self.now(), Counted::No, 0);
+        }
+    }
+
+    /// Tells what was used, all of it or once it is worth a word.
+    async fn say_used(&mut self, now: Timestamp, pace: Pace) {
+        let every = self.shared.config.bounds.metered_every;
+        if pace == Pace::WhenDue && now < self.tally.due_at(every) {
+            return;
+        }
+        let Some(sums) = self.tally.take(now) else { return };
+        let spec = &self.who.spec;
+        self.shared.usage.put(UsagePiece {
+            account: spec.account,
+            function_name: Arc::clone(&spec.function_name),
+            size: spec.size,
+            disk_mb: spec.config.disk_mb,
+            at: now,
+            active: sums.active,
+            idle: sums.idle,
+            kept: self.who.kept,
+            invocations: sums.invocations,
+            cpu_micros: sums.cpu_micros,
+        });
+        if self.who.kept.is_some()
+            && let Some(gauge) = self.meter.gauge(now, &self.process.instance, spec.size)
+        {
+            let (instance, pool) = (self.who.id, spec.pool);
+            self.shared.send(FromNode::Gauge { instance, pool, gauge }).await;
+        }
+    }
+
     async fn end_all(&mut self, make: impl Fn(Timestamp, &Running) -> Failure) {
         while let Some(running) = self.running.last() {
             let failure = make(self.now(), running);
             let at = self.running.len() - 1;
             self.finish(at, failure, Claim::default(), Alive::No).await;
         }
+        self.say_used(self.now(), Pace::Now).await;
     }
 }
 
@@ -411,6 +471,23 @@ const MESSAGE_CHARS_MAX: usize = 1_024;
 enum Alive {
     Yes,
     No,
+}
+
+/// When what was used is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    WhenDue,
+    Now,
+}
+
+/// What the platform failed, and what never ran, is not counted (§8).
+fn counted(outcome: &Outcome) -> Counted {
+    match outcome {
+        Outcome::Ok | Outcome::UserError { .. } | Outcome::Stopped(_) => Counted::Yes,
+        Outcome::NotStarted { .. } | Outcome::Refused { .. } | Outcome::SystemError { .. } => {
+            Counted::No
+        }
+    }
 }
 
 impl Running {

@@ -1,8 +1,10 @@
 //! What an attempt has used, from cheap sources: the shim says it with each answer, the sandbox is
 //! asked at most every so often.
 
+use stint_model::limit::Resources;
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::{Instance, Usage};
+use stint_wire::node::Gauge;
 
 /// What a shim said about itself. It is on the hostile side: good for figures, not for limits.
 #[derive(Clone, Copy, Default, Debug)]
@@ -20,6 +22,8 @@ pub(super) struct Meter {
     /// What attempts have been charged since that reading.
     cpu_charged: u64,
     read_at: Timestamp,
+    /// CPU of the whole instance at the last gauge, and when that was.
+    gauged: (u64, Timestamp),
 }
 
 impl Meter {
@@ -35,6 +39,29 @@ impl Meter {
         }
         self.read_at = now;
         Some(self.note(&instance.usage()))
+    }
+
+    /// What it takes of what it has, since the last gauge; nothing where the machine cannot tell.
+    pub(super) fn gauge(
+        &mut self,
+        now: Timestamp,
+        instance: &Instance,
+        size: Resources,
+    ) -> Option<Gauge> {
+        let usage = instance.usage();
+        let cpu = u64::try_from(usage.cpu?.as_micros()).unwrap_or(u64::MAX);
+        let (before, at) = std::mem::replace(&mut self.gauged, (cpu, now));
+        let has = now.since(at).micros().saturating_mul(u64::from(size.cpu_milli)) / 1_000;
+        let share = |taken: u64, of: u64| {
+            let permille = u128::from(taken) * 1_000 / u128::from(of.max(1));
+            u32::try_from(permille).unwrap_or(u32::MAX)
+        };
+        // Since nobody knows when: nothing yet.
+        let cpu_permille =
+            if at == Timestamp::ZERO { 0 } else { share(cpu.saturating_sub(before), has) };
+        let bytes = usage.memory_bytes.unwrap_or(0);
+        let memory_permille = share(bytes, u64::from(size.memory_mb) << 20);
+        Some(Gauge { cpu_permille, memory_permille })
     }
 
     /// Takes a reading; returns the CPU since the last one that nobody was charged for.

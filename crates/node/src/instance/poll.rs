@@ -528,6 +528,10 @@ async fn told(
             pre_stop(desk, polls, PRE_STOP_MAX).await;
             Some(desk.killed(reason).await)
         }
+        Some(Order::Keep(kept)) => {
+            desk.keep(kept).await;
+            None
+        }
         Some(Order::Kill { reason }) => Some(desk.killed(reason).await),
         None => Some(desk.killed("the node is ending").await),
     }

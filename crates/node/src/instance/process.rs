@@ -20,6 +20,8 @@ pub(super) struct Process {
     pub(super) instance: Instance,
     exit: oneshot::Receiver<Exit>,
     ended: Option<Ended>,
+    /// How long the initializer ran.
+    pub(super) initialized: Span,
 }
 
 /// How it ended.
@@ -46,7 +48,7 @@ impl Ended {
 
 impl Process {
     pub(super) fn new(instance: Instance, exit: oneshot::Receiver<Exit>) -> Self {
-        Self { instance, exit, ended: None }
+        Self { instance, exit, ended: None, initialized: Span::ZERO }
     }
 
     /// Returns when it has ended. Safe to drop.

@@ -141,7 +141,9 @@ async fn initialize(
     put(&mut request.headers, "x-fc-control-path", "/initialize");
     let call = server.connector.call(None, request);
     let begun = shared.clock.now();
-    match attend(process, output, shared.clock.within(limit, call)).await {
+    let done = attend(process, output, shared.clock.within(limit, call)).await;
+    process.initialized = shared.clock.now().since(begun);
+    match done {
         Some(Some(Ok((answer, connection)))) if (200..300).contains(&answer.status) => {
             server.idle.extend(connection);
             Ok(())
@@ -410,6 +412,10 @@ async fn told(
             pre_stop(desk, server, PRE_STOP_MAX).await;
             Some(desk.killed(reason).await)
         }
+        Some(Order::Keep(kept)) => {
+            desk.keep(kept).await;
+            None
+        }
         Some(Order::Kill { reason }) => Some(desk.killed(reason).await),
         None => Some(desk.killed("the node is ending").await),
     }
@@ -424,8 +430,10 @@ async fn pre_stop(desk: &mut Desk, server: &Server, grace: Span) {
     put(&mut request.headers, "x-fc-control-path", "/pre-stop");
     let Desk { shared, process, output, .. } = desk;
     let call = server.connector.call(None, request);
+    let begun = shared.clock.now();
     // Failures are ignored (§4.5).
     drop(attend(process, output, shared.clock.within(bound, call)).await);
+    desk.hook_ran(begun);
 }
 
 impl std::fmt::Debug for Server {

@@ -198,6 +198,10 @@ async fn told(
             pre_stop(desk, shim, PRE_STOP_MAX).await;
             Some(desk.killed(reason).await)
         }
+        Some(Order::Keep(kept)) => {
+            desk.keep(kept).await;
+            None
+        }
         Some(Order::Kill { reason }) => Some(desk.killed(reason).await),
         None => Some(desk.killed("the node is ending").await),
     }
@@ -216,6 +220,7 @@ async fn pre_stop(desk: &mut Desk, shim: &mut Shim, grace: Span) {
         Some(running) => running.invocation.start.request_id.to_string(),
         None => crate::agent::fresh_request_id(desk.now()),
     };
+    let begun = desk.now();
     let by_signal = busy.is_some() && shim.family == Family::Python;
     let Desk { shared, process, output, .. } = desk;
     let instance = process.instance.clone();
@@ -236,4 +241,5 @@ async fn pre_stop(desk: &mut Desk, shim: &mut Shim, grace: Span) {
         }
     };
     attend(process, output, shared.clock.within(bound, hook)).await;
+    desk.hook_ran(begun);
 }

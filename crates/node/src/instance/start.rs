@@ -407,7 +407,9 @@ impl Loading<'_> {
                 }
             }
         };
-        match attend(process, output, shared.clock.within(limit, initializing)).await {
+        let done = attend(process, output, shared.clock.within(limit, initializing)).await;
+        process.initialized = shared.clock.now().since(begun);
+        match done {
             Some(Some(Ok(Frame { kind: Heard::HookDone, .. }))) => Ok(()),
             Some(Some(Ok(Frame { kind: Heard::HookFailed, body, .. }))) => {
                 Err(failure::said(INITIALIZATION, body))

@@ -190,3 +190,59 @@ async fn many_at_once_all_end_and_reports_name_what_holds_them() {
     assert!(runtimes.contains_key("python3.10"), "{runtimes:?}");
     rig.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_instance_used_is_told_while_it_runs_and_when_it_ends() {
+    let rig = Rig::with(As::Me, |config| config.bounds.metered_every = Span::from_millis(50)).await;
+    let code = "import time\ndef init(context):\n    time.sleep(0.1)\n\
+                def handler(event, context):\n    time.sleep(float(event or b'0'))\n    return 'ok'";
+    let spec = Arc::new(rig.function_with("python3", &[("index.py", code)], |config| {
+        config.initializer = crate::rig::hook("index.init");
+    }));
+    assert_eq!(rig.invoke(&spec, b"0.3").await.outcome, Outcome::Ok);
+    assert!(rig.used().len() >= 3, "told while it ran: {:?}", rig.used());
+    assert_eq!(rig.invoke(&spec, b"0").await.outcome, Outcome::Ok);
+    rig.send(ToNode::Retire { pool: spec.pool }).await;
+    rig.pool_is(&spec, 0).await;
+    let gone = |report: &stint_wire::node::InstanceReport| report.state == InstanceState::Destroyed;
+    rig.until("the instance is gone", |heard| heard.instances.iter().any(gone).then_some(())).await;
+    let used = rig.used();
+    let active: u64 = used.iter().map(|piece| piece.active.millis()).sum();
+    assert!((400..2_000).contains(&active), "initializer and handler: {active} ms");
+    assert_eq!(used.iter().map(|piece| piece.invocations).sum::<u32>(), 2);
+    for piece in &used {
+        assert_eq!((piece.size, &piece.function_name), (spec.size, &spec.function_name));
+    }
+    rig.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_starts_by_itself_stays_and_goes() {
+    let rig = Rig::with(As::Me, |config| {
+        config.bounds.idle_timeout = Span::from_millis(50);
+        config.bounds.metered_every = Span::from_millis(20);
+    })
+    .await;
+    let code = "def handler(event, context):\n    return event";
+    let spec = Arc::new(rig.function("python3", &[("index.py", code)]));
+    let idle_cpu = stint_model::scaling::IdleCpu::Allocated;
+    let keep = |count| ToNode::Keep { spec: Arc::clone(&spec), count, idle_cpu };
+    rig.send(keep(2)).await;
+    rig.pool_is(&spec, 2).await;
+    // Said again it changes nothing; evicting and waiting do neither.
+    rig.send(keep(2)).await;
+    rig.send(ToNode::Evict { pool: spec.pool, count: 2 }).await;
+    let answer = rig.invoke(&spec, b"1").await;
+    assert_eq!(answer.outcome, Outcome::Ok);
+    assert!(!answer.measured.cold, "it met one that waited");
+    rig.until("a kept instance says how it is", |heard| heard.gauge).await;
+    rig.pool_is(&spec, 2).await;
+    rig.send(keep(1)).await;
+    rig.pool_is(&spec, 1).await;
+    rig.send(keep(0)).await;
+    rig.pool_is(&spec, 0).await;
+    let kept: Vec<_> =
+        rig.used().into_iter().filter(|piece| piece.kept == Some(idle_cpu)).collect();
+    assert!(kept.iter().any(|piece| piece.idle > Span::ZERO), "{kept:?}");
+    rig.close().await;
+}

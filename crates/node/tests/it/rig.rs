@@ -21,7 +21,7 @@ use stint_model::task::{Measured, Progress};
 use stint_model::time::Span;
 use stint_node::{
     ApiDoor, CodeSource, EgressConfig, FetchError, ImageSettings, LayerLimits, LogSink, NodeAgent,
-    NodeBounds, NodeConfig, NodeDeps, NodeHandle, RuntimeTable,
+    NodeBounds, NodeConfig, NodeDeps, NodeHandle, RuntimeTable, UsageSink,
 };
 use stint_sandbox::{
     Discovery, IsolationPolicy, Launcher, LauncherConfig, SpawnerCommand, UserNamespace,
@@ -29,7 +29,7 @@ use stint_sandbox::{
 use stint_supervise::{Clock, OnExit, Stop, Supervisor};
 use stint_wire::node::{
     AnswerHead, Event, FromNode, InstanceReport, Lease, LogPiece, NodeLoad, Outcome, PoolSpec,
-    Start, ToNode,
+    Start, ToNode, UsagePiece,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -49,6 +49,7 @@ pub(crate) struct Heard {
     pub(crate) runtimes: BTreeMap<String, String>,
     pub(crate) drained: bool,
     pub(crate) load: NodeLoad,
+    pub(crate) gauge: Option<stint_wire::node::Gauge>,
 }
 
 /// All reports of one lease.
@@ -104,6 +105,13 @@ impl CodeSource for Shelf {
 #[derive(Default)]
 struct Sink {
     pieces: Mutex<Vec<LogPiece>>,
+    used: Mutex<Vec<UsagePiece>>,
+}
+
+impl UsageSink for Sink {
+    fn put(&self, piece: UsagePiece) {
+        self.used.lock().unwrap().push(piece);
+    }
 }
 
 #[async_trait]
@@ -201,6 +209,7 @@ impl Rig {
             code: Arc::clone(&shelf) as Arc<dyn CodeSource>,
             logs: Arc::clone(&sink) as Arc<dyn LogSink>,
             api: Arc::new(Platform),
+            usage: Arc::clone(&sink) as Arc<dyn UsageSink>,
             from_server,
             to_server,
         };
@@ -372,6 +381,11 @@ impl Rig {
         text_of(&self.sink.pieces.lock().unwrap(), request_id)
     }
 
+    /// What instances said they used so far.
+    pub(crate) fn used(&self) -> Vec<UsagePiece> {
+        self.sink.used.lock().unwrap().clone()
+    }
+
     pub(crate) async fn log_has(&self, request_id: &str, text: &str) {
         let found = tokio::time::timeout(PATIENCE, async {
             while !self.log_of(request_id).contains(text) {
@@ -441,6 +455,7 @@ async fn listen(
                 FromNode::Image { .. } => {}
                 FromNode::Drained { .. } => heard.drained = true,
                 FromNode::Load { load, .. } => heard.load = load,
+                FromNode::Gauge { gauge, .. } => heard.gauge = Some(gauge),
             }
         });
     }

@@ -458,6 +458,7 @@ fn shares_follow_weights_whatever_the_attempts_cost() {
         weight: 3,
         concurrency_max: None,
         rate: None,
+        instances_max: None,
     });
     world.node(1, 1_000, 65_536);
     for work in 1..=4_000 {

@@ -7,6 +7,7 @@ use std::vec::Vec;
 
 use stint_model::id::NodeId;
 use stint_model::limit::{Class, Priority, Rate, Resources};
+use stint_model::scaling::OnDemand;
 use stint_model::time::Timestamp;
 
 use super::world::{account, function, ms};
@@ -113,6 +114,18 @@ fn fact(line: &Line<'_>) -> Change {
             weight: line.number("weight").unwrap_or(1),
             concurrency_max: line.number("concurrency"),
             rate: line.rate(),
+            instances_max: line.number("instances"),
+        },
+        "keep" => Change::Keep { pool: Pool(line.id()), count: line.number("count").unwrap_or(0) },
+        "hold_keep" => Change::KeepHeld { pool: Pool(line.id()), until: line.at("until") },
+        "kept" => Change::Kept {
+            node: NodeId(line.number("on").unwrap_or(1)),
+            pool: Pool(line.id()),
+            count: line.number("count").unwrap_or(1),
+        },
+        "elsewhere" => Change::Elsewhere {
+            account: account(line.id()),
+            instances: line.number("instances").unwrap_or(0),
         },
         "function" => Change::Function {
             function: function(line.id()),
@@ -129,6 +142,7 @@ fn fact(line: &Line<'_>) -> Change {
             function: function(line.number("of").unwrap_or(1)),
             size: line.size("size"),
             slots: line.number("slots").unwrap_or(1),
+            on_demand: if line.has("kept-only") { OnDemand::Off } else { OnDemand::On },
         },
         "lane" => Change::Lane {
             lane: Lane(line.id()),
@@ -149,6 +163,9 @@ fn fact(line: &Line<'_>) -> Change {
         "node" => {
             let (cpu_milli, memory_mb) = line.pair("with").unwrap_or((1_000_000, 1_000_000));
             Change::Node { node: NodeId(line.id()), capacity: Resources { cpu_milli, memory_mb } }
+        }
+        "budget" => {
+            Change::Budget { account: account(line.id()), shut_until: line.number("until").map(ms) }
         }
         "away" => Change::NodeGone(NodeId(line.id())),
         "report" => Change::Instances {
@@ -199,6 +216,10 @@ fn say(plan: &Plan, line: &Line<'_>, said: &mut Vec<String>) {
     for eviction in &plan.evictions {
         let (pool, node) = (eviction.pool.0, eviction.node.0);
         said.push(format!("{at}: evict {} of pool {pool} on node {node}", eviction.count));
+    }
+    for keeping in &plan.keepings {
+        let (pool, node) = (keeping.pool.0, keeping.node.0);
+        said.push(format!("{at}: keep {} of pool {pool} on node {node}", keeping.count));
     }
     for assignment in &plan.assignments {
         let cold = match assignment.start {

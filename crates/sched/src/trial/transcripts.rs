@@ -458,6 +458,33 @@ fn what_does_not_fit_says_why() {
     );
 }
 
+#[test]
+fn a_used_up_budget_shuts_an_account_until_it_begins_anew() {
+    one(
+        "function 2 of 2
+         pool 2 of 2
+         lane 2 of 2 pool 2
+         budget 1 until 500
+         task 1
+         task 2 lane 2
+         plan 0
+         why 1 at 0
+         plan 500
+         budget 1 until 900
+         why 1 at 500
+         budget 1
+         plan 600",
+        "0: 2 on node 1, cold
+         0: wake at 500
+1: AccountBudget { until: @500000us }, position 1, start 500
+         500: 1 on node 1, cold
+         500: 2 on node 1, cold
+1: AccountBudget { until: @900000us }, position 1, start 900
+         600: 1 on node 1, cold
+         600: 2 on node 1, cold",
+    );
+}
+
 // How many instances.
 
 #[test]
@@ -639,5 +666,119 @@ fn a_deleted_function_is_forgotten_when_nothing_of_it_is_left() {
          1: nothing
          2: FunctionGone, position 1, start unknown
          3 does not wait",
+    );
+}
+
+// What is kept.
+
+#[test]
+fn a_pool_has_what_it_keeps_before_work_that_can_wait() {
+    one(
+        "node 1 with 3000/4096
+         keep 1 count 2
+         function 2
+         pool 2 of 2
+         lane 2 of 2 pool 2
+         task 1 lane 2
+         task 2 lane 2
+         plan 0
+         kept 1 count 2
+         plan 0
+         report 1 pool 1 live 2
+         call 9
+         plan 0",
+        "0: keep 2 of pool 1 on node 1
+         0: 1 on node 1, cold
+         0: 1 of 2 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 0 } }
+         0: 1 on node 1, cold
+         0: 1 of 2 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 0 } }
+         0: 9 on node 1
+         0: 1 on node 1, cold
+         0: 1 of 2 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 0 } }",
+    );
+}
+
+#[test]
+fn kept_instances_do_not_make_way_and_those_above_do() {
+    one(
+        "node 1 with 3000/4096
+         report 1 pool 1 live 3
+         keep 1 count 2
+         function 2
+         pool 2 of 2
+         lane 2 of 2 pool 2
+         call 1 lane 2
+         call 2 lane 2
+         plan 0",
+        "0: evict 1 of pool 1 on node 1
+         0: 1 on node 1, cold
+         0: 1 of 2 wait: NodeFull { missing: Resources { cpu_milli: 1000, memory_mb: 0 } }",
+    );
+}
+
+#[test]
+fn what_was_asked_for_is_asked_for_again_later() {
+    one(
+        "keep 1 count 1
+         hold_keep 1 until 500
+         plan 0
+         plan 500",
+        "0: wake at 500
+         500: keep 1 of pool 1 on node 1",
+    );
+}
+
+#[test]
+fn only_kept_instances_serve_where_there_are_no_others() {
+    one(
+        "pool 1 kept-only
+         keep 1 count 1
+         report 1 pool 1 live 1
+         task 1
+         task 2
+         act 0
+         why 2 at 0",
+        "0: 1 on node 1
+         0: 1 of 1 wait: OnlyKept { kept: 1 }
+         2: OnlyKept { kept: 1 }, position 1, start unknown",
+    );
+}
+
+// An account's instances.
+
+#[test]
+fn an_account_has_its_most_instances_and_idle_ones_make_way() {
+    one(
+        "account 1 instances 2
+         function 2
+         pool 2 of 2
+         lane 2 of 2 pool 2
+         report 1 pool 2 live 1
+         task 1
+         task 2
+         task 3
+         act 0
+         why 3 at 0",
+        "0: evict 1 of pool 2 on node 1
+         0: 1 on node 1, cold
+         0: 2 on node 1, cold
+         0: 1 of 1 wait: AccountInstances { limit: 2 }
+         3: AccountInstances { limit: 2 }, position 1, start 0",
+    );
+}
+
+#[test]
+fn instances_elsewhere_count_too() {
+    one(
+        "account 1 instances 3
+         elsewhere 1 instances 2
+         task 1
+         task 2
+         act 0
+         elsewhere 1
+         plan 0",
+        "0: 1 on node 1, cold
+         0: 1 of 1 wait: AccountInstances { limit: 3 }
+         0: 2 on node 1, cold",
     );
 }

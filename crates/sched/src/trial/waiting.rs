@@ -73,6 +73,9 @@ fn lift(world: &mut World, task: Task, why: Explanation) {
         }
         Cause::FunctionGone
         | Cause::Expired { .. }
+        | Cause::AccountBudget { .. }
+        | Cause::AccountInstances { .. }
+        | Cause::OnlyKept { .. }
         | Cause::AccountRate { .. }
         | Cause::KeyRate { .. }
         | Cause::NoPool
@@ -228,6 +231,7 @@ fn account_and_key_rates_are_named() {
         weight: 1,
         concurrency_max: None,
         rate,
+        instances_max: None,
     });
     world.submit(Task::new(4, 6));
     world.submit(Task::new(5, 6));

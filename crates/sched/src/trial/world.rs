@@ -6,6 +6,7 @@ use std::vec::Vec;
 
 use stint_model::id::{AccountId, FunctionId, NodeId};
 use stint_model::limit::{Class, Priority, Rate, Resources};
+use stint_model::scaling::OnDemand;
 use stint_model::time::Timestamp;
 
 use crate::{Change, Lane, Plan, Pool, SchedConfig, Scheduler, Start, Used, Work};
@@ -125,8 +126,13 @@ impl World {
             Some(max) => self.account_max.insert(number, max),
             None => self.account_max.remove(&number),
         };
-        let change =
-            Change::Account { account: account(number), weight: 1, concurrency_max, rate: None };
+        let change = Change::Account {
+            account: account(number),
+            weight: 1,
+            concurrency_max,
+            rate: None,
+            instances_max: None,
+        };
         self.sched.observe(change);
     }
 
@@ -143,7 +149,13 @@ impl World {
             paused: spec.paused,
         });
         let pool = Pool(spec.number());
-        self.sched.observe(Change::Pool { pool, function: id, size: spec.size, slots: spec.slots });
+        self.sched.observe(Change::Pool {
+            pool,
+            function: id,
+            size: spec.size,
+            slots: spec.slots,
+            on_demand: OnDemand::On,
+        });
         self.sched.observe(Change::Lane { lane: Lane(spec.number()), function: id, pool });
     }
 

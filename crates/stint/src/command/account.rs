@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 use stint_wire::client::Client;
-use stint_wire::native::{Account, AccountCreate, AccountLimits, AccountPatch, RateLimit};
+use stint_wire::native::{
+    Account, AccountBudget, AccountCreate, AccountLimits, AccountPatch, RateLimit,
+};
 
 use super::{Context, every, when};
 use crate::config::unit::size;
@@ -77,6 +79,12 @@ pub(crate) struct Limits {
     /// Most functions.
     #[arg(long)]
     functions: Option<u32>,
+    /// Compute units it may use in a period before nothing new starts; 0: no bound.
+    #[arg(long)]
+    budget: Option<f64>,
+    /// The budget's period.
+    #[arg(long, requires = "budget", value_parser = ["day", "month"])]
+    per: Option<String>,
 }
 
 impl Limits {
@@ -89,6 +97,9 @@ impl Limits {
             tasks_queued_max: self.queued,
             storage_bytes_max: self.storage,
             functions_max: self.functions,
+            budget: self
+                .budget
+                .map(|units| AccountBudget { units, period: self.per.clone().unwrap_or_default() }),
         }
     }
 }
@@ -176,5 +187,11 @@ fn show(account: &Account) -> Rows {
     rows.line("storage", of(usage.storage_bytes, long(limits.storage_bytes_max)) + " bytes");
     rows.line("  of code", usage.code_bytes.to_string());
     rows.line("  of tasks", usage.task_bytes.to_string());
+    if let Some(budget) = &limits.budget {
+        let used = usage.budget_units.unwrap_or_default();
+        let renews = usage.budget_renews_at.map(|at| when(at.0)).unwrap_or_default();
+        let text = format!("{used:.3} of {} units, until {renews}", budget.units);
+        rows.line("budget", text);
+    }
     rows
 }

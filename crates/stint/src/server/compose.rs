@@ -17,7 +17,7 @@ use stint_store_sqlite::{
     DiskConfig, DiskGuard, JournalConfig, SqliteConfig, SqliteJournal, SqliteStore,
 };
 use stint_supervise::{Clock, OnExit, Signals, Supervisor, chain};
-use stint_watch::{Logs, LogsConfig, Retention};
+use stint_watch::{Logs, LogsConfig, Retention, UsageBook};
 use stint_wire::native::Setting;
 use stint_wire::node::ToNode;
 use tokio::sync::mpsc;
@@ -129,6 +129,10 @@ async fn start(
     let (store, journal) = open_store(&config, &wings.store)?;
     let blobs = buckets::blobs(&config, environment, &wings.store)?;
     let (logs, storage_allows) = watch(&config, Arc::clone(&journal), &figures, &wings.watch);
+    let usage = UsageBook::open(Arc::clone(&journal), config.history.logs, clock.clone()).await;
+    let usage = usage.map_err(|error| Failure::cannot("read what was used", &error))?;
+    let keeper = usage.clone();
+    wings.watch.spawn("usage", OnExit::StopServer, |stop| keeper.run(stop));
     let kept: Kept = (Arc::clone(&store), journal, logs.clone());
     let ports = Ports {
         store,
@@ -137,6 +141,7 @@ async fn start(
         clock: clock.clone(),
         keyring,
         entropy: Entropy::System,
+        spending: Arc::new(embedded::Spent(usage.clone())),
         storage_allows,
     };
     let mut running = stint_engine::start(engine_config(&config), ports, &wings.engine)
@@ -151,6 +156,7 @@ async fn start(
         sandbox,
         blobs,
         logs: logs.clone(),
+        usage: usage.clone(),
         handle: Arc::clone(&node),
         api: Arc::clone(&for_instances),
     };
@@ -164,6 +170,7 @@ async fn start(
         config: api_config(&config),
         engine: engine.clone(),
         logs: logs.clone(),
+        usage,
         metrics: figures.renderer(logs.clone(), Arc::clone(&node), house.clone()),
         ready: readiness(running, Arc::clone(&stopping)),
         settings,
@@ -230,6 +237,7 @@ struct NodeParts {
     sandbox: (Launcher, Pump),
     blobs: Arc<dyn Blobs>,
     logs: Logs,
+    usage: UsageBook,
     handle: Arc<OnceLock<NodeHandle>>,
     api: Arc<LateApi>,
 }
@@ -258,6 +266,7 @@ fn start_node(
         blobs: parts.blobs,
         logs: parts.logs,
         api: parts.api,
+        usage: parts.usage,
         orders: orders_in,
         reports: reports_out,
         handle: parts.handle,

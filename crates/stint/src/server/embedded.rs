@@ -6,16 +6,17 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use stint_api::InstanceDoor;
-use stint_model::id::NodeId;
+use stint_model::id::{AccountId, NodeId};
+use stint_model::time::Timestamp;
 use stint_node::{
     ApiDoor, CodeSource, EgressConfig, FetchError, Freeze, ImageSettings, LayerLimits, LogSink,
-    NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle, RuntimeTable,
+    NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle, RuntimeTable, UsageSink,
 };
 use stint_sandbox::{Discovery, Launcher, LauncherConfig, Pump, SandboxError, UserNamespace};
 use stint_store::Blobs;
 use stint_supervise::{Stop, Supervisor};
-use stint_watch::Logs;
-use stint_wire::node::{FromNode, LogPiece, ToNode};
+use stint_watch::{Logs, UsageBook};
+use stint_wire::node::{FromNode, LogPiece, ToNode, UsagePiece};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -92,6 +93,26 @@ impl ApiDoor for LateApi {
     }
 }
 
+/// What instances use, straight into the sums.
+#[derive(Debug)]
+pub(crate) struct UsagePipe(pub(crate) UsageBook);
+
+impl UsageSink for UsagePipe {
+    fn put(&self, piece: UsagePiece) {
+        self.0.put(&piece);
+    }
+}
+
+/// What accounts have used, for their budgets.
+#[derive(Debug)]
+pub(crate) struct Spent(pub(crate) UsageBook);
+
+impl stint_engine::Spending for Spent {
+    fn spent(&self, account: AccountId, since: Timestamp) -> u64 {
+        self.0.spent(account, since)
+    }
+}
+
 /// What the node needs.
 pub(crate) struct Parts {
     pub(crate) config: Config,
@@ -100,6 +121,7 @@ pub(crate) struct Parts {
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) logs: Logs,
     pub(crate) api: Arc<dyn ApiDoor>,
+    pub(crate) usage: UsageBook,
     pub(crate) orders: mpsc::Receiver<ToNode>,
     pub(crate) reports: mpsc::Sender<FromNode>,
     /// Set once the agent is there.
@@ -148,6 +170,7 @@ pub(crate) async fn run(parts: Parts, stop: Stop) -> Result<(), stint_node::Node
         code: Arc::new(BlobSource(parts.blobs)),
         logs: Arc::new(LogPipe(parts.logs)),
         api: parts.api,
+        usage: Arc::new(UsagePipe(parts.usage)),
         from_server: parts.orders,
         to_server: parts.reports,
     };

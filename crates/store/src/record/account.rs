@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use stint_model::account::{Account, AccountLimits};
+use stint_model::account::{Account, AccountLimits, Budget, Period};
 use stint_model::id::AccountId;
 
 use super::json::{at, read, write};
@@ -49,6 +49,14 @@ struct LimitsForm {
     #[serde(default)]
     storage_bytes_max: Option<u64>,
     functions_max: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    budget: Option<BudgetForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BudgetForm {
+    micro_units: u64,
+    period: String,
 }
 
 /// An account as bytes.
@@ -69,6 +77,10 @@ pub fn encode(account: &Account) -> Bytes {
             tasks_queued_max: limits.tasks_queued_max,
             storage_bytes_max: limits.storage_bytes_max,
             functions_max: limits.functions_max,
+            budget: limits.budget.map(|budget| BudgetForm {
+                micro_units: budget.micro_units,
+                period: budget.period.word().to_owned(),
+            }),
         },
     }))
 }
@@ -76,6 +88,11 @@ pub fn encode(account: &Account) -> Bytes {
 /// Bytes as an account.
 pub fn decode(body: &[u8]) -> Result<Arc<Account>, StoreError> {
     let Stored::V1(form) = read("account", body)?;
+    // A period that is not known bounds the shorter time.
+    let budget = form.limits.budget.map(|budget| Budget {
+        micro_units: budget.micro_units,
+        period: Period::from_word(&budget.period).unwrap_or(Period::Day),
+    });
     Ok(Arc::new(Account {
         id: AccountId::new(form.id),
         name: form.name.into(),
@@ -91,6 +108,7 @@ pub fn decode(body: &[u8]) -> Result<Arc<Account>, StoreError> {
             tasks_queued_max: form.limits.tasks_queued_max,
             storage_bytes_max: form.limits.storage_bytes_max,
             functions_max: form.limits.functions_max,
+            budget,
         },
     }))
 }

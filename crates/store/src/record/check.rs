@@ -3,7 +3,9 @@
 use stint_model::payload::Payload;
 use stint_model::task::Task;
 
-use super::{Kind, access_key, account, alias, async_config, audit, function, layer, version};
+use super::{
+    Kind, access_key, account, alias, async_config, audit, function, layer, scaling, version,
+};
 use crate::store::StoreError;
 
 /// The blobs a control record names.
@@ -16,6 +18,7 @@ pub fn record_blobs(kind: Kind, body: &[u8]) -> Result<Vec<String>, StoreError> 
         Kind::AccessKey => access_key::decode(body).map(|_| Vec::new()),
         Kind::Alias => alias::decode(body).map(|_| Vec::new()),
         Kind::AsyncConfig => async_config::decode(body).map(|_| Vec::new()),
+        Kind::Scaling => scaling::decode(body).map(|_| Vec::new()),
         Kind::Audit => audit::decode(body).map(|_| Vec::new()),
         Kind::Function => {
             let function = function::decode(body)?;

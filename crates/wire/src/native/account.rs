@@ -32,7 +32,7 @@ pub struct Account {
 }
 
 /// What an account has taken of what is limited.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountUsage {
     /// Bytes of code, layers, and payloads and results in the blob store: what `storageBytesMax`
@@ -44,6 +44,12 @@ pub struct AccountUsage {
     pub task_bytes: u64,
     /// Functions.
     pub functions: u64,
+    /// Compute units of the budget's period, when there is a budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_units: Option<f64>,
+    /// When the budget begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_renews_at: Option<Time>,
 }
 
 /// What an account may take. In a PATCH, absent fields stay as they are.
@@ -71,6 +77,21 @@ pub struct AccountLimits {
     /// Most functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub functions_max: Option<u32>,
+    /// What it may use in a period; when it has, nothing new of it starts. `units: 0` in a PATCH: no
+    /// bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<AccountBudget>,
+}
+
+/// What an account may use in a period.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccountBudget {
+    /// In compute units (see `Usage`).
+    pub units: f64,
+    /// `day` or `month` (if absent), in UTC.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub period: String,
 }
 
 /// A new account.

@@ -53,6 +53,9 @@ pub const QUERY: &[(&str, &str)] = &[
     ("text", "Only lines that contain this."),
     ("account", "Of this account instead of the caller's; needs an admin of the root account."),
     ("prefix", "The name starts so."),
+    ("format", "`json` (if absent), `csv` or `parquet`."),
+    ("window", "How long a line's time is: `hour`, `day` (if absent) or `all`."),
+    ("groupBy", "`function` (if absent) or `account`."),
 ];
 
 const TASK_FILTER: &[&str] = &[
@@ -208,6 +211,8 @@ operations! {
             "Finds log lines of one function or of all, by task, request, time and text; with `follow`, new ones as they come.";
         listAudit GET "/v1/audit" administer ["until" "limit" "cursor"] "" => 200 "Page_AuditEntry",
             "Who changed what, newest first.";
+        listUsage GET "/v1/usage" read ["account" "function" "from" "until" "window" "groupBy" "format" "limit" "cursor"] "" => 200 "Page_Usage",
+            "What functions used, for 92 days, by hour for the last 8. Whole hours count, from the one of `from` on; tables have no pages.";
         getConfig GET "/v1/config" operate [] "" => 200 "Page_Setting",
             "The server's settings and where each was said.";
     }

@@ -71,7 +71,8 @@ impl World {
         self.keys += 1;
         let key = InstanceKey(self.keys);
         let (orders, inbox) = mpsc::channel(8);
-        self.pools.born((key, InstanceId(u128::from(key.0))), start, orders, self.now);
+        let of = (&start.spec, Some(start.lease));
+        self.pools.born((key, InstanceId(u128::from(key.0))), of, orders, self.now);
         self.inboxes.insert(key, inbox);
         key
     }

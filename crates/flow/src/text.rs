@@ -129,3 +129,23 @@ fn is_json(text: &str) -> bool {
     let inside = text.trim_start().strip_prefix('{').map(str::trim_start);
     inside.is_some_and(|inside| inside.starts_with(['"', '}']))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> Option<ProblemCode> {
+        read(text).err().map(|problems| problems[0].code)
+    }
+
+    #[test]
+    fn json_is_read_strictly_and_yaml_as_yaml() {
+        assert_eq!(code("{\"a\": 1}"), None);
+        assert_eq!(code("\u{feff} {\"a\": 1}"), None);
+        assert_eq!(code("{\"a\": 1,}"), Some(ProblemCode::Syntax), "a comma too many");
+        assert_eq!(code("{a: 1, b: [x]}"), None, "a flow mapping of YAML");
+        assert_eq!(code("a: 1\n"), None);
+        assert_eq!(code(" \n"), Some(ProblemCode::Syntax));
+        assert_eq!(code(&" ".repeat(DEFINITION_BYTES_MAX + 1)), Some(ProblemCode::TooLarge));
+    }
+}

@@ -27,7 +27,7 @@ fn main() {
         let (state, nanos) = timed(2_000, || execution(&plan, &input, false));
         say(&format!("ten tasks, input of {bytes} bytes: a step"), nanos / 10, "ns");
         let (_, nanos) = timed(500, || execution(&plan, &input, true));
-        say(&format!("the same with the state stored and loaded: a step"), nanos / 10, "ns");
+        say("the same with the state stored and loaded: a step", nanos / 10, "ns");
         say("state when it has ended", state.store().len() as u128, "bytes");
     }
     let map = json!({"StartAt": "M", "States": {"M": {"Type": "Map", "End": true, "ItemProcessor":
@@ -56,9 +56,11 @@ fn chain(length: usize) -> Value {
     for at in 0..length {
         let mut state = json!({"Type": "Task", "Resource": "f", "Parameters": {"n": at, "in.$": "$"},
             "ResultPath": "$.last", "TimeoutSeconds": 60});
-        let next = (at + 1 < length).then(|| format!("S{}", at + 1));
-        let key = if next.is_some() { "Next" } else { "End" };
-        state[key] = next.map_or(Value::Bool(true), Value::String);
+        if at + 1 < length {
+            state["Next"] = Value::String(format!("S{}", at + 1));
+        } else {
+            state["End"] = Value::Bool(true);
+        }
         states.insert(format!("S{at}"), state);
     }
     json!({"StartAt": "S0", "States": states})

@@ -118,11 +118,34 @@ pub(crate) fn read(text: &str) -> Result<Node, Vec<Problem>> {
             Position { line: 1, column: 1 },
             "the definition is empty",
         )]),
-        Some('{') => match json::read(text) {
-            // A flow mapping of YAML may open like JSON; if neither reads, JSON's message is meant.
-            Err(problems) => yaml::read(text).map_err(|_| problems),
-            read => read,
-        },
+        // A flow mapping of YAML opens like JSON, but seldom with a key in double quotes: what does is
+        // meant as JSON, and told what is wrong with it as such.
+        Some('{') if is_json(text) => json::read(text),
         Some(_) => yaml::read(text),
+    }
+}
+
+fn is_json(text: &str) -> bool {
+    let inside = text.trim_start().strip_prefix('{').map(str::trim_start);
+    inside.is_some_and(|inside| inside.starts_with(['"', '}']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> Option<ProblemCode> {
+        read(text).err().map(|problems| problems[0].code)
+    }
+
+    #[test]
+    fn json_is_read_strictly_and_yaml_as_yaml() {
+        assert_eq!(code("{\"a\": 1}"), None);
+        assert_eq!(code("\u{feff} {\"a\": 1}"), None);
+        assert_eq!(code("{\"a\": 1,}"), Some(ProblemCode::Syntax), "a comma too many");
+        assert_eq!(code("{a: 1, b: [x]}"), None, "a flow mapping of YAML");
+        assert_eq!(code("a: 1\n"), None);
+        assert_eq!(code(" \n"), Some(ProblemCode::Syntax));
+        assert_eq!(code(&" ".repeat(DEFINITION_BYTES_MAX + 1)), Some(ProblemCode::TooLarge));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
 use stint_model::function::LATEST;
-use stint_model::scaling::{ScalingConfig, ScalingDoor};
+use stint_model::scaling::{Metric, ScalingConfig, ScalingDoor};
 use stint_store::Page;
 use stint_store::record::scaling as stored;
 
@@ -118,6 +118,14 @@ fn numbers(config: &ScalingConfig) -> Result<(), Refusal> {
         }
     }
     for tracking in &config.trackings {
+        if tracking.metric != Metric::Concurrency {
+            let message = format!(
+                "policies by {} are not built yet; use {}",
+                tracking.metric.word(),
+                Metric::Concurrency.word()
+            );
+            return Err(Refusal::new(Code::NotImplemented, message));
+        }
         if !(1..=1_000).contains(&tracking.mark_permille) {
             return Err(Refusal::invalid("metricTarget must be above 0 and at most 1"));
         }

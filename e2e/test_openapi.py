@@ -97,7 +97,7 @@ def walk_accounts(cloud):
 
 
 def walk_observation(cloud, name):
-    for path in ("/overview", "/instances", "/audit", "/config"):
+    for path in ("/overview", "/instances", "/audit", "/config", "/usage"):
         cloud.v1("GET", path)
     cloud.v1("GET", "/logs", function=name)
     other = unique("stopped")

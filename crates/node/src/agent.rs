@@ -237,13 +237,7 @@ impl NodeAgent {
         let egress =
             Egress::new(config.egress.clone(), api, &supervisor, config.bounds.instances_max);
         let preparers = supervisor.guests("image", PREPARING_MAX);
-        let deps = ImageDeps {
-            source: Arc::clone(&code),
-            supervisor: supervisor.clone(),
-            clock: supervisor.clock().clone(),
-        };
-        let images = Images::open(config.dir.join("images"), config.images.clone(), deps)
-            .map_err(|error| NodeError::Images(error.to_string()))?;
+        let images = images(&config, &code, &supervisor)?;
         let pools = Pools::new(config.promised(), config.bounds);
         let capacity = config.capacity;
         let (parking, lot) = Parking::with_lot(supervisor.clock().clone());
@@ -628,6 +622,20 @@ impl NodeAgent {
 
 /// For killing what is left at the end.
 const END_BOUND: Span = Span::from_secs(10);
+
+fn images(
+    config: &NodeConfig,
+    code: &Arc<dyn CodeSource>,
+    supervisor: &Supervisor,
+) -> Result<Images, NodeError> {
+    let deps = ImageDeps {
+        source: Arc::clone(code),
+        supervisor: supervisor.clone(),
+        clock: supervisor.clock().clone(),
+    };
+    Images::open(config.dir.join("images"), config.images.clone(), deps)
+        .map_err(|error| NodeError::Images(error.to_string()))
+}
 
 async fn sleep(shared: &NodeShared, until: Option<Timestamp>) {
     match until {

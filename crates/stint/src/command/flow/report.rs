@@ -52,22 +52,19 @@ const SHOWN: usize = 100;
 fn lines(file: &str, text: &str, problem: &Problem) -> String {
     let (line, column) = (problem.at.line, problem.at.column);
     let code = problem.code.as_str();
-    let mut out =
+    let head =
         format!("{file}:{line}:{column}: {}[{code}]: {}\n", severity(problem), problem.message);
     let number = line.to_string();
     let margin = " ".repeat(number.len());
     let source = line.checked_sub(1).and_then(|at| text.lines().nth(usize::try_from(at).ok()?));
-    if let Some(source) = source {
+    let source = source.map(|source| {
         let (shown, mark) = excerpt(source, usize::try_from(column).unwrap_or(1));
-        out.push_str(&format!(" {margin} |\n {number} | {shown}\n {margin} | {mark}^\n"));
-    }
-    if !problem.path.is_empty() {
-        out.push_str(&format!(" {margin} = at: {}\n", problem.path));
-    }
-    if let Some(hint) = &problem.hint {
-        out.push_str(&format!(" {margin} = help: {hint}\n"));
-    }
-    out
+        format!(" {margin} |\n {number} | {shown}\n {margin} | {mark}^\n")
+    });
+    let path = Some(&problem.path).filter(|path| !path.is_empty());
+    let path = path.map(|path| format!(" {margin} = at: {path}\n"));
+    let hint = problem.hint.as_ref().map(|hint| format!(" {margin} = help: {hint}\n"));
+    [Some(head), source, path, hint].into_iter().flatten().collect()
 }
 
 /// A part of a line around a column, and the space before its mark.

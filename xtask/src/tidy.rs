@@ -15,8 +15,9 @@ use tree::File;
 const FILE_LINES_MAX: usize = 800;
 /// Above this a file is only counted, so that one can see where the house grows.
 const FILE_LINES_GOAL: usize = 500;
-/// Above this a crate does more than its name says.
-const CRATE_LINES_MAX: usize = 12_000;
+/// Above this a crate does more than its name says. `engine` sets it: every verb and the shell of all that
+/// is durable live there.
+const CRATE_LINES_MAX: usize = 16_000;
 /// `lib.rs` is a table of contents, `main.rs` a list of commands.
 const ENTRY_LINES_MAX: usize = 150;
 
@@ -168,8 +169,8 @@ mod tests {
 
     #[test]
     fn a_crate_has_a_wall_too() {
-        let sizes = BTreeMap::from([("crates/a/src/b.rs", 7_000), ("crates/a/src/c/d.rs", 6_000)]);
-        assert_eq!(large_crates(&sizes), ["crates/a: 13000 lines, the wall is 12000"]);
+        let sizes = BTreeMap::from([("crates/a/src/b.rs", 9_000), ("crates/a/src/c/d.rs", 8_000)]);
+        assert_eq!(large_crates(&sizes), ["crates/a: 17000 lines, the wall is 16000"]);
     }
 
     #[test]

@@ -195,7 +195,9 @@ async fn initialize(
     let begun = shared.clock.now();
     let delivery = polls.hook(Kind::Initializer, request_id, &hook.handler, begun + limit);
     let answered = polls.answer_to(shared, request_id, delivery);
-    match attend(process, output, shared.clock.within(limit, answered)).await {
+    let done = attend(process, output, shared.clock.within(limit, answered)).await;
+    process.initialized = shared.clock.now().since(begun);
+    match done {
         Some(Some(End::Returned(_))) => Ok(()),
         Some(Some(End::Failed(body))) => Err(failure::said(INITIALIZATION, body)),
         Some(Some(End::TooLarge(bytes))) => {
@@ -548,6 +550,7 @@ async fn pre_stop(desk: &mut Desk, polls: &mut Polls, grace: Span) {
     let Desk { shared, process, output, .. } = desk;
     let answered = polls.answer_to(shared, &request_id, delivery);
     attend(process, output, shared.clock.within(bound, answered)).await;
+    desk.hook_ran(now);
 }
 
 #[cfg(test)]

@@ -93,7 +93,17 @@ pub(crate) enum FrameError {
     #[error("a head of {0} bytes does not fit a frame")]
     Head(usize),
     #[error("cannot use the shim's channel")]
-    Io(#[from] std::io::Error),
+    Io(#[source] std::io::Error),
+}
+
+impl From<std::io::Error> for FrameError {
+    /// Whoever ends before it has read everything resets the channel: that is an end, too.
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
 }
 
 /// The node's end of the channel.
@@ -247,6 +257,17 @@ mod tests {
         assert_eq!((frame.kind, frame.field(2)), (Heard::Error, "U"));
         drop(theirs);
         assert!(matches!(channel.read().await, Err(FrameError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn an_end_with_something_left_to_read_is_an_end() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut channel = Channel::new(ours, 1 << 20);
+        channel.write(Said::Invoke, b"r\0t", b"never read").await.unwrap();
+        drop(theirs);
+        assert!(matches!(channel.read().await, Err(FrameError::Closed)));
+        let written = channel.write(Said::Invoke, b"r\0t", b"too late").await;
+        assert!(matches!(written, Err(FrameError::Closed)));
     }
 
     proptest! {

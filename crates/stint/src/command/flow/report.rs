@@ -88,7 +88,7 @@ mod tests {
             "{\"StartAt\": \"A\",\n \"States\": {\"A\": {\"Type\": \"Pass\", \"Next\": \"B\"}}}";
         let compiled = compile(text, CompileOptions::default());
         let shown = lines("f.json", text, &compiled.problems[0]);
-        assert!(shown.starts_with("f.json:2:44: error[dangling-target]: "), "{shown}");
+        assert!(shown.starts_with("f.json:2:43: error[dangling-target]: "), "{shown}");
         assert!(shown.contains(" 2 |  \"States\""), "{shown}");
         assert!(shown.contains(" = at: /States/A/Next"), "{shown}");
     }

@@ -207,8 +207,8 @@ async fn what_an_instance_used_is_told_while_it_runs_and_when_it_ends() {
     let gone = |report: &stint_wire::node::InstanceReport| report.state == InstanceState::Destroyed;
     rig.until("the instance is gone", |heard| heard.instances.iter().any(gone).then_some(())).await;
     let used = rig.used();
-    let active: u64 = used.iter().map(|piece| piece.active.millis()).sum();
-    assert!((400..2_000).contains(&active), "initializer and handler: {active} ms");
+    let active: u64 = used.iter().map(|piece| piece.active.micros()).sum();
+    assert!((400_000..2_000_000).contains(&active), "initializer and handler: {active} µs");
     assert_eq!(used.iter().map(|piece| piece.invocations).sum::<u32>(), 2);
     for piece in &used {
         assert_eq!((piece.size, &piece.function_name), (spec.size, &spec.function_name));

@@ -1,5 +1,5 @@
-//! Flows, decided. Text in one of three dialects becomes a [`Plan`] ([`compile`]); an execution is a
-//! [`State`] that [`advance`] moves from event to event. Pure: no clock, no randomness, no I/O, no
+//! Flows, decided. Text in one of three dialects becomes a [`Plan`] ([`compile()`]); an execution is a
+//! [`State`] that [`advance()`] moves from event to event. Pure: no clock, no randomness, no I/O, no
 //! thread. Mistakes of users are values: [`Problem`]s when a definition is made, [`Fault`]s in the
 //! history when it runs.
 //!
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A turn: load the [`State`] (or have it in memory), make an [`Event`] with the time and fresh
-//! entropy, call [`advance`], commit the state document, the [`Row`]s and whatever the commands make
+//! entropy, call [`advance()`], commit the state document, the [`Row`]s and whatever the commands make
 //! durable (tasks, timers, letters) together, then act. A crash before the commit loses the turn and
 //! nothing else; the same event decides the same calls again. A crash after it finds every command
 //! again in the state: what is [`Waits::Call`] was submitted under its [`CallId`], what is

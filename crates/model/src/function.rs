@@ -237,7 +237,7 @@ pub struct CustomContainer {
 pub struct RegistryConfig {
     /// Empty: anonymous.
     pub user: String,
-    /// Sealed for [`registry_secret_owner`](crate::function::registry_secret_owner).
+    /// Sealed for [`registry_secret_owner`].
     pub password: Option<SealedSecret>,
     /// Any certificate will do.
     pub insecure: bool,

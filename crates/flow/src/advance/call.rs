@@ -391,7 +391,7 @@ fn hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
 }
 
-/// Where a token leads: enough to route a report, nothing to trust. [`crate::advance`] checks the rest.
+/// Where a token leads: enough to route a report, nothing to trust. [`crate::advance()`] checks the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenAddress {
     /// Name of the flow.

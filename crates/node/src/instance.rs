@@ -11,6 +11,7 @@
 mod container;
 mod desk;
 mod meter;
+mod orders;
 mod parking;
 mod poll;
 mod process;

@@ -26,6 +26,7 @@ use tokio::sync::oneshot;
 
 use super::desk::{Desk, PRE_STOP_MAX};
 use super::meter::Claim;
+use super::orders::Told;
 use super::process::{Process, attend};
 use super::server::{self, put};
 use super::start::{self, INITIALIZER_MAX};
@@ -507,35 +508,24 @@ async fn told(
     waiting: &mut VecDeque<Waiting>,
     order: Option<Order>,
 ) -> Option<&'static str> {
-    match order {
-        Some(Order::Run(invocation)) => {
+    if let Some(Order::Stop { lease, .. }) = &order
+        && let Some(at) = waiting.iter().position(|one| one.invocation.start.lease == *lease)
+        && let Some(Waiting { invocation, .. }) = waiting.remove(at)
+    {
+        // Begun in name only, so that it can be settled.
+        desk.begin(invocation).await;
+    }
+    match desk.told(order).await {
+        Told::Nothing => None,
+        Told::Run(invocation) => {
             waiting.push_back(Waiting { invocation, since: desk.now() });
             None
         }
-        Some(Order::Stop { lease, reason, grace }) => {
-            let is_it = |waiting: &Waiting| waiting.invocation.start.lease == lease;
-            if let Some(at) = waiting.iter().position(is_it)
-                && let Some(Waiting { invocation, .. }) = waiting.remove(at)
-            {
-                // Begun in name only, so that it can be settled.
-                desk.begin(invocation).await;
-            }
-            desk.position(lease)?;
-            desk.ending().await;
+        Told::Leave { grace, last } => {
             pre_stop(desk, polls, grace).await;
-            Some(desk.stopped(lease, reason).await)
+            Some(desk.leave(last).await)
         }
-        Some(Order::End { reason }) => {
-            desk.ending().await;
-            pre_stop(desk, polls, PRE_STOP_MAX).await;
-            Some(desk.killed(reason).await)
-        }
-        Some(Order::Keep(kept)) => {
-            desk.keep(kept).await;
-            None
-        }
-        Some(Order::Kill { reason }) => Some(desk.killed(reason).await),
-        None => Some(desk.killed("the node is ending").await),
+        Told::Gone(reason) => Some(reason),
     }
 }
 

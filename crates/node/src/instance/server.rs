@@ -17,6 +17,7 @@ use stint_wire::node::{Event, Lease, PoolSpec};
 
 use super::desk::{Desk, PRE_STOP_MAX};
 use super::meter::Claim;
+use super::orders::Told;
 use super::process::{Ended, Process, attend};
 use super::{Invocation, Order};
 use crate::agent::AgentEvent;
@@ -396,28 +397,17 @@ async fn told(
     waiting: &mut VecDeque<Box<Invocation>>,
     order: Option<Order>,
 ) -> Option<&'static str> {
-    match order {
-        Some(Order::Run(invocation)) => {
+    match desk.told(order).await {
+        Told::Nothing => None,
+        Told::Run(invocation) => {
             waiting.push_back(invocation);
             None
         }
-        Some(Order::Stop { lease, reason, grace }) => {
-            desk.position(lease)?;
-            desk.ending().await;
+        Told::Leave { grace, last } => {
             pre_stop(desk, server, grace).await;
-            Some(desk.stopped(lease, reason).await)
+            Some(desk.leave(last).await)
         }
-        Some(Order::End { reason }) => {
-            desk.ending().await;
-            pre_stop(desk, server, PRE_STOP_MAX).await;
-            Some(desk.killed(reason).await)
-        }
-        Some(Order::Keep(kept)) => {
-            desk.keep(kept).await;
-            None
-        }
-        Some(Order::Kill { reason }) => Some(desk.killed(reason).await),
-        None => Some(desk.killed("the node is ending").await),
+        Told::Gone(reason) => Some(reason),
     }
 }
 

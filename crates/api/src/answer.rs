@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use serde::Serialize;
 
 /// `X-Fc-Request-Id`, on every answer.
+pub(crate) const TASK_ID: HeaderName = HeaderName::from_static("x-fc-async-task-id");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-fc-request-id");
 
 /// An answer's body.

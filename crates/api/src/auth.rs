@@ -14,6 +14,7 @@ use stint_model::code::Code;
 use stint_sign::{Headers, Request, SecretKey, SignError, acs3, legacy};
 use stint_supervise::Clock;
 
+use crate::answer::TASK_ID;
 use crate::error::Problem;
 use crate::replay::ReplayFilter;
 
@@ -44,6 +45,9 @@ pub(crate) struct Admitted {
     body: Option<acs3::Verified>,
     /// What makes this request unlike any other of its key; `None` for bearer tokens.
     once: Option<Vec<u8>>,
+    /// Whether a task id beside it was signed too (ACS3 says which headers are). Whoever replays a
+    /// request can write any other.
+    pub(crate) signs_task_id: bool,
 }
 
 /// A request's headers as signatures see them.
@@ -71,16 +75,6 @@ impl Doorman {
         let clock = engine.clock().clone();
         let replay = ReplayFilter::new(replay_entries_max);
         Self { engine, clock, prepared: RwLock::default(), replay }
-    }
-
-    /// Whether the signature covers this header. Whoever replays a request can write any other.
-    pub(crate) fn covers(parts: &Parts, name: &HeaderName) -> bool {
-        let authorization = parts.headers.get(header::AUTHORIZATION);
-        let claim = authorization.and_then(|value| value.to_str().ok()).map(acs3::Claim::parse);
-        match claim {
-            Some(Ok(claim)) => claim.signed_headers.split(';').any(|signed| name == signed),
-            Some(Err(_)) | None => false,
-        }
     }
 
     /// How many signatures are remembered.
@@ -115,7 +109,9 @@ impl Doorman {
         key.material.check_session_token(text(&parts.headers, "x-acs-security-token"))?;
         let nonce = parts.headers.get("x-acs-signature-nonce");
         let once = nonce.map(|nonce| nonce.as_bytes().to_vec()).unwrap_or_default();
-        Ok(Admitted { caller: key.record.caller(), body: Some(verified), once: Some(once) })
+        let signs_task_id = claim.signed_headers.split(';').any(|name| TASK_ID == name);
+        let caller = key.record.caller();
+        Ok(Admitted { caller, body: Some(verified), once: Some(once), signs_task_id })
     }
 
     fn admit_legacy(&self, parts: &Parts, authorization: &str) -> Result<Admitted, Problem> {
@@ -135,12 +131,12 @@ impl Doorman {
         claim.verify(&message, &Signed(parts), &key.secret, self.clock.wall_now())?;
         key.material.check_session_token(text(&parts.headers, "x-acs-security-token"))?;
         let once = Some(authorization.as_bytes().to_vec());
-        Ok(Admitted { caller: key.record.caller(), body: None, once })
+        Ok(Admitted { caller: key.record.caller(), body: None, once, signs_task_id: false })
     }
 
     fn admit_token(&self, token: &str) -> Result<Admitted, Problem> {
         let caller = self.engine.authenticate_bearer(token)?;
-        Ok(Admitted { caller, body: None, once: None })
+        Ok(Admitted { caller, body: None, once: None, signs_task_id: false })
     }
 
     /// Whether this is the body that was signed, and, for a mutation that carries no idempotency

@@ -15,6 +15,7 @@ use stint_model::time::Span;
 use stint_wire::native::{TaskSubmit, milli};
 use stint_wire::time::{Seconds, Time};
 
+use crate::answer::TASK_ID;
 use crate::error::Problem;
 
 /// A header's text; some SDK generations put it into JSON quotes (§2.2).
@@ -60,7 +61,7 @@ const NAMES: [&str; 15] = [
 /// The options of an async `InvokeFunction`.
 pub(crate) fn from_headers(headers: &HeaderMap, function: &str) -> Result<TaskOptions, Problem> {
     let mut options = TaskOptions {
-        task_id: header(headers, "x-fc-async-task-id")?.map(str::to_owned),
+        task_id: header(headers, TASK_ID.as_str())?.map(str::to_owned),
         request_id: request_id(headers)?,
         delay: span(headers, "x-fc-async-delay")?,
         ..TaskOptions::default()

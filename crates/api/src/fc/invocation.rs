@@ -16,14 +16,13 @@ use stint_model::code::Code;
 use stint_model::link::{AnswerHead, Outcome};
 use stint_model::time::Span;
 
-use crate::answer::{self, Answer, ApiBody, REQUEST_ID};
-use crate::auth::{Admitted, Doorman};
+use crate::answer::{self, Answer, ApiBody, REQUEST_ID, TASK_ID};
+use crate::auth::Admitted;
 use crate::dispatch::{Arrived, Door};
 use crate::error::Problem;
 use crate::options::{self, header as text};
 use crate::query::Query;
 
-const TASK_ID: HeaderName = HeaderName::from_static("x-fc-async-task-id");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-fc-error-type");
 const LOG_RESULT: HeaderName = HeaderName::from_static("x-fc-log-result");
 const CODE_CHECKSUM: HeaderName = HeaderName::from_static("x-fc-code-checksum");
@@ -92,7 +91,7 @@ async fn submit(
     let options = options::from_headers(&arrived.parts.headers, &function.name)?;
     let read = door.room.read(arrived.body, door.config.submit_bytes_max).await?;
     // A signed task id is the idempotency key.
-    let once = options.task_id.is_some() && Doorman::covers(&arrived.parts, &TASK_ID);
+    let once = options.task_id.is_some() && admitted.signs_task_id;
     door.doorman.check_body(admitted, &read.bytes, once)?;
     metrics::counter!("stint_api_invocations_total", "kind" => "async").increment(1);
     let submit = Submit { payload: read.bytes, options };

@@ -18,6 +18,7 @@ pub(super) fn function(call: &Call, found: &FunctionView) -> Function {
     let (function, config) = (&found.function, &found.revision.config);
     let region = &call.engine().config().region;
     let code = found.revision.code.as_ref();
+    let (behind, state_reason) = behind(call, &config.runtime);
     Function {
         function_name: function.name.to_string(),
         function_id: function.id.to_string(),
@@ -42,11 +43,8 @@ pub(super) fn function(call: &Call, found: &FunctionView) -> Function {
             reason: disabled.reason.clone(),
             last_modified_time: rfc3339(disabled.at),
         }),
-        runtime_behind: behind(call, &config.runtime),
-        ..with_state(
-            Function { state_reason: reason(call, &config.runtime), ..configured(config) },
-            found,
-        )
+        runtime_behind: behind,
+        ..with_state(Function { state_reason, ..configured(config) }, found)
     }
 }
 
@@ -153,20 +151,17 @@ fn configured(config: &FunctionConfig) -> Function {
     }
 }
 
-/// What runs the function here, when it is not what the name says.
-fn behind(call: &Call, runtime: &str) -> Option<String> {
+/// What runs the function here; and the same for clients that know upstream's fields only, when another
+/// version stands in or no node can run it.
+fn behind(call: &Call, runtime: &str) -> (Option<String>, String) {
     let nodes = call.engine().link().nodes();
-    nodes.iter().find_map(|node| node.runtimes.get(runtime).cloned())
-}
-
-/// The same for clients that know upstream's fields only: said when another version stands in, or when
-/// no node can run it.
-fn reason(call: &Call, runtime: &str) -> String {
-    match behind(call, runtime) {
-        Some(behind) => stand_in(runtime, &behind),
-        None if call.engine().link().nodes().is_empty() => String::new(),
+    let behind = nodes.iter().find_map(|node| node.runtimes.get(runtime).cloned());
+    let reason = match &behind {
+        Some(behind) => stand_in(runtime, behind),
+        None if nodes.is_empty() => String::new(),
         None => format!("no node can run {runtime}; `stint doctor` on a node says what to install"),
-    }
+    };
+    (behind, reason)
 }
 
 /// `python3.10`, `/usr/bin/python3.11 (3.11.2)`.

@@ -90,26 +90,16 @@ fn decide_put(
     Ok(next)
 }
 
-/// The function that a destination names; `None` for anything else.
-fn target_of(arn: &str, account: AccountId) -> Option<FunctionArn> {
-    FunctionArn::parse(&whole_arn(arn, account))
-}
-
-/// An ARN that names no account (`acs:fc:::functions/next`) means the own one, so that a project file
-/// fits any.
-fn whole_arn(arn: &str, account: AccountId) -> String {
-    match arn.split_once("::functions/") {
-        Some((service, name)) => format!("{service}:{account}:functions/{name}"),
-        None => arn.to_owned(),
-    }
-}
-
-/// Functions of the own account are served; other services are known and come later.
+/// Functions of the own account are served; other services are known and come later. An ARN that
+/// names no account (`acs:fc:::functions/next`) means the own one, so that a project file fits any.
 fn decide_destination(arn: &str, account: AccountId) -> Result<String, Refusal> {
     if arn.is_empty() {
         return Ok(String::new());
     }
-    let whole = whole_arn(arn, account);
+    let whole = match arn.split_once("::functions/") {
+        Some((service, name)) => format!("{service}:{account}:functions/{name}"),
+        None => arn.to_owned(),
+    };
     if let Some(target) = FunctionArn::parse(&whole) {
         return if target.account == account {
             Ok(whole)
@@ -146,11 +136,15 @@ impl Engine {
     /// Whoever names a destination has it run, so they must be allowed to.
     fn may_run(
         &self,
-        destinations: [&Option<String>; 2],
         caller: &Caller,
+        patch: &AsyncConfigPatch,
+        config: &AsyncConfig,
     ) -> Result<(), EngineError> {
-        let named = destinations.into_iter().flatten();
-        let mut targets = named.filter_map(|arn| target_of(arn, caller.account));
+        let named = [
+            patch.on_success.as_ref().map(|_| &config.on_success),
+            patch.on_failure.as_ref().map(|_| &config.on_failure),
+        ];
+        let mut targets = named.into_iter().flatten().filter_map(|arn| FunctionArn::parse(arn));
         targets.try_for_each(|target| {
             self.authorize(caller, Operation::Submit, Some(&target.function))
         })
@@ -175,7 +169,7 @@ impl Engine {
             let before = record.as_ref().map(|record| stored::decode(&record.body)).transpose()?;
             let now = self.clock().now();
             let config = Arc::new(decide_put(before.as_deref(), patch, account, now)?);
-            self.may_run([&patch.on_success, &patch.on_failure], caller)?;
+            self.may_run(caller, patch, &config)?;
             let mut change = Change::new(self.home_of(account, function));
             change.expects(read.expect);
             match &record {

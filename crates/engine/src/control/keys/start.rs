@@ -1,5 +1,6 @@
 //! The first start: the root account and a key for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stint_model::access::{Role, Scope};
@@ -39,14 +40,19 @@ fn check_given(given: &GivenKey) -> Result<(), Refusal> {
 }
 
 impl Engine {
-    /// Whether the master keys at hand open what this book keeps sealed.
+    /// Whether the master keys at hand open what this book keeps sealed: one key's secret for each
+    /// master key is tried, for there may be many.
     ///
     /// # Errors
     /// The first secret that does not open says why.
     pub fn secrets_open(&self) -> Result<(), SecretError> {
         let keys = self.catalog().keys();
+        let mut tried = BTreeSet::new();
         let mut sealed = keys.iter().filter_map(|key| Some((key.secret()?, &key.id)));
-        sealed.try_for_each(|(secret, id)| self.keyring().open(secret, id).map(drop))
+        sealed.try_for_each(|(secret, id)| match tried.insert(secret.master) {
+            true => self.keyring().open(secret, id).map(drop),
+            false => Ok(()),
+        })
     }
 
     /// Makes sure of the root account and a key for it: the given one (with the given secret, also

@@ -1,5 +1,6 @@
 //! Tests of the scheduler as a whole: transcripts tell stories, properties try everything.
 
+mod deadlines;
 mod properties;
 mod script;
 mod transcripts;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::connection::Connection;
+use crate::connection::{Answer, Connection};
 use crate::request::{Api, Signer};
 
 /// How long a start may take before it is given up.
@@ -70,11 +70,15 @@ impl Server {
     }
 
     async fn is_ready(&self) -> bool {
-        let Ok(address) = self.address() else { return false };
-        let Ok(mut connection) = Connection::open(&address).await else { return false };
-        let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\n\r\n");
-        let answer = connection.exchange(request.as_bytes()).await;
-        answer.is_ok_and(|answer| answer.status == 200)
+        self.ask("/readyz").await.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// A page that needs no key.
+    async fn ask(&self, path: &str) -> Result<Answer> {
+        let address = self.address()?;
+        let mut connection = Connection::open(&address).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        connection.exchange(request.as_bytes()).await
     }
 
     pub(crate) fn address(&self) -> Result<String> {
@@ -111,11 +115,8 @@ impl Server {
     /// Returns when the search index has seen everything: work put off by what came before is not
     /// what comes after.
     pub(crate) async fn caught_up(&self) -> Result<()> {
-        let address = self.address()?;
-        let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\n\r\n");
         for _ in 0..3_000 {
-            let mut connection = Connection::open(&address).await?;
-            let answer = connection.exchange(request.as_bytes()).await?;
+            let answer = self.ask("/metrics").await?;
             let text = String::from_utf8_lossy(&answer.body);
             if text.lines().any(|line| line == "stint_store_search_lag_rows 0") {
                 return Ok(());

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from cloud import Cloud, unique
-from server import ROOT, Server
+from server import ROOT, Server, binary
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,8 @@ def stage(place):
 
 
 def example(stage, *command, limit=240) -> str:
-    environment = stage.environment() | {"STINT_DATA": str(stage.dir), "NO_PROXY": "127.0.0.1"}
+    environment = stage.environment() | {
+        "STINT_DATA": str(stage.dir), "STINT_BIN": binary(), "NO_PROXY": "127.0.0.1"}
     # A home of its own must not hide the compilers.
     environment.setdefault("RUSTUP_HOME", os.path.expanduser("~/.rustup"))
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=limit)
@@ -101,3 +102,10 @@ def test_poll(stage, tmp_path):
     said = example(stage, sys.executable, "examples/poll/run.py", str(text))
     for language in ("Go", "Rust"):
         assert re.search(rf"^{language}\s+2 lines\s+6 words  text.txt$", said, re.MULTILINE), said
+
+
+def test_wasm(stage):
+    said = example(stage, sys.executable, "examples/wasm/run.py", "--lines", "300")
+    assert said.count("verified") >= 4
+    for language in ("c", "javascript", "python"):
+        assert f"hide-{language}" in said

@@ -35,6 +35,12 @@ command -v go >/dev/null || missing+=(golang-go)
 command -v docker-registry >/dev/null || missing+=(docker-registry)
 command -v skopeo >/dev/null || missing+=(skopeo)
 command -v openssl >/dev/null || missing+=(openssl)
+# C as WebAssembly; the run-time library carries the compiler's version in its name.
+if ! echo 'int main(void){return 0;}' | clang --target=wasm32-wasi -x c -o /dev/null - 2>/dev/null; then
+  missing+=(clang lld wasi-libc)
+  library=$(apt-cache search --names-only '^libclang-rt-[0-9]+-dev-wasm32$' 2>/dev/null | cut -d' ' -f1 | head -n1)
+  missing+=("${library:-libclang-rt-14-dev-wasm32}")
+fi
 
 if [ "${#missing[@]}" -gt 0 ]; then
   command -v apt-get >/dev/null || fail "please install: ${missing[*]} (this machine has no apt-get)"

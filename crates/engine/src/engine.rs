@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::budget::Spending;
 use crate::catalog::{Catalog, FunctionEntry};
-use crate::control::code::CodeBuckets;
+use crate::control::code::{CodeBuckets, CodeJudge};
 use crate::control::keys::Issued;
 use crate::edit::Edit;
 use crate::entropy::Entropy;
@@ -102,6 +102,8 @@ pub struct Ports {
     pub blobs: Arc<dyn Blobs>,
     /// Buckets that code may be taken from.
     pub buckets: Arc<dyn CodeBuckets>,
+    /// Who looks at code before it is kept.
+    pub judge: Arc<dyn CodeJudge>,
     /// The engine's time.
     pub clock: Clock,
     /// Request ids, draws, jitter.
@@ -223,6 +225,10 @@ impl Engine {
 
     pub(crate) fn spending(&self) -> &dyn Spending {
         self.inner.ports.spending.as_ref()
+    }
+
+    pub(crate) fn judge(&self) -> &dyn CodeJudge {
+        self.inner.ports.judge.as_ref()
     }
 
     /// What seals secrets.

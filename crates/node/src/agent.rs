@@ -25,7 +25,7 @@ use stint_wire::node::{
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::code::{CodeCache, CodeError};
+use crate::code::{CodeCache, CodeError, Keeps};
 use crate::config::NodeConfig;
 use crate::egress::{self, Egress};
 use crate::identity::Identities;
@@ -36,6 +36,7 @@ use crate::runtimes::RuntimeTable;
 use crate::shared::NodeShared;
 use crate::shims;
 use crate::volume::Volumes;
+use crate::wasm::{self, Prime, Wasm};
 
 use pools::{Bound, Change, Pools};
 
@@ -51,6 +52,8 @@ const CONNECTIONS_MAX: usize = 16_384;
 const LOAD_EVERY: Span = Span::from_millis(250);
 /// Images fetched at once.
 const PREPARING_MAX: usize = 16;
+/// Programs that wait to be compiled ahead; what does not fit is compiled when it is started.
+const PRIMES_MAX: usize = 64;
 /// Orders that wait for an instance besides its invocations.
 const CONTROL_ORDERS: usize = 8;
 
@@ -120,6 +123,7 @@ pub enum NodeError {
 pub struct NodeHandle {
     status: Arc<Status>,
     capacity: Resources,
+    primes: mpsc::Sender<Prime>,
 }
 
 #[derive(Debug, Default)]
@@ -147,6 +151,13 @@ pub struct NodeStatus {
 }
 
 impl NodeHandle {
+    /// Makes ready what will be started soon, when there is time. Only a start that comes later
+    /// tells whether it worked.
+    pub fn prime(&self, prime: Prime) {
+        // Too many wait, or the node is ending: the start does it itself.
+        drop(self.primes.try_send(prime));
+    }
+
     /// As of the last turn.
     pub fn status(&self) -> NodeStatus {
         let get = |n: &AtomicU32| n.load(Ordering::Relaxed);
@@ -177,6 +188,7 @@ pub struct NodeAgent {
     outbox: VecDeque<FromNode>,
     /// Until it runs.
     lot: Option<Lot>,
+    primes: Option<mpsc::Receiver<Prime>>,
     status: Arc<Status>,
     load: LoadSaid,
     drain: Option<Drain>,
@@ -223,14 +235,20 @@ impl NodeAgent {
         let shims = shims::write_out(&config.dir.join("runtimes")).map_err(NodeError::Directory)?;
         let cache = CodeCache::open(
             config.dir.join("code"),
-            config.bounds.code_bytes_max,
-            config.bounds.unpack,
+            Keeps::ThisBoot,
+            (config.bounds.code_bytes_max, config.bounds.unpack),
             Arc::clone(&code),
             supervisor.clone(),
         )?;
         let identities = Identities::open(config.dir.join("accounts"), config.account_ids_from)
             .map_err(NodeError::Directory)?;
         let volumes = Volumes::new(config.volumes_dir.clone(), config.host_dirs_allowed.clone());
+        let wasm = runtimes.wasm().map(|program| {
+            let dir = config.dir.join("wasm");
+            Wasm::open(program, &dir, Arc::clone(&code), supervisor.clone())
+        });
+        let wasm = wasm.transpose()?;
+        let (primes_in, primes) = mpsc::channel(PRIMES_MAX);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let instances = supervisor.guests("instance", config.bounds.instances_max);
         let connections = supervisor.guests("server-connection", CONNECTIONS_MAX);
@@ -255,6 +273,7 @@ impl NodeAgent {
             volumes,
             shims,
             parking,
+            wasm,
             connections,
             egress,
             events: events_in,
@@ -272,12 +291,13 @@ impl NodeAgent {
             pools,
             outbox: VecDeque::new(),
             lot: Some(lot),
+            primes: Some(primes),
             status: Arc::clone(&status),
             load: LoadSaid::default(),
             drain: None,
             keys: 0,
         };
-        Ok((agent, NodeHandle { status, capacity }))
+        Ok((agent, NodeHandle { status, capacity, primes: primes_in }))
     }
 
     /// Serves until it is stopped; then ends every instance at once (drain first to be polite).
@@ -293,6 +313,7 @@ impl NodeAgent {
         });
         self.precompile();
         self.park();
+        self.prime();
         let mut orders = Vec::with_capacity(BATCH_MAX);
         let mut events = Vec::with_capacity(BATCH_MAX);
         loop {
@@ -329,6 +350,17 @@ impl NodeAgent {
         self.shared
             .supervisor
             .spawn("node/parking", OnExit::Ignore, |stop| lot.run(shared, first, stop));
+    }
+
+    /// One program at a time, beside everything else.
+    fn prime(&mut self) {
+        let Some(mut primes) = self.primes.take() else { return };
+        let shared = Arc::clone(&self.shared);
+        self.shared.supervisor.spawn("node/prime", OnExit::Ignore, |stop| async move {
+            while let Some(Some(wanted)) = stop.until(primes.recv()).await {
+                stop.until(wasm::prime(&shared, &wanted)).await;
+            }
+        });
     }
 
     /// Waits for something to do; false when it is time to go.

@@ -53,16 +53,28 @@ pub enum CodeError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The program in it cannot be run.
+    #[error("{0}")]
+    Program(String),
     /// Unpacking did not end.
-    #[error("unpacking crashed: {0}")]
+    #[error("preparing it crashed: {0}")]
     Crashed(String),
 }
 
 impl CodeError {
     /// Whether the package itself is bad, so that trying again cannot help.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::Unpack(_) | Self::Checksum { .. })
+        matches!(self, Self::Unpack(_) | Self::Checksum { .. } | Self::Program(_))
     }
+}
+
+/// How far files of an earlier run are believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Keeps {
+    /// As they are, unless the machine was booted since.
+    ThisBoot,
+    /// Whoever wants one looks at it first, because whoever makes it can.
+    UntilChecked,
 }
 
 /// Cheap to clone.
@@ -114,13 +126,13 @@ impl CodeCache {
     /// Opens (and where needed empties) the cache. Blocks on the disk.
     pub(crate) fn open(
         dir: PathBuf,
-        bytes_max: u64,
-        limits: UnpackLimits,
+        keeps: Keeps,
+        (bytes_max, limits): (u64, UnpackLimits),
         source: Arc<dyn CodeSource>,
         supervisor: Supervisor,
     ) -> Result<Self, CodeError> {
-        prepare(&dir)?;
-        let entries = survey(&dir)?;
+        prepare(&dir, keeps)?;
+        let entries = survey(&dir, keeps)?;
         let shared = Shared {
             dir,
             bytes_max,
@@ -184,7 +196,8 @@ impl CodeCache {
         Ok(Some(merged))
     }
 
-    async fn held(
+    /// What lies under this name, made if it is not there yet.
+    pub(crate) async fn held(
         &self,
         name: String,
         make: impl AsyncFnOnce(PathBuf) -> Result<u64, CodeError>,
@@ -204,6 +217,15 @@ impl CodeCache {
             drop(ready);
         }
         Ok(Held { path, _entry: entry })
+    }
+
+    /// Fills a directory off the runtime and puts it in place when it is whole.
+    pub(crate) async fn build(
+        &self,
+        path: PathBuf,
+        fill: impl FnOnce(&Path) -> Result<u64, CodeError> + Send + 'static,
+    ) -> Result<u64, CodeError> {
+        self.shared.build(path, fill).await
     }
 
     /// Removes what nobody uses, least recently used first, until the rest fits.
@@ -283,11 +305,11 @@ impl Shared {
 }
 
 /// Makes the directories; throws away the content of another boot and all drafts.
-fn prepare(dir: &Path) -> Result<(), CodeError> {
+fn prepare(dir: &Path, keeps: Keeps) -> Result<(), CodeError> {
     let boot = std::fs::read_to_string(BOOT_ID).unwrap_or_default();
     let mark = dir.join("boot");
     let same = !boot.is_empty() && std::fs::read_to_string(&mark).is_ok_and(|seen| seen == boot);
-    if !same && dir.exists() {
+    if keeps == Keeps::ThisBoot && !same && dir.exists() {
         disk("empty", dir, std::fs::remove_dir_all(dir))?;
     }
     let drafts = dir.join(DRAFTS);
@@ -299,7 +321,7 @@ fn prepare(dir: &Path) -> Result<(), CodeError> {
 }
 
 /// What is there from before, with its size.
-fn survey(dir: &Path) -> Result<HashMap<String, Arc<Entry>>, CodeError> {
+fn survey(dir: &Path, keeps: Keeps) -> Result<HashMap<String, Arc<Entry>>, CodeError> {
     let mut entries = HashMap::new();
     for found in disk("list", dir, std::fs::read_dir(dir))? {
         let found = disk("list", dir, found)?;
@@ -310,7 +332,7 @@ fn survey(dir: &Path) -> Result<HashMap<String, Arc<Entry>>, CodeError> {
         }
         let bytes = layers::size_of(&found.path())?;
         let entry = Entry {
-            ready: tokio::sync::Mutex::new(Some(bytes)),
+            ready: tokio::sync::Mutex::new((keeps == Keeps::ThisBoot).then_some(bytes)),
             bytes: AtomicU64::new(bytes),
             used_at: AtomicU64::new(0),
         };

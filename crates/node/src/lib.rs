@@ -20,6 +20,7 @@ mod shims;
 #[cfg(test)]
 mod testing;
 mod volume;
+mod wasm;
 
 pub use agent::{NodeAgent, NodeDeps, NodeError, NodeHandle, NodeStatus};
 pub use code::{CodeError, NameError, UnpackError, UnpackLimits};
@@ -28,3 +29,4 @@ pub use egress::{EgressRule, RuleError};
 pub use image::{ImageSettings, LayerError, LayerLimits};
 pub use ports::{ApiDoor, CodeSource, FetchError, LogSink, UsageSink};
 pub use runtimes::RuntimeTable;
+pub use wasm::{Prime, WasmProgram};

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 
 use stint_sandbox::{Discovery, Family, Interpreter};
 
+use crate::wasm::WasmProgram;
+
 /// Names and what stands behind them.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeTable {
     /// What the operator said: the interpreter, or why it cannot be used.
     configured: BTreeMap<String, Result<Interpreter, String>>,
     found: Discovery,
+    /// What runs WebAssembly, or why nothing does.
+    wasm: Option<Result<WasmProgram, String>>,
 }
 
 /// Upstream's names, for `Hello` and `doctor`.
@@ -54,6 +58,8 @@ pub(crate) enum Runtime {
     Custom,
     /// The same, in an image.
     Image,
+    /// By our Wasm shim.
+    Wasm,
 }
 
 /// Which program polls.
@@ -84,7 +90,7 @@ impl Runtime {
             Self::Shim(found) | Self::Poll(Poller::Java(found) | Poller::Bash(found)) => {
                 Some(found)
             }
-            Self::Poll(Poller::Own) | Self::Custom | Self::Image => None,
+            Self::Poll(Poller::Own) | Self::Custom | Self::Image | Self::Wasm => None,
         }
     }
 }
@@ -100,7 +106,18 @@ impl RuntimeTable {
                 (name, interpreter)
             })
             .collect();
-        Self { configured, found }
+        Self { configured, found, wasm: None }
+    }
+
+    /// With what runs WebAssembly: a program that was proven, or why it was not.
+    pub fn with_wasm(mut self, wasm: Result<WasmProgram, String>) -> Self {
+        self.wasm = Some(wasm);
+        self
+    }
+
+    /// What runs WebAssembly here.
+    pub(crate) fn wasm(&self) -> Option<&WasmProgram> {
+        self.wasm.as_ref().and_then(|wasm| wasm.as_ref().ok())
     }
 
     /// The runtime behind a name, or what to do so that there is one.
@@ -118,6 +135,7 @@ impl RuntimeTable {
             }
             "go1" => return Ok(Runtime::Poll(Poller::Own)),
             "custom-container" => return Ok(Runtime::Image),
+            "wasm" => return self.resolve_wasm(),
             _ => {}
         }
         let Some((family, wanted)) = parse(name) else {
@@ -143,6 +161,17 @@ impl RuntimeTable {
         usual
     }
 
+    fn resolve_wasm(&self) -> Result<Runtime, String> {
+        match &self.wasm {
+            Some(Ok(_)) => Ok(Runtime::Wasm),
+            Some(Err(reason)) => Err(format!(
+                "The function cannot be started. Runtime wasm does not work in this machine's \
+                 sandbox: {reason}"
+            )),
+            None => Err("runtime wasm is not run by this node".to_owned()),
+        }
+    }
+
     /// Every proven Python, each once.
     pub(crate) fn pythons(&self) -> Vec<Interpreter> {
         self.found.found.iter().filter(|found| found.family == Family::Python).cloned().collect()
@@ -163,6 +192,7 @@ impl RuntimeTable {
         }
         let own = OWN.iter().map(|(name, behind)| ((*name).to_owned(), (*behind).to_owned()));
         names.extend(own);
+        names.extend(self.wasm().map(|wasm| ("wasm".to_owned(), wasm.version.clone())));
         names
     }
 }
@@ -302,5 +332,23 @@ mod tests {
         assert!(!names.contains_key("nodejs22"));
         assert_eq!(names["java8"], "/usr/lib/jvm/java-11/bin/java (11.0.22)");
         assert!(names.contains_key("custom") && names.contains_key("go1"));
+        assert!(!names.contains_key("wasm"));
+    }
+
+    #[test]
+    fn wasm_is_there_when_it_was_proven() {
+        let program = WasmProgram {
+            path: "/usr/bin/stint".into(),
+            arguments: vec!["__wasm".into()],
+            key: "k".into(),
+            version: "wasmtime 48".into(),
+        };
+        let good = table().with_wasm(Ok(program));
+        assert_eq!(good.resolve("wasm"), Ok(Runtime::Wasm));
+        assert_eq!(good.names()["wasm"], "wasmtime 48");
+        let bad = table().with_wasm(Err("no executable memory".into()));
+        assert!(bad.resolve("wasm").unwrap_err().contains("no executable memory"));
+        assert!(!bad.names().contains_key("wasm"));
+        assert!(table().resolve("wasm").is_err());
     }
 }

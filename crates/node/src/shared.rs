@@ -20,6 +20,7 @@ use crate::instance::Parking;
 use crate::ports::{CodeSource, LogSink, UsageSink};
 use crate::runtimes::RuntimeTable;
 use crate::volume::Volumes;
+use crate::wasm::Wasm;
 
 /// See the module.
 pub(crate) struct NodeShared {
@@ -37,6 +38,8 @@ pub(crate) struct NodeShared {
     pub(crate) volumes: Volumes,
     pub(crate) shims: PathBuf,
     pub(crate) parking: Parking,
+    /// Where the machine runs WebAssembly.
+    pub(crate) wasm: Option<Wasm>,
     /// Connections to custom servers.
     pub(crate) connections: Guests,
     /// Ways out of instances.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use stint_engine::control::code::NoBuckets;
+use stint_engine::control::code::{NoBuckets, NoJudge};
 use stint_engine::secret::Keyring;
 use stint_engine::{EngineConfig, Entropy, Ports};
 use stint_model::account::{Account, AccountLimits};
@@ -177,6 +177,7 @@ impl World {
             store: Arc::new(self.book.clone()),
             blobs: Arc::new(self.blobs.clone()),
             buckets: Arc::new(NoBuckets),
+            judge: Arc::new(NoJudge),
             clock: clock.clone(),
             keyring: Keyring::in_memory(),
             entropy: Entropy::seeded(dice.bits()),

@@ -7,6 +7,7 @@ mod config;
 mod failure;
 mod project;
 mod remote;
+mod scratch;
 mod screen;
 mod server;
 
@@ -22,6 +23,8 @@ use crate::screen::Screen;
 
 /// The first argument of the spawner, which is this binary again. No user types it.
 pub(crate) const SPAWNER: &str = "__spawner";
+/// The first argument of the Wasm tier's programs, which are this binary again, inside a sandbox.
+pub(crate) const WASM: &str = "__wasm";
 
 /// The C library's allocator gives pages back and faults them in again on every turn.
 #[global_allocator]
@@ -31,6 +34,11 @@ fn main() -> ExitCode {
     // First of all: the spawner stays small and single-threaded.
     if std::env::args_os().nth(1).is_some_and(|argument| argument == SPAWNER) {
         return stint_sandbox::spawner_main();
+    }
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|argument| argument == WASM) {
+        let arguments: Vec<_> = arguments.filter_map(|text| text.into_string().ok()).collect();
+        return stint_wasm::main(&arguments);
     }
     let cli = Cli::parse();
     let environment = Environment::read();

@@ -1,6 +1,7 @@
 //! What `stint deploy` deploys: functions as a project file describes them, in the words of Function
 //! Compute. Two formats lead here: `stint.yaml` and the `s.yaml` of Serverless Devs.
 
+pub(crate) mod component;
 pub(crate) mod devs;
 pub(crate) mod interpolate;
 pub(crate) mod manifest;
@@ -42,6 +43,8 @@ pub(crate) struct FunctionPlan {
 pub(crate) enum Code {
     /// A directory to pack or a zip as it is.
     Path(PathBuf),
+    /// A directory to pack, with a program that was made of it.
+    Component { path: PathBuf, program: Vec<u8> },
     /// An object of a configured bucket.
     Object { bucket: String, object: String },
     /// An image, or nothing said: the code stays as it is.

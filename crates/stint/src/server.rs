@@ -9,3 +9,4 @@ pub(crate) mod figures;
 pub(crate) mod goodbye;
 pub(crate) mod identity;
 pub(crate) mod logging;
+pub(crate) mod programs;

@@ -28,6 +28,8 @@ const ENDINGS: &[&str] = &[
     ".json",
     ".service",
     ".sql",
+    ".wat",
+    ".wit",
     "Makefile",
     "Containerfile",
     ".ci/run",

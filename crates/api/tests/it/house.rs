@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use stint_api::{Api, ApiConfig, ApiParts};
-use stint_engine::control::code::NoBuckets;
+use stint_engine::control::code::{NoBuckets, NoJudge};
 use stint_engine::secret::Keyring;
 use stint_engine::{Engine, EngineConfig, Ports, Running};
 use stint_model::id::{InstanceId, NodeId};
@@ -53,6 +53,7 @@ impl House {
             store: Arc::new(MemoryStore::new()),
             blobs: Arc::new(MemoryBlobs::new()),
             buckets: Arc::new(NoBuckets),
+            judge: Arc::new(NoJudge),
             clock: clock.clone(),
             entropy: stint_engine::Entropy::System,
             keyring: Keyring::in_memory(),

@@ -10,7 +10,7 @@ use crc::{CRC_64_XZ, Crc, Table};
 use sha2::{Digest, Sha256};
 use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
-use stint_model::function::CodePackage;
+use stint_model::function::{CodePackage, Function, FunctionConfig};
 use stint_model::id::{AccountId, FunctionId};
 use stint_model::time::Timestamp;
 use stint_store::CommitError;
@@ -112,31 +112,61 @@ impl CodeBuckets for NoBuckets {
     }
 }
 
-/// Whose code it is, which decides its blob's name.
+/// Who looks at code before it is kept, for runtimes that can tell without running it.
+#[async_trait]
+pub trait CodeJudge: Send + Sync + std::fmt::Debug + 'static {
+    /// Whether code of this runtime is looked at.
+    fn judges(&self, runtime: &str) -> bool;
+    /// Whether the function can run this zip; else why not, for its author.
+    async fn judge(&self, config: &FunctionConfig, zip: Bytes) -> Result<(), String>;
+    /// The code is in the book: what is slow about its first start may be done now.
+    fn kept(&self, account: AccountId, config: &FunctionConfig, code: &CodePackage);
+}
+
+/// Everything is found out when it is started.
+#[derive(Debug)]
+pub struct NoJudge;
+
+#[async_trait]
+impl CodeJudge for NoJudge {
+    fn judges(&self, _: &str) -> bool {
+        false
+    }
+
+    async fn judge(&self, _: &FunctionConfig, _: Bytes) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn kept(&self, _: AccountId, _: &FunctionConfig, _: &CodePackage) {}
+}
+
+/// Whose code it is, which decides its blob's name and who looks at it first.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum CodePlace {
-    /// A function's, in place of what its head has.
-    Function(AccountId, FunctionId),
+pub(crate) enum CodePlace<'a> {
+    /// A function's, as it will be, in place of what its head has.
+    Function(&'a Function),
     /// A layer's.
     Layer(AccountId),
     /// A function's, which is the archive of its image.
-    Image(AccountId, FunctionId),
+    Image(&'a Function),
 }
 
-impl CodePlace {
+impl CodePlace<'_> {
     fn blob(self, random: u128) -> String {
         match self {
-            Self::Function(account, _) => format!("code/{account}/{random:032x}.zip"),
+            Self::Function(function) => {
+                format!("code/{}/{random:032x}.zip", function.account)
+            }
             Self::Layer(account) => format!("layer/{account}/{random:032x}.zip"),
-            Self::Image(account, _) => format!("code/{account}/{random:032x}.image"),
+            Self::Image(function) => format!("code/{}/{random:032x}.image", function.account),
         }
     }
 
     /// Whose it is, and which function's head it replaces.
-    const fn owner(self) -> (AccountId, Option<FunctionId>) {
+    fn owner(self) -> (AccountId, Option<FunctionId>) {
         match self {
-            Self::Function(account, function) | Self::Image(account, function) => {
-                (account, Some(function))
+            Self::Function(function) | Self::Image(function) => {
+                (function.account, Some(function.id))
             }
             Self::Layer(account) => (account, None),
         }
@@ -243,7 +273,7 @@ impl Engine {
     /// Takes code, checks it and keeps it as a blob.
     pub(crate) async fn code_keep(
         &self,
-        place: CodePlace,
+        place: CodePlace<'_>,
         input: &CodeInput,
     ) -> Result<CodePackage, EngineError> {
         let bytes = self.code_bytes(input).await?;
@@ -255,10 +285,39 @@ impl Engine {
         self.storage_code_fits(account, bytes.len() as u64, replaced)?;
         let (crc64, sha256) = sums(&bytes).await;
         check_sum(input.checksum.as_deref(), crc64)?;
+        if let CodePlace::Function(function) = place {
+            self.code_judge(&function.wanted().config, &bytes).await?;
+        }
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let blob = place.blob(self.random_u128());
         self.blobs().put(&blob, bytes).await?;
         Ok(CodePackage { blob, size, crc64, sha256 })
+    }
+
+    /// Refuses code that its runtime says it cannot run.
+    async fn code_judge(&self, config: &FunctionConfig, zip: &Bytes) -> Result<(), Refusal> {
+        let judge = self.judge();
+        if !judge.judges(&config.runtime) {
+            return Ok(());
+        }
+        let judged = judge.judge(config, zip.clone()).await;
+        judged.map_err(|reason| {
+            let runtime = &config.runtime;
+            Refusal::invalid(format!("the code cannot be run by runtime '{runtime}': {reason}"))
+        })
+    }
+
+    /// The same for code that stays while what is said about it changes.
+    pub(crate) async fn code_judge_again(
+        &self,
+        config: &FunctionConfig,
+        code: Option<&CodePackage>,
+    ) -> Result<(), EngineError> {
+        if let Some(code) = code.filter(|_| self.judge().judges(&config.runtime)) {
+            let zip = self.blobs().get(&code.blob).await?;
+            self.code_judge(config, &zip).await?;
+        }
+        Ok(())
     }
 
     async fn code_bytes(&self, input: &CodeInput) -> Result<Bytes, EngineError> {

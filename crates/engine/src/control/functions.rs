@@ -162,6 +162,11 @@ impl FunctionQuery {
     }
 }
 
+/// What decides how code is run.
+fn runs_by(config: &FunctionConfig) -> (&str, &str) {
+    (&config.runtime, &config.handler)
+}
+
 /// A number of the wire in thousandths; `None` when it is no number of thousandths.
 pub fn milli(number: f64) -> Option<u32> {
     let text = format!("{number:.6}");
@@ -202,7 +207,7 @@ impl Engine {
         let draft = decide_create(&input, &made, has_code)?;
         self.layers_fit(account, &draft.head.config)?;
         if let Some(code) = &input.code {
-            let place = code_place(&made, &draft.head.config);
+            let place = code_place(&draft);
             made.code = Some(self.code_keep(place, code).await?);
         }
         let function = Arc::new(decide_create(&input, &made, has_code)?);
@@ -213,6 +218,7 @@ impl Engine {
         match self.commit(caller, deed, change).await {
             Ok(()) => {
                 self.images_nudge().notify_one();
+                self.code_kept(&function);
                 Ok(self.view(function))
             }
             Err(error) => {
@@ -229,6 +235,12 @@ impl Engine {
     fn registry_seal(&self, said: &FunctionPatch, made: &Made) -> Option<SealedSecret> {
         let owner = registry_secret_owner(made.account, made.function);
         said.registry_password.as_ref().map(|secret| self.keyring().seal(secret, &owner))
+    }
+
+    fn code_kept(&self, function: &Function) {
+        if let Some(code) = &function.head.code {
+            self.judge().kept(function.account, &function.head.config, code);
+        }
     }
 
     fn functions_quota(&self, account: AccountId, name: &str) -> Result<(), EngineError> {
@@ -271,8 +283,11 @@ impl Engine {
         self.layers_fit(account, &draft.wanted().config)?;
         if let Some(code) = &input.code {
             self.storage_allows()?;
-            let place = code_place(&made, &draft.wanted().config);
+            let place = code_place(&draft);
             made.code = Some(self.code_keep(place, code).await?);
+        } else if runs_by(&draft.wanted().config) != runs_by(&before.wanted().config) {
+            let wanted = draft.wanted();
+            self.code_judge_again(&wanted.config, wanted.code.as_ref()).await?;
         }
         let changed = self
             .function_change(
@@ -289,6 +304,7 @@ impl Engine {
         match changed {
             Ok(function) => {
                 self.images_nudge().notify_one();
+                self.code_kept(&function);
                 Ok(self.view(function))
             }
             Err(error) => {
@@ -437,11 +453,12 @@ impl Engine {
     }
 }
 
-fn code_place(made: &Made, config: &FunctionConfig) -> CodePlace {
+fn code_place(draft: &Function) -> CodePlace<'_> {
+    let config = &draft.wanted().config;
     let image = config.custom_container.as_ref().filter(|_| config.is_container());
     match image.map(|container| ImageSource::parse(&container.image)) {
-        Some(Ok(ImageSource::Code { .. })) => CodePlace::Image(made.account, made.function),
-        Some(_) | None => CodePlace::Function(made.account, made.function),
+        Some(Ok(ImageSource::Code { .. })) => CodePlace::Image(draft),
+        Some(_) | None => CodePlace::Function(draft),
     }
 }
 

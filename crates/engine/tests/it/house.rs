@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use stint_engine::control::code::NoBuckets;
+use stint_engine::control::code::{NoBuckets, NoJudge};
 use stint_engine::secret::Keyring;
 use stint_engine::{
     Engine, EngineConfig, Entropy, FunctionRef, Ports, Running, Submit, TaskOptions, TaskRef,
@@ -155,6 +155,7 @@ impl House {
             store: Arc::new(store.clone()),
             blobs: Arc::new(blobs.clone()),
             buckets: Arc::new(NoBuckets),
+            judge: Arc::new(NoJudge),
             clock: clock.clone(),
             entropy: Entropy::System,
             keyring: Keyring::in_memory(),

@@ -38,6 +38,7 @@ pub const RUNTIMES: &[&str] = &[
     "custom.debian12",
     "custom-container",
     "micro-sandbox",
+    "wasm",
 ];
 
 /// Runtimes that upstream has retired: refused with a word about it.
@@ -179,6 +180,7 @@ pub fn config(config: &FunctionConfig) -> Result<(), Refusal> {
     })?;
     hook("initializer", config.initializer.as_ref(), 300)?;
     hook("preStop", config.pre_stop.as_ref(), 90)?;
+    stateless(config)?;
     if let Some(config) = &config.nas {
         nas(config)?;
     }
@@ -213,6 +215,17 @@ fn handler(config: &FunctionConfig) -> Result<(), Refusal> {
     let file = matches!(config.runtime.as_str(), "go1" | "bash");
     need(!file || !config.handler.split('/').any(|part| part == ".."), || {
         format!("handler '{}' must name a file of the package", config.handler)
+    })
+}
+
+/// A Wasm program starts anew for every request: a hook would prepare what nobody finds.
+fn stateless(config: &FunctionConfig) -> Result<(), Refusal> {
+    let has = |hook: &Option<Hook>| hook.as_ref().is_some_and(|hook| !hook.handler.is_empty());
+    let hooked = has(&config.initializer) || has(&config.pre_stop);
+    need(config.runtime != "wasm" || !hooked, || {
+        "instanceLifecycleConfig is not supported by runtime 'wasm': every request gets a fresh \
+         instance of the program, so there is nothing to initialize or to stop"
+            .into()
     })
 }
 

@@ -44,8 +44,13 @@ fn cache(
     let shelf = Arc::new(Shelf { blobs, gets: AtomicUsize::new(0) });
     let supervisor = Supervisor::new(Clock::start());
     let source: Arc<dyn CodeSource> = Arc::clone(&shelf) as Arc<dyn CodeSource>;
-    let cache =
-        CodeCache::open(dir.join("code"), bytes_max, UnpackLimits::DEFAULT, source, supervisor);
+    let cache = CodeCache::open(
+        dir.join("code"),
+        Keeps::ThisBoot,
+        (bytes_max, UnpackLimits::DEFAULT),
+        source,
+        supervisor,
+    );
     (cache.unwrap(), shelf)
 }
 

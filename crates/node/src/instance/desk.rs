@@ -61,6 +61,15 @@ pub(super) struct Desk {
     frozen: bool,
     meter: Meter,
     tally: Tally,
+    /// The runtime ends attempts itself; how long it may take to.
+    overtime: Span,
+}
+
+/// A limit that a runtime holds by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Limit {
+    Time,
+    Memory,
 }
 
 impl Desk {
@@ -75,12 +84,16 @@ impl Desk {
         meter.read(shared.clock.now(), Span::ZERO, &process.instance);
         let mut tally = Tally::new(shared.clock.now());
         tally.hook(process.initialized);
-        let (running, frozen) = (Vec::new(), false);
-        Self { shared, who, inbox, process, output, running, frozen, meter, tally }
+        let (running, frozen, overtime) = (Vec::new(), false, Span::ZERO);
+        Self { shared, who, inbox, process, output, running, frozen, meter, tally, overtime }
     }
 
     pub(super) fn into_inbox(self) -> mpsc::Receiver<Order> {
         self.inbox
+    }
+
+    pub(super) fn allow_overtime(&mut self, overtime: Span) {
+        self.overtime = overtime;
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -144,7 +157,7 @@ impl Desk {
         self.tally.begin(now);
         self.running.push(Running {
             started_at: now,
-            deadline: now + start.timeout,
+            deadline: now + start.timeout + self.overtime,
             log,
             log_since: Timestamp::ZERO,
             progress: None,
@@ -168,6 +181,22 @@ impl Desk {
     /// The user code failed and the instance serves on.
     pub(super) async fn fail(&mut self, at: usize, failure: Failure, claim: Claim) {
         self.finish(at, failure, claim, Alive::Yes).await;
+    }
+
+    /// The runtime ended the attempt at a limit, and the instance serves on.
+    pub(super) async fn limited(&mut self, at: usize, limit: Limit, claim: Claim) {
+        let Some(running) = self.running.get(at) else { return };
+        let claimed = claim.peak_kb.saturating_mul(1_000) >> 10;
+        let memory = self.meter.peak_milli_mb().max(claimed);
+        let failure = match limit {
+            Limit::Time => failure::timed_out(UNHANDLED, running.invocation.start.timeout, memory),
+            Limit::Memory => {
+                let ran = self.now().since(running.started_at);
+                let limit_mb = self.who.spec.size.memory_mb;
+                failure::out_of_memory(UNHANDLED, ran, memory, limit_mb)
+            }
+        };
+        self.fail(at, failure, claim).await;
     }
 
     /// Settles one attempt. Order matters: its output is in before it is finished, and the agent

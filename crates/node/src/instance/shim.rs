@@ -6,7 +6,7 @@ use stint_model::time::Span;
 use stint_sandbox::{Family, Signal};
 use stint_wire::node::Event;
 
-use super::desk::{Desk, PRE_STOP_MAX};
+use super::desk::{Desk, Limit, PRE_STOP_MAX};
 use super::meter::Claim;
 use super::orders::Told;
 use super::process::attend;
@@ -19,8 +19,20 @@ use crate::output::Rest;
 #[derive(Debug)]
 pub(super) struct Shim {
     pub(super) channel: Channel,
-    pub(super) family: Family,
+    pub(super) speaker: Speaker,
 }
+
+/// What speaks at the other end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Speaker {
+    /// A shim in this language.
+    Language(Family),
+    /// Our Wasm shim, which ends what takes too long or too much by itself and serves on.
+    Wasm,
+}
+
+/// How much longer than an attempt may take a runtime gets that ends attempts by itself.
+const OVERTIME: Span = Span::from_millis(250);
 
 /// What one turn of the loop woke up for.
 enum Wake {
@@ -37,6 +49,9 @@ pub(super) async fn serve(
     mut shim: Shim,
     mut waiting: VecDeque<Box<Invocation>>,
 ) -> (Desk, &'static str) {
+    if shim.speaker == Speaker::Wasm {
+        desk.allow_overtime(OVERTIME);
+    }
     loop {
         if desk.running.is_empty()
             && let Some(invocation) = waiting.pop_front()
@@ -124,12 +139,14 @@ async fn begin(
     };
     let mut head = Vec::with_capacity(192);
     let retries = start.retries.to_string();
-    let fields: [&str; 5] = [
+    let timeout = start.timeout.millis().to_string();
+    let fields: [&str; 6] = [
         &start.request_id,
         start.task_id.as_deref().unwrap_or_default(),
         &retries,
         &start.idempotency_key,
         &start.qualifier,
+        &timeout,
     ];
     for (n, field) in fields.iter().enumerate() {
         if n > 0 {
@@ -171,8 +188,12 @@ async fn heard(desk: &mut Desk, frame: Frame) -> Option<&'static str> {
     if frame.kind == Heard::Result {
         desk.succeed(0, frame.body, claim).await;
     } else {
-        let class = if frame.field(2) == "H" { HANDLED } else { UNHANDLED };
-        desk.fail(0, failure::said(class, frame.body), claim).await;
+        match frame.field(2) {
+            "T" => desk.limited(0, Limit::Time, claim).await,
+            "M" => desk.limited(0, Limit::Memory, claim).await,
+            "H" => desk.fail(0, failure::said(HANDLED, frame.body), claim).await,
+            _ => desk.fail(0, failure::said(UNHANDLED, frame.body), claim).await,
+        }
     }
     None
 }
@@ -211,7 +232,7 @@ async fn pre_stop(desk: &mut Desk, shim: &mut Shim, grace: Span) {
         None => crate::agent::fresh_request_id(desk.now()),
     };
     let begun = desk.now();
-    let by_signal = busy.is_some() && shim.family == Family::Python;
+    let by_signal = busy.is_some() && shim.speaker == Speaker::Language(Family::Python);
     let Desk { shared, process, output, .. } = desk;
     let instance = process.instance.clone();
     let hook = async {

@@ -19,7 +19,7 @@ use super::parking::{Kind, Parked};
 use super::poll::{self, Polls};
 use super::process::{Process, attend};
 use super::server::{self, Server};
-use super::shim::Shim;
+use super::shim::{Shim, Speaker};
 use crate::code::Held;
 use crate::egress::{self, Gate, Narrow};
 use crate::environment::{self, Base, CODE};
@@ -30,6 +30,7 @@ use crate::output::{Output, Rest};
 use crate::runtimes::{Poller, Runtime};
 use crate::shared::NodeShared;
 use crate::shims;
+use crate::wasm::{self, Prime, Wasm};
 
 /// Upstream's bound on the initializer (§4.4).
 pub(super) const INITIALIZER_MAX: Span = Span::from_secs(300);
@@ -84,7 +85,7 @@ pub(super) async fn start(
     let runtime = runtime.map_err(failure::not_started)?;
     let image = match runtime {
         Runtime::Image => Some(container::hold(shared, spec).await?),
-        Runtime::Shim(_) | Runtime::Custom | Runtime::Poll(_) => None,
+        Runtime::Shim(_) | Runtime::Custom | Runtime::Poll(_) | Runtime::Wasm => None,
     };
     let (held, binds) = files(shared, spec, &runtime).await?;
     if let Some(missing) = missing_entry(spec, &runtime, held.first()) {
@@ -103,13 +104,16 @@ pub(super) async fn start(
         begin(shared, &runtime, launch, &command).await?;
     let gate = doors.and_then(|doors| egress::open(shared, spec, id, doors));
     let enforced = words(process.instance.enforced(), (image.as_ref(), &late_env));
+    let wasm = shared.wasm.as_ref().filter(|_| runtime == Runtime::Wasm).map(Wasm::words);
+    let enforced = enforced.into_iter().chain(wasm).collect();
     let contract = match runtime {
-        Runtime::Shim(interpreter) => {
+        Runtime::Shim(_) | Runtime::Wasm => {
             let channel = channel.ok_or_else(|| failure::system("the sandbox gave no channel"))?;
-            let mut shim = Shim { channel, family: interpreter.family };
+            let mut shim = Shim { channel, speaker: speaker(&runtime) };
             let mut loading = Loading {
                 shared,
                 spec,
+                id,
                 process: &mut process,
                 output: &mut output,
                 shim: &mut shim,
@@ -138,6 +142,14 @@ pub(super) async fn start(
             let output = output.take(Rest::Take);
             Err(NotStarted { failure, output })
         }
+    }
+}
+
+/// Who speaks at the other end of the channel.
+fn speaker(runtime: &Runtime) -> Speaker {
+    match runtime.interpreter() {
+        Some(interpreter) => Speaker::Language(interpreter.family),
+        None => Speaker::Wasm,
     }
 }
 
@@ -238,6 +250,14 @@ async fn files(
     if let Some(interpreter) = runtime.interpreter() {
         binds.extend(shim_binds(shared, interpreter));
     }
+    if let (Runtime::Wasm, Some(wasm), Some(package)) = (runtime, &shared.wasm, &spec.code) {
+        let (code, handler) = (package.clone(), spec.config.handler.clone());
+        let wanted = Prime { account: spec.account, code, handler };
+        let package = held.first().ok_or_else(|| failure::system("the code is not there"))?;
+        let artefact = wasm.artefact(shared, &wanted, package).await.map_err(bad)?;
+        binds.extend(wasm.binds(&artefact));
+        held.push(artefact);
+    }
     if let Some(nas) = spec.config.nas.clone().filter(|nas| !nas.mounts.is_empty()) {
         let (user, _) = identity(shared, spec)?;
         let (volumes, account) = (shared.volumes.clone(), spec.account);
@@ -270,9 +290,10 @@ fn missing_entry(spec: &PoolSpec, runtime: &Runtime, code: Option<&Held>) -> Opt
         Runtime::Custom if custom.is_some_and(|custom| !custom.command.is_empty()) => return None,
         Runtime::Custom => "bootstrap",
         Runtime::Poll(Poller::Own) => poll::program(spec),
-        Runtime::Shim(_) | Runtime::Poll(Poller::Java(_) | Poller::Bash(_)) | Runtime::Image => {
-            return None;
-        }
+        Runtime::Shim(_)
+        | Runtime::Poll(Poller::Java(_) | Poller::Bash(_))
+        | Runtime::Image
+        | Runtime::Wasm => return None,
     };
     let is_there = code.is_some_and(|code| code.path().join(entry).exists());
     (!is_there).then(|| format!("{CODE}/{entry}"))
@@ -289,7 +310,7 @@ fn launch_spec(
     let (user, inside) = identity(shared, spec)?;
     // Ports that others must not take, or not reach, want a loopback of their own.
     let own_port = match runtime {
-        Runtime::Shim(_) => None,
+        Runtime::Shim(_) | Runtime::Wasm => None,
         Runtime::Custom | Runtime::Image => Some(environment::port(spec)),
         Runtime::Poll(_) => Some(poll::PORT),
     };
@@ -303,6 +324,11 @@ fn launch_spec(
         Runtime::Shim(interpreter) => (shims::command(interpreter), WithChannel::Stream),
         Runtime::Custom => (server::command(spec), WithChannel::None),
         Runtime::Image => (Vec::new(), WithChannel::None),
+        Runtime::Wasm => {
+            // What is the guest's must not reach the program around it.
+            env = Vec::new();
+            (shared.wasm.as_ref().map(Wasm::command).unwrap_or_default(), WithChannel::Stream)
+        }
         Runtime::Poll(poller) => {
             env.push((poll::VARIABLE.to_owned(), poll::address()));
             (poll::command(spec, poller, &outside), WithChannel::Listener(poll::PORT))
@@ -357,6 +383,7 @@ fn not_launched(error: &SandboxError, command: &str) -> Failure {
 struct Loading<'a> {
     shared: &'a NodeShared,
     spec: &'a PoolSpec,
+    id: InstanceId,
     process: &'a mut Process,
     output: &'a mut Output,
     shim: &'a mut Shim,
@@ -374,12 +401,21 @@ impl Loading<'_> {
     }
 
     async fn load(&mut self) -> Result<(), Failure> {
-        let Self { shared, spec, process, output, shim, late_env } = self;
+        let Self { shared, spec, id, process, output, shim, late_env } = self;
         let limit = shared.config.bounds.start_timeout;
         let begun = shared.clock.now();
-        let config = configuration(spec);
+        let mut head = configuration(spec);
+        let mut body = std::mem::take(late_env);
+        if shim.speaker == Speaker::Wasm {
+            let bytes_max = shared.config.bounds.result_bytes_max;
+            let outside = shared.egress.outside(process.instance.enforced().network);
+            let guest = environment::environment(spec, *id, (Base::Platform, &outside));
+            let (more, guest) = wasm::configuration(spec, &guest, bytes_max);
+            head.extend(more);
+            body = guest;
+        }
         let loading = async {
-            shim.channel.write(Said::Configure, &config, late_env).await?;
+            shim.channel.write(Said::Configure, &head, &body).await?;
             shim.channel.read().await
         };
         match attend(process, output, shared.clock.within(limit, loading)).await {
@@ -478,7 +514,7 @@ fn configuration(spec: &PoolSpec) -> Vec<u8> {
 }
 
 /// What holds the instance, for people.
-fn words(enforced: &Enforced, (image, late_env): (Option<&HeldImage>, &[u8])) -> Arc<[String]> {
+fn words(enforced: &Enforced, (image, late_env): (Option<&HeldImage>, &[u8])) -> Vec<String> {
     let by = |limit: LimitedBy| match limit {
         LimitedBy::Cgroup => "cgroup",
         LimitedBy::Watchdog => "watchdog",
@@ -508,7 +544,6 @@ fn words(enforced: &Enforced, (image, late_env): (Option<&HeldImage>, &[u8])) ->
             _ => "start: an interpreter that waited".to_owned(),
         },
     ]
-    .into()
 }
 
 fn user_words(wall: UserWall) -> String {

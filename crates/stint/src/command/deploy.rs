@@ -11,12 +11,12 @@ use serde_json::Value;
 use stint_model::time::Span;
 use stint_supervise::Clock;
 use stint_wire::client::{Client, ClientError};
-use stint_wire::fc::{CodeLocation, FunctionInput};
+use stint_wire::fc::{CodeLocation, Function, FunctionInput};
 
 use super::Context;
 use crate::config::unit;
 use crate::failure::{Exit, Failure};
-use crate::project::{self, Code, FunctionPlan, Project, pack};
+use crate::project::{self, Code, FunctionPlan, Project, component, pack};
 use crate::screen::Rows;
 
 /// How often `--watch` looks.
@@ -36,6 +36,10 @@ pub(crate) struct Deploy {
     /// Go on, and deploy again whenever a file changes.
     #[arg(long)]
     watch: bool,
+    /// Make Python and JavaScript functions WebAssembly components (componentize-py, and componentize-js
+    /// or componentize-qjs, must be installed).
+    #[arg(long)]
+    wasm: bool,
     /// Publish a version of each function.
     #[arg(long)]
     publish: bool,
@@ -62,8 +66,11 @@ pub(crate) async fn run(args: &Deploy, context: &Context) -> Result<(), Failure>
     let mut seen = BTreeMap::new();
     loop {
         let outcome = async {
-            let project = read(&file, args, context)?;
+            let mut project = read(&file, args, context)?;
             seen = stamps(&file, &project);
+            if args.wasm {
+                components(&mut project, &file, context)?;
+            }
             let scene = Scene { client: &client, clock: &clock };
             deploy(&project, args, scene, context).await
         };
@@ -111,6 +118,22 @@ fn read(file: &Path, args: &Deploy, context: &Context) -> Result<Project, Failur
 struct Scene<'a> {
     client: &'a Client,
     clock: &'a Clock,
+}
+
+/// Makes components where the language allows it, and says where not.
+fn components(project: &mut Project, file: &Path, context: &Context) -> Result<(), Failure> {
+    let base = file.parent().filter(|base| !base.as_os_str().is_empty());
+    for plan in &mut project.functions {
+        let made = component::transform(plan, base.unwrap_or(Path::new(".")));
+        let made = made.map_err(|mut failure| {
+            failure.message = format!("{}: {}", plan.name, failure.message);
+            failure
+        })?;
+        if !made {
+            context.screen.note(format!("{} is deployed as it is", plan.name));
+        }
+    }
+    Ok(())
 }
 
 async fn deploy(
@@ -163,15 +186,11 @@ async fn one(plan: &FunctionPlan, publish: bool, scene: Scene<'_>) -> Result<Dep
     match &plan.code {
         Code::Path(path) => {
             let zip = pack::pack(path)?;
-            let checksum = pack::checksum(&zip);
-            if there.as_ref().is_none_or(|function| function.code_checksum != checksum) {
-                code_bytes = Some(zip.len());
-                input.code = Some(CodeLocation {
-                    zip_file: Some(base64(&zip)),
-                    checksum: Some(checksum),
-                    ..CodeLocation::default()
-                });
-            }
+            code_bytes = send_code(zip, there.as_ref(), &mut input);
+        }
+        Code::Component { path, program } => {
+            let zip = pack::pack_with(path, &[(component::PROGRAM, program)])?;
+            code_bytes = send_code(zip, there.as_ref(), &mut input);
         }
         Code::Object { bucket, object } => {
             input.code = Some(CodeLocation {
@@ -243,6 +262,20 @@ async fn in_force(name: &str, Scene { client, clock }: Scene<'_>) -> Result<(), 
         }
         clock.sleep(FETCH_LOOK).await;
     }
+}
+
+/// Sends the code unless it is there already; how many bytes it sends.
+fn send_code(zip: Vec<u8>, there: Option<&Function>, input: &mut FunctionInput) -> Option<usize> {
+    let checksum = pack::checksum(&zip);
+    if there.is_some_and(|function| function.code_checksum == checksum) {
+        return None;
+    }
+    input.code = Some(CodeLocation {
+        zip_file: Some(base64(&zip)),
+        checksum: Some(checksum),
+        ..CodeLocation::default()
+    });
+    Some(zip.len())
 }
 
 /// What stands beside the function's own configuration.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde::Serialize;
-use stint_node::{EgressRule, HostFor, NodeNetwork};
+use stint_node::{EgressRule, HostFor, NodeNetwork, WasmProgram};
 use stint_sandbox::{
     Candidate, Discovery, Family, IsolationPolicy, Launcher, LauncherConfig, SpawnerCommand,
     UserNamespace,
@@ -12,6 +12,7 @@ use stint_supervise::{Clock, OnExit, Supervisor};
 use super::Context;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::scratch::Scratch;
 use crate::screen::Rows;
 
 /// What this machine can isolate and run, and what to install.
@@ -48,11 +49,11 @@ const RUNTIMES: [(&str, Family, (u32, u32), &str); 8] = [
 
 pub(crate) async fn run(_args: &Doctor, context: &Context) -> Result<(), Failure> {
     let config = context.config(&context.raw(Vec::new())?)?;
-    let base = tempdir()?;
+    let base = Scratch::make("doctor")?;
     let launcher = || LauncherConfig {
         spawner: spawner(),
         cgroup_name: format!("stint-doctor-{}", std::process::id()),
-        base_dir: base.path.clone(),
+        base_dir: base.path().to_owned(),
         host_network_allowed: shares_host_network(&config),
         // Look at everything, whatever is demanded.
         policy: IsolationPolicy::personal(),
@@ -81,6 +82,24 @@ pub(crate) async fn run(_args: &Doctor, context: &Context) -> Result<(), Failure
 pub(crate) fn spawner() -> SpawnerCommand {
     let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
     SpawnerCommand { program, args: vec![crate::SPAWNER.to_owned()] }
+}
+
+/// This binary again, as what compiles and runs WebAssembly in a sandbox.
+pub(crate) fn wasm_program() -> Result<WasmProgram, String> {
+    let path = std::env::current_exe().map_err(|error| error.to_string())?;
+    Ok(WasmProgram {
+        path,
+        arguments: vec![crate::WASM.to_owned()],
+        key: stint_wasm::key()?,
+        version: stint_wasm::VERSION.to_owned(),
+    })
+}
+
+/// The same, proven to work behind the sandbox's walls.
+pub(crate) async fn proven_wasm(launcher: &Launcher, clock: &Clock) -> Result<WasmProgram, String> {
+    let program = wasm_program()?;
+    program.prove(launcher, clock).await?;
+    Ok(program)
 }
 
 /// What the configuration demands.
@@ -144,6 +163,7 @@ async fn runtimes(launcher: LauncherConfig, config: &Config) -> Result<Vec<Check
         seen: "the package's own program".to_owned(),
         advice: String::new(),
     });
+    checks.push(wasm(&launcher).await);
     for refused in &discovery.refused {
         checks.push(Check {
             check: format!("interpreter {}", refused.path.display()),
@@ -187,6 +207,23 @@ fn network(config: &Config) -> Check {
     let advice =
         if works { "" } else { "node.network = \"proxy\" keeps the host's loopback closed" };
     Check { check: "internetAccess".to_owned(), works, seen, advice: advice.to_owned() }
+}
+
+/// Where WebAssembly is compiled and run, and what holds it.
+async fn wasm(launcher: &Launcher) -> Check {
+    let proven = proven_wasm(launcher, &Clock::start()).await;
+    Check {
+        check: "runtime wasm".to_owned(),
+        works: proven.is_ok(),
+        seen: match &proven {
+            Ok(program) => format!(
+                "{} in a sandboxed process per instance, never shared between functions",
+                program.version
+            ),
+            Err(reason) => reason.clone(),
+        },
+        advice: String::new(),
+    }
 }
 
 fn memory(config: &Config) -> Check {
@@ -249,27 +286,6 @@ fn free(path: &std::path::Path) -> Option<u64> {
         let stat = rustix::fs::statvfs(if is_here { std::path::Path::new(".") } else { path });
         stat.ok().map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize))
     })
-}
-
-/// A directory that is removed again.
-struct TempDir {
-    path: std::path::PathBuf,
-}
-
-fn tempdir() -> Result<TempDir, Failure> {
-    let mut random = [0_u8; 8];
-    getrandom::fill(&mut random).map_err(|error| Failure::local(error.to_string()))?;
-    let path = std::env::temp_dir().join(format!("stint-doctor-{}", hex::encode(random)));
-    std::fs::create_dir(&path)
-        .map_err(|error| Failure::cannot(format_args!("make {}", path.display()), &error))?;
-    Ok(TempDir { path })
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        // What stays behind is an empty directory among temporary files.
-        drop(std::fs::remove_dir_all(&self.path));
-    }
 }
 
 #[cfg(test)]

@@ -26,14 +26,26 @@ pub(crate) fn pack(path: &Path) -> Result<Vec<u8>, Failure> {
     if meta.is_file() {
         return std::fs::read(path).map_err(cannot);
     }
+    pack_with(path, &[])
+}
+
+/// The files of a directory that are packed, sorted.
+pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let ignore = Ignore::read(path);
     let mut files = Vec::new();
     gather(path, Path::new(""), &ignore, &mut files)?;
     files.sort();
-    if files.is_empty() {
+    Ok(files)
+}
+
+/// The zip of a directory with more files, which win.
+pub(crate) fn pack_with(path: &Path, more: &[(&str, &[u8])]) -> Result<Vec<u8>, Failure> {
+    let mut files = files(path)?;
+    files.retain(|file| !more.iter().any(|(name, _)| file.as_path() == Path::new(name)));
+    if files.is_empty() && more.is_empty() {
         return Err(Failure::usage(format!("{} holds no files to deploy", path.display())));
     }
-    let bytes = write(path, &files)?;
+    let bytes = write(path, &files, more)?;
     if bytes.len() > ZIP_BYTES_MAX {
         let (got, max) = (bytes.len() >> 20, ZIP_BYTES_MAX >> 20);
         return Err(Failure::usage(format!(
@@ -83,7 +95,7 @@ fn gather(
     Ok(())
 }
 
-fn write(root: &Path, files: &[PathBuf]) -> Result<Vec<u8>, Failure> {
+fn write(root: &Path, files: &[PathBuf], more: &[(&str, &[u8])]) -> Result<Vec<u8>, Failure> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for path in files {
         let full = root.join(path);
@@ -101,6 +113,15 @@ fn write(root: &Path, files: &[PathBuf]) -> Result<Vec<u8>, Failure> {
         })?;
         zip.start_file(name, options).map_err(|error| cannot(&error))?;
         zip.write_all(&bytes).map_err(|error| cannot(&error))?;
+    }
+    for (name, bytes) in more {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .last_modified_time(DateTime::default())
+            .unix_permissions(0o644);
+        let added = zip.start_file(*name, options).map_err(std::io::Error::from);
+        let added = added.and_then(|()| zip.write_all(bytes));
+        added.map_err(|error| Failure::cannot(format_args!("pack {name}"), &error))?;
     }
     let done = zip.finish().map_err(|error| Failure::cannot("finish the zip", &error))?;
     Ok(done.into_inner())

@@ -7,12 +7,12 @@ use crate::failure::Failure;
 /// A file of a template: where, what, whether it is a program.
 struct File {
     path: &'static str,
-    text: &'static str,
+    text: &'static [u8],
     program: bool,
 }
 
 const fn plain(path: &'static str, text: &'static str) -> File {
-    File { path, text, program: false }
+    File { path, text: text.as_bytes(), program: false }
 }
 
 const PYTHON: &[File] = &[plain(
@@ -46,7 +46,7 @@ exports.handler = async (event, context) => {
 
 const CUSTOM: &[File] = &[File {
     path: "code/bootstrap",
-    text: r#"#!/usr/bin/env python3
+    text: br#"#!/usr/bin/env python3
 """Any HTTP server will do: it answers POST /invoke on the port."""
 import json
 import os
@@ -113,7 +113,7 @@ ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
 
 const BASH: &[File] = &[File {
     path: "code/main.sh",
-    text: r#"#!/usr/bin/env bash
+    text: br#"#!/usr/bin/env bash
 # The payload is the standard input, the standard output the result, the standard error the log. An exit
 # status other than 0 is a failure; its message is the end of the log.
 set -euo pipefail
@@ -130,7 +130,7 @@ const GO: &[File] = &[
     plain("main.go", include_str!("../../../../examples/poll/go/main.go")),
     File {
         path: "build.sh",
-        text: "#!/bin/sh\n# Any program will do that polls FC_RUNTIME_API; this one needs the standard \
+        text: b"#!/bin/sh\n# Any program will do that polls FC_RUNTIME_API; this one needs the standard \
                library only.\nmkdir -p code\nCGO_ENABLED=0 exec go build -o code/main .\n",
         program: true,
     },
@@ -163,10 +163,16 @@ public class App {
     ),
     File {
         path: "build.sh",
-        text: "#!/bin/sh\n# Classes and jars of the code directory are found, those of its lib \
+        text: b"#!/bin/sh\n# Classes and jars of the code directory are found, those of its lib \
                directory, too.\nexec javac --release 8 -Xlint:-options -d code src/example/*.java\n",
         program: true,
     },
+];
+
+/// The program is there ready to run; its text says how to make others.
+const WASM: &[File] = &[
+    File { path: "code/main.wasm", text: include_bytes!("template/main.wasm"), program: false },
+    plain("main.wat", include_str!("template/main.wat")),
 ];
 
 /// Writes a project into `directory`; refuses to overwrite anything.
@@ -179,16 +185,17 @@ pub(crate) fn write(directory: &Path, name: &str, runtime: &str) -> Result<Vec<S
         "custom" | "custom.debian10" | "custom.debian11" | "custom.debian12" => CUSTOM,
         "go1" => GO,
         "bash" => BASH,
+        "wasm" => WASM,
         _ => {
             return Err(Failure::usage(format!("there is no template for runtime `{runtime}`"))
                 .next(
-                    "python3.10, python3.12, nodejs18, nodejs20, java8, java11, go1, bash, custom \
-                     and custom-container have one",
+                    "python3.10, python3.12, nodejs18, nodejs20, java8, java11, go1, bash, custom, \
+                     custom-container and wasm have one",
                 ));
         }
     };
     let project = project_file(name, runtime);
-    let all = std::iter::once(("stint.yaml", project.as_str(), false))
+    let all = std::iter::once(("stint.yaml", project.as_bytes(), false))
         .chain(files.iter().map(|file| (file.path, file.text, file.program)));
     let all: Vec<_> = all.collect();
     for (path, _, _) in &all {
@@ -205,7 +212,7 @@ pub(crate) fn write(directory: &Path, name: &str, runtime: &str) -> Result<Vec<S
     Ok(all.into_iter().map(|(path, _, _)| path.to_owned()).collect())
 }
 
-fn put(path: &Path, text: &str, program: bool) -> std::io::Result<()> {
+fn put(path: &Path, text: &[u8], program: bool) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
@@ -224,6 +231,7 @@ fn project_file(name: &str, runtime: &str) -> String {
         r if r.starts_with("java") => "handler: example.App::handleRequest\n    code: code",
         "go1" => "handler: main\n    code: code",
         "bash" => "handler: main.sh\n    code: code",
+        "wasm" => "handler: main.wasm\n    code: code",
         _ => "handler: index.handler\n    code: code",
     };
     format!(
@@ -247,6 +255,7 @@ mod tests {
             ("bash", 2),
             ("java11", 3),
             ("go1", 4),
+            ("wasm", 3),
         ] {
             let dir = tempfile::tempdir().unwrap();
             let written = write(dir.path(), "hello", runtime).unwrap();
@@ -262,6 +271,13 @@ mod tests {
             let again = write(dir.path(), "hello", runtime).unwrap_err();
             assert!(again.message.contains("exists"), "{again}");
         }
+    }
+
+    #[test]
+    fn the_program_is_what_its_text_says() {
+        let text = include_str!("template/main.wat");
+        let made = wat::parse_str(text).unwrap();
+        assert_eq!(made, include_bytes!("template/main.wasm"), "make it again from its text");
     }
 
     #[test]

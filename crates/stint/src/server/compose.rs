@@ -27,6 +27,7 @@ use super::directory::{self, TRIGGER_ADDRESS};
 use super::embedded::{self, LateApi};
 use super::figures::Figures;
 use super::goodbye::{self, Leaving, Wings};
+use super::programs::ProgramJudge;
 use super::{identity, logging};
 use crate::config::Config;
 use crate::config::environment::Environment;
@@ -134,10 +135,12 @@ async fn start(
     let keeper = usage.clone();
     wings.watch.spawn("usage", OnExit::StopServer, |stop| keeper.run(stop));
     let kept: Kept = (Arc::clone(&store), journal, logs.clone());
+    let node = Arc::new(OnceLock::new());
     let ports = Ports {
         store,
         blobs: Arc::clone(&blobs),
         buckets: Arc::new(Buckets::open(&config, environment)?),
+        judge: Arc::new(ProgramJudge::new(wings.node.clone(), Arc::clone(&node))),
         clock: clock.clone(),
         keyring,
         entropy: Entropy::System,
@@ -147,7 +150,6 @@ async fn start(
     let mut running = stint_engine::start(engine_config(&config), ports, &wings.engine)
         .await
         .map_err(|error| Failure::cannot("read the book", &error))?;
-    let node = Arc::new(OnceLock::new());
     let sandbox = embedded::launcher(&config, environment).await.map_err(|error| {
         Failure::cannot("start the sandbox", &error).next("stint doctor says what to change")
     })?;

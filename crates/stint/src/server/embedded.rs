@@ -161,7 +161,12 @@ pub(crate) async fn run(parts: Parts, stop: Stop) -> Result<(), stint_node::Node
         let path = refused.path.display();
         tracing::debug!(%path, reason = refused.reason, "an interpreter is not used");
     }
-    let runtimes = RuntimeTable::new(parts.config.node.interpreters.clone(), discovery);
+    let wasm = doctor::proven_wasm(&parts.launcher, parts.supervisor.clock()).await;
+    if let Err(reason) = &wasm {
+        tracing::warn!(reason, "runtime wasm does not work in this machine's sandbox");
+    }
+    let runtimes =
+        RuntimeTable::new(parts.config.node.interpreters.clone(), discovery).with_wasm(wasm);
     tracing::info!(runtimes = ?runtimes.names(), "the node is there");
     let deps = NodeDeps {
         supervisor: parts.supervisor.clone(),

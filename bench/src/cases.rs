@@ -2,6 +2,8 @@
 //! depends on the one before it.
 
 mod backlog;
+mod beside;
+mod flows;
 
 use std::io::{Cursor, Write as _};
 use std::time::{Duration, Instant};
@@ -65,8 +67,14 @@ pub(crate) async fn run(plan: &Plan) -> Result<Vec<Row>> {
     if plan.wants("sync") {
         rows.extend(sync(plan).await.context("sync")?);
     }
+    if plan.wants("flows") {
+        rows.extend(flows::flows(plan).await.context("flows")?);
+    }
     if plan.wants("cold") {
         rows.extend(cold(plan).await.context("cold")?);
+    }
+    if plan.wants("beside") {
+        rows.extend(beside::beside(plan).context("beside")?);
     }
     if plan.wants("recovery") {
         rows.extend(recovery(plan).await.context("recovery")?);

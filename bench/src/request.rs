@@ -38,6 +38,11 @@ impl Signer {
         }
     }
 
+    /// Whom it signs for.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The bytes of a signed request, with a nonce of its own.
     pub(crate) fn sign(&mut self, draft: &Draft<'_>) -> Result<Vec<u8>> {
         self.count += 1;
@@ -50,7 +55,8 @@ impl Signer {
         let mut headers = draft.headers.to_vec();
         headers.extend([
             ("host", self.address.as_str()),
-            ("x-acs-version", "2023-03-30"),
+            // Flows speak at the root, functions below their version.
+            ("x-acs-version", if draft.path == "/" { "2019-03-15" } else { "2023-03-30" }),
             ("x-acs-date", date.as_str()),
             ("x-acs-signature-nonce", nonce.as_str()),
             ("x-acs-content-sha256", hash.as_str()),

@@ -109,3 +109,19 @@ def test_wasm(stage):
     assert said.count("verified") >= 4
     for language in ("c", "javascript", "python"):
         assert f"hide-{language}" in said
+
+
+def test_inference(stage):
+    said = example(stage, sys.executable, "examples/inference/run.py", "--files", "120", "--calls", "20")
+    assert "120 of 120" in said or re.search(r"1[12]\d of 120 files recognised", said), said
+    assert said.count(" calls, p50 ") == 2
+    again = example(stage, sys.executable, "examples/inference/run.py", "--files", "120", "--calls", "5")
+    assert "files recognised" in again
+    assert Cloud(stage).count(function="score-files") == 6, "the second run did no work twice"
+
+
+def test_recorder(stage):
+    said = example(stage, sys.executable, "examples/recorder/run.py", "--seconds", "5")
+    assert "stopped on request: Stopped" in said and "all whole" in said
+    segments = re.findall(r"segment-\d+.mp4\s+(\d+) frames", said)
+    assert len(segments) >= 2 and all(int(frames) == 50 for frames in segments[:-1]) and int(segments[-1]) > 0

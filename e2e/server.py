@@ -44,6 +44,7 @@ class Server:
         self.home, self.dir = home, home / "data"
         self.settings = {"log.level": "info", **{k.replace("__", "."): v for k, v in settings.items()}}
         self.log = home / "server.log"
+        self.listen = "127.0.0.1:0"
         self.process: subprocess.Popen | None = None
         # What the process does to itself before it becomes the server.
         self.before_exec = lambda: None
@@ -59,7 +60,7 @@ class Server:
 
     def up_command(self) -> list[str]:
         sets = [part for key, value in self.settings.items() for part in ("--set", f"{key}={value}")]
-        listen = ["--listen", "127.0.0.1:0", "--listen-trigger", "127.0.0.1:0"]
+        listen = ["--listen", self.listen, "--listen-trigger", "127.0.0.1:0"]
         return self.command("up", *listen, *sets)
 
     def launch(self) -> subprocess.Popen:

@@ -136,3 +136,55 @@ def test_deploying_twice_changes_nothing(server, project):
     for _ in range(2):
         server.cli("deploy", "--publish", cwd=home)
     assert len(Cloud(server).sdk.list_function_versions(name, fc.ListFunctionVersionsRequest()).body.versions) == 1
+
+
+def test_a_deployment_that_changes_nothing_says_so(server, project):
+    name, home = project
+    file = home / "stint.yaml"
+    text = file.read_text()
+    more = "    asyncInvokeConfig:\n      maxAsyncRetryAttempts: 1\n    reservedConcurrency: 3\n    limits:\n      concurrencyMax: 2\n"
+    file.write_text(text.replace(f"  {name}:\n", f"  {name}:\n{more}", 1))
+
+    def action() -> str:
+        return said(server, "deploy", cwd=home)[0]["action"]
+
+    assert [action(), action()] == ["updated", "unchanged"]
+    file.write_text(file.read_text().replace("concurrencyMax: 2", "concurrencyMax: 4"))
+    assert [action(), action()] == ["updated", "unchanged"]
+
+
+WAITER = """
+import time
+
+def handler(event, context):
+    print("begun", flush=True)
+    time.sleep(float(event))
+    print("done", flush=True)
+    return "slept"
+"""
+
+
+def test_waiting_and_following_outlive_a_restart(own):
+    server = own().start()
+    cloud = Cloud(server)
+    cloud.create("sleeper", {"index.py": WAITER})
+    cloud.submit("sleeper", "3", "w-1")
+    cloud.in_state("sleeper", "w-1", "Running")
+    waits = [subprocess.Popen(server.command("task", *what, "sleeper/w-1"), env=server.environment(), text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+             for what in (["wait", "--timeout", "60s"], ["logs", "--follow"])]
+    assert waits[1].stdout.readline().startswith("FC Invoke Start")
+    # The commands have read the address: the server comes back where it was.
+    server.listen = server.address
+    server.kill()
+    server.start()
+    waited, followed = ((*process.communicate(timeout=60), process.returncode) for process in waits)
+    assert waited[2] == 0 and "Succeeded" in waited[0], waited
+    assert "waiting for it" in waited[1]
+    assert followed[2] == 0 and followed[0].count("done") == 1, followed
+
+
+def test_a_wait_without_a_server_ends_at_once(own):
+    server = own().start()
+    server.stop()
+    assert server.cli("task", "wait", "a/b", check=False).returncode == 5

@@ -13,6 +13,7 @@ pub(crate) mod instance;
 pub(crate) mod invoke;
 pub(crate) mod key;
 pub(crate) mod logs;
+mod patience;
 pub(crate) mod task;
 pub(crate) mod top;
 pub(crate) mod up;

@@ -11,11 +11,11 @@ use serde_json::Value;
 use stint_model::time::Span;
 use stint_supervise::Clock;
 use stint_wire::client::{Client, ClientError};
-use stint_wire::fc::{CodeLocation, Function, FunctionInput};
+use stint_wire::fc::{AsyncConfig, CodeLocation, Function, FunctionInput};
 
 use super::Context;
 use crate::config::unit;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::project::{self, Code, FunctionPlan, Project, component, pack};
 use crate::screen::Rows;
 
@@ -176,11 +176,7 @@ async fn deploy(
 
 async fn one(plan: &FunctionPlan, publish: bool, scene: Scene<'_>) -> Result<Deployed, Failure> {
     let client = scene.client;
-    let there = match client.function_get(&plan.name, None).await.map_err(Failure::from) {
-        Ok(function) => Some(function),
-        Err(failure) if failure.exit == Exit::NotFound => None,
-        Err(failure) => return Err(failure),
-    };
+    let there = there(client.function_get(&plan.name, None).await)?;
     let mut input: FunctionInput = typed("the configuration", Value::Object(plan.config.clone()))?;
     let mut code_bytes = None;
     match &plan.code {
@@ -201,21 +197,24 @@ async fn one(plan: &FunctionPlan, publish: bool, scene: Scene<'_>) -> Result<Dep
         }
         Code::None => {}
     }
-    let action = if let Some(before) = there {
-        // Tags are set at creation; upstream changes them through its tag operations.
-        input.tags = None;
-        let after = client.function_update(&plan.name, &input).await?;
-        let beside = plan.async_config.is_some()
-            || plan.retry.is_some()
-            || plan.reserved_concurrency.is_some()
-            || plan.limits.is_some();
-        if before == after && !beside { "unchanged" } else { "updated" }
-    } else {
-        input.function_name = Some(plan.name.clone());
-        client.function_create(&input).await?;
-        "created"
+    let before = match there {
+        Some(before) => {
+            // Tags are set at creation; upstream changes them through its tag operations.
+            input.tags = None;
+            Some((client.function_update(&plan.name, &input).await?, before))
+        }
+        None => {
+            input.function_name = Some(plan.name.clone());
+            client.function_create(&input).await?;
+            None
+        }
     };
-    settings(plan, client).await?;
+    let settings = settings(plan, client).await?;
+    let action = match before {
+        None => "created",
+        Some((after, before)) if before == after && settings == Settings::AsTheyWere => "unchanged",
+        Some(_) => "updated",
+    };
     in_force(&plan.name, scene).await?;
     let version = match publish {
         true => published(&plan.name, client).await?,
@@ -278,24 +277,52 @@ fn send_code(zip: Vec<u8>, there: Option<&Function>, input: &mut FunctionInput) 
     Some(zip.len())
 }
 
-/// What stands beside the function's own configuration.
-async fn settings(plan: &FunctionPlan, client: &Client) -> Result<(), Failure> {
+/// What deploying did to what stands beside a function's own configuration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Settings {
+    AsTheyWere,
+    Changed,
+}
+
+/// Makes what stands beside the function's own configuration so.
+async fn settings(plan: &FunctionPlan, client: &Client) -> Result<Settings, Failure> {
+    let (name, mut same) = (&plan.name, true);
     if let Some(config) = &plan.async_config {
         let config = typed("the async configuration", config.clone())?;
-        client.async_config_put(&plan.name, None, &config).await?;
+        let before = there(client.async_config_get(name, None).await)?;
+        let after = client.async_config_put(name, None, &config).await?;
+        // Each change has its time, also one that changes nothing.
+        let timeless = |config: AsyncConfig| AsyncConfig {
+            created_time: String::new(),
+            last_modified_time: String::new(),
+            ..config
+        };
+        same &= before.map(timeless) == Some(timeless(after));
     }
     if let Some(retry) = &plan.retry {
         let retry = typed("the retry policy", retry.clone())?;
-        client.retry_policy_put(&plan.name, None, &retry).await?;
+        let before = there(client.retry_policy_get(name, None).await)?;
+        same &= before == Some(client.retry_policy_put(name, None, &retry).await?);
     }
     if let Some(reserved) = plan.reserved_concurrency {
-        client.concurrency_put(&plan.name, reserved).await?;
+        let before = there(client.concurrency_get(name).await)?;
+        same &= before == Some(client.concurrency_put(name, reserved).await?);
     }
     if let Some(limits) = &plan.limits {
         let limits = typed("the limits", limits.clone())?;
-        client.limits_put(&plan.name, &limits).await?;
+        let before = there(client.limits_get(name).await)?;
+        same &= before == Some(client.limits_put(name, &limits).await?);
     }
-    Ok(())
+    Ok(if same { Settings::AsTheyWere } else { Settings::Changed })
+}
+
+/// An answer, or nothing where nothing is.
+fn there<T>(answer: Result<T, ClientError>) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.status() == Some(404) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn typed<T: serde::de::DeserializeOwned>(what: &str, value: Value) -> Result<T, Failure> {
@@ -341,6 +368,7 @@ fn stamp(path: &Path, found: &mut Stamps) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Exit;
 
     #[test]
     fn a_change_of_any_file_is_seen() {

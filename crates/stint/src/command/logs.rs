@@ -1,9 +1,12 @@
 //! `stint logs`: what functions wrote, found again across the account.
 
 use clap::Args;
+use stint_supervise::Clock;
+use stint_wire::client::Client;
 use stint_wire::native::{LogFilter, LogLine};
 
 use super::Context;
+use super::patience::Patience;
 use super::task::find::{Moment, moment};
 use super::task::follow::show_lines;
 use crate::failure::Failure;
@@ -59,11 +62,7 @@ impl Logs {
 pub(crate) async fn run(args: &Logs, context: &Context) -> Result<(), Failure> {
     let (client, filter) = (context.client()?, args.filter());
     if args.follow {
-        let mut lines = client.log_follow(&filter).await?;
-        while let Some(line) = lines.next().await? {
-            write(&line, context)?;
-        }
-        return Ok(());
+        return follow(&client, &filter, context).await;
     }
     let (mut lines, mut cursor): (Vec<LogLine>, Option<String>) = (Vec::new(), None);
     while lines.len() < args.limit {
@@ -78,6 +77,31 @@ pub(crate) async fn run(args: &Logs, context: &Context) -> Result<(), Failure> {
     // The newest were asked for; people read downwards.
     lines.reverse();
     show_lines(lines, cursor, args.limit, context, |line| write(line, context))
+}
+
+/// Until it is interrupted, or the server has gone for good.
+async fn follow(client: &Client, filter: &LogFilter, context: &Context) -> Result<(), Failure> {
+    let mut patience = Patience::new(Clock::start());
+    loop {
+        let broken = match client.log_follow(filter).await {
+            Err(error) => Some(error),
+            Ok(mut lines) => {
+                patience.answered();
+                loop {
+                    match lines.next().await {
+                        Ok(Some(line)) => write(&line, context)?,
+                        Ok(None) if lines.is_whole() => return Ok(()),
+                        Ok(None) => break None,
+                        Err(error) => break Some(error),
+                    }
+                }
+            }
+        };
+        match broken {
+            Some(error) => patience.bear(error, context).await?,
+            None => patience.pause().await,
+        }
+    }
 }
 
 fn write(line: &LogLine, context: &Context) -> Result<(), Failure> {

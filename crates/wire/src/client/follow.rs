@@ -1,4 +1,5 @@
-//! Log lines as they come, over server-sent events.
+//! Log lines as they come, over server-sent events. A stream that breaks off without the server's
+//! word that it is over is told apart from one that is.
 
 use std::collections::VecDeque;
 
@@ -16,15 +17,31 @@ pub struct LogFollow {
     endpoint: String,
     buffer: Vec<u8>,
     ready: VecDeque<LogLine>,
-    ended: bool,
+    ended: Ended,
+}
+
+/// Whether there is more to come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ended {
+    No,
+    /// The server said so.
+    Whole,
+    /// The server stops, or the connection ended.
+    BrokeOff,
 }
 
 impl LogFollow {
     pub(super) fn new(response: reqwest::Response, endpoint: String) -> Self {
-        Self { response, endpoint, buffer: Vec::new(), ready: VecDeque::new(), ended: false }
+        Self { response, endpoint, buffer: Vec::new(), ready: VecDeque::new(), ended: Ended::No }
     }
 
-    /// The next line; `None` when the server has no more to come.
+    /// Whether there is nothing more to follow, after [`Self::next`] gave `None`. Otherwise the server
+    /// is stopping: whoever wants the rest follows again.
+    pub fn is_whole(&self) -> bool {
+        self.ended == Ended::Whole
+    }
+
+    /// The next line; `None` when this server has no more to come.
     ///
     /// # Errors
     /// `Transport` when the connection broke, `Refused` when the server ended it with an error.
@@ -33,7 +50,7 @@ impl LogFollow {
             if let Some(line) = self.ready.pop_front() {
                 return Ok(Some(line));
             }
-            if self.ended {
+            if self.ended != Ended::No {
                 return Ok(None);
             }
             let chunk = self.response.chunk().await.map_err(|source| ClientError::Transport {
@@ -41,7 +58,7 @@ impl LogFollow {
                 source: source.without_url(),
             })?;
             match chunk {
-                None => self.ended = true,
+                None => self.ended = Ended::BrokeOff,
                 Some(bytes) => {
                     self.buffer.extend_from_slice(&bytes);
                     self.take_events()?;
@@ -71,7 +88,8 @@ impl LogFollow {
             }
         }
         match name {
-            "end" => self.ended = true,
+            "end" => self.ended = Ended::Whole,
+            "stopping" => self.ended = Ended::BrokeOff,
             "error" => {
                 let envelope: Envelope =
                     serde_json::from_str(&data).map_err(|error| bad(&error.to_string()))?;

@@ -318,6 +318,16 @@ impl Client {
         self.answer(Call::new(Method::PUT, path, "putFunctionLimits").json(limits)?).await
     }
 
+    /// How failing tasks of a qualifier are retried.
+    pub async fn retry_policy_get(
+        &self,
+        function: &str,
+        qualifier: Option<&str>,
+    ) -> Result<RetryPolicy, ClientError> {
+        let query = Query::new().maybe("qualifier", qualifier);
+        self.read(function_path(function, "/retry-policy"), query, "getRetryPolicy").await
+    }
+
     /// Changes how failing tasks of a qualifier are retried.
     pub async fn retry_policy_put(
         &self,

@@ -165,7 +165,8 @@ impl Follow {
             // Kept in `self` and polled again.
             () = self.ended.as_mut() => self.last_lines().await,
             // Only notices.
-            () = self.stop.stopped() => self.finish("end", &serde_json::json!({})),
+            // Not the end of what is followed: another server may have the rest.
+            () = self.stop.stopped() => self.finish("stopping", &serde_json::json!({})),
             () = clock.sleep(SILENCE_MAX) => {
                 self.ready.push_back(Bytes::from_static(b": still here\n\n"));
             }

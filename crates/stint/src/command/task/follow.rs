@@ -1,5 +1,7 @@
-//! Waiting for a task, and what it writes.
+//! Waiting for a task, and what it writes. Both outlive a restart of the server.
 
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +10,7 @@ use stint_supervise::Clock;
 use stint_wire::native::LogLine;
 
 use super::{Which, show, verdict};
+use crate::command::patience::Patience;
 use crate::command::{Context, whole};
 use crate::failure::{Exit, Failure};
 use crate::screen::Format;
@@ -24,9 +27,17 @@ pub(super) async fn wait(
     let (client, address, clock) = (context.client()?, which.address(), Clock::start());
     let end = timeout.map(|timeout| clock.now() + timeout);
     let bar = context.screen.bar(100, &format!("waiting for {}", which.id));
+    let mut patience = Patience::new(clock.clone());
     loop {
         let left = end.map_or(WAIT, |end| end.since(clock.now()).to_std().min(WAIT));
-        let task = client.task_wait(&address, left).await?;
+        let task = match client.task_wait(&address, left).await {
+            Ok(task) => task,
+            Err(error) => {
+                patience.bear(error, context).await?;
+                continue;
+            }
+        };
+        patience.answered();
         if let Some(progress) = &task.progress {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -68,11 +79,7 @@ pub(crate) struct Logs {
 pub(super) async fn logs(args: &Logs, context: &Context) -> Result<(), Failure> {
     let (client, address) = (context.client()?, args.task.address());
     if args.follow {
-        let mut lines = client.task_logs_follow(&address).await?;
-        while let Some(line) = lines.next().await? {
-            write(&line, args.long, context)?;
-        }
-        return Ok(());
+        return follow(args, context).await;
     }
     let (mut lines, mut cursor): (Vec<LogLine>, Option<String>) = (Vec::new(), None);
     while lines.len() < args.limit {
@@ -85,6 +92,47 @@ pub(super) async fn logs(args: &Logs, context: &Context) -> Result<(), Failure> 
         }
     }
     show_lines(lines, cursor, args.limit, context, |line| write(line, args.long, context))
+}
+
+/// Lines that are remembered, so that they are not written again after a restart of the server.
+const WRITTEN_MAX: usize = 1_000_000;
+
+async fn follow(args: &Logs, context: &Context) -> Result<(), Failure> {
+    let (client, address) = (context.client()?, args.task.address());
+    let mut patience = Patience::new(Clock::start());
+    let (mut written, hasher) = (HashSet::new(), RandomState::new());
+    loop {
+        let broken = match client.task_logs_follow(&address).await {
+            Err(error) => Some(error),
+            Ok(mut lines) => {
+                patience.answered();
+                // Lines that are alike are told apart by their count.
+                let mut alike = HashMap::<u64, u32>::new();
+                loop {
+                    match lines.next().await {
+                        Ok(Some(line)) => {
+                            let what = (&line.at, line.attempt, &line.instance, &line.text);
+                            let mark = hasher.hash_one(what);
+                            let count = alike.entry(mark).or_default();
+                            *count += 1;
+                            let mark = hasher.hash_one((mark, *count));
+                            if written.len() < WRITTEN_MAX && !written.insert(mark) {
+                                continue;
+                            }
+                            write(&line, args.long, context)?;
+                        }
+                        Ok(None) if lines.is_whole() => return Ok(()),
+                        Ok(None) => break None,
+                        Err(error) => break Some(error),
+                    }
+                }
+            }
+        };
+        match broken {
+            Some(error) => patience.bear(error, context).await?,
+            None => patience.pause().await,
+        }
+    }
 }
 
 /// A page for scripts, lines for people.

@@ -155,7 +155,7 @@ def test_what_the_sdks_do_to_addresses_and_queries(cloud, server):
         assert not found, "it is private"
     instances = cloud.sdk.list_instances(name, fc.ListInstancesRequest(with_all_active=True)).body
     assert instances.instances == []
-    error = refusal(lambda: cloud.sdk.list_instances(name, fc.ListInstancesRequest(instance_status="Nope")))
+    error = refusal(lambda: cloud.sdk.list_instances(name, fc.ListInstancesRequest(instance_status=["Nope"])))
     assert error.code == "InvalidArgument" and "Terminating" in error.message
 
 

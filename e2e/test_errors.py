@@ -7,6 +7,7 @@ import re
 import pytest
 
 from cloud import unique
+from server import until
 
 PYTHON = """
 import ctypes, os, signal, sys, time
@@ -118,6 +119,11 @@ def test_a_failure_by_runtime(cloud, failing, how):
     error = cloud.native(name, task_id)["attempts"][-1]["error"]
     assert (error["class"], error["kind"]) == (error_type, kind), error
     assert re.fullmatch(pattern, error["message"]), error
+    if not is_said:
+        def logged():
+            lines = cloud.v1("GET", f"/functions/{name}/tasks/{task_id}/logs")["items"]
+            return any(error["message"] in line["text"] for line in lines)
+        until(logged, "the log says why the instance ended")
     assert cloud.invoke(name, "well").body == b"well", "the next call is served"
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cloud import fc, refusal, unique
+from cloud import Cloud, fc, refusal, unique
+from server import until
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +223,81 @@ def test_zip_of_many_files(cloud):
     files = {f"pack/m{n}.py": f"N = {n}\n" for n in range(500)} | {"pack/__init__.py": ""}
     cloud.create(name, {"index.py": "from pack import m499\ndef handler(e, c):\n    return m499.N\n", **files})
     assert cloud.invoke(name).json == 499
+
+
+def test_a_refused_call_leaves_what_runs_alone(cloud):
+    name = unique("limited")
+    cloud.create(name, "import time\ndef handler(event, context):\n    time.sleep(float(event))\n    return 'slept'\n",
+                 task_mode=True, retries=0)
+    cloud.sdk.put_concurrency_config(name, fc.PutConcurrencyConfigRequest(
+        body=fc.PutConcurrencyInput(reserved_concurrency=1)))
+    cloud.submit(name, "2", "one")
+    cloud.in_state(name, "one", "Running")
+    for _ in range(5):
+        reply = cloud.invoke(name, "0")
+        assert (reply.status, reply.json["Code"]) == (429, "ResourceExhausted")
+    done = cloud.ended(name, "one")
+    assert done.status == "Succeeded"
+    attempts = cloud.native(name, "one")["attempts"]
+    assert len(attempts) == 1 and attempts[0]["outcome"] == "succeeded", attempts
+
+
+def test_code_is_told_the_version_it_was_called_by(cloud):
+    name = unique("told")
+    cloud.create(name, """
+        import json, os
+        def handler(event, context):
+            return json.dumps([os.environ["FC_FUNCTION_VERSION"], context.service.version_id, context.service.qualifier])
+        """)
+    assert cloud.invoke(name).json == ["LATEST", "LATEST", "LATEST"]
+    cloud.sdk.publish_function_version(name, fc.PublishFunctionVersionRequest(body=fc.PublishVersionInput()))
+    assert cloud.invoke(name, qualifier="1").json == ["1", "1", "1"]
+    assert cloud.invoke(name).json == ["LATEST", "LATEST", "LATEST"]
+    found = cloud.sdk.list_instances(name, fc.ListInstancesRequest()).body.instances
+    assert {instance.qualifier for instance in found} == {"LATEST", "1"}
+    for wanted, count in ((["Running"], 2), (["Destroyed", "Running"], 2), (["Destroyed"], 0)):
+        found = cloud.sdk.list_instances(name, fc.ListInstancesRequest(instance_status=wanted)).body.instances
+        assert len(found) == count
+
+
+def test_options_of_tasks_are_refused_on_calls(cloud, echo):
+    reply = cloud.request("POST", f"/2023-03-30/functions/{echo}/invocations", b"{}", headers={"x-stint-timeout": "1s"})
+    assert (reply.status, reply.json["Code"]) == (400, "InvalidArgument") and "asynchronous" in reply.text
+
+
+def logged(cloud, name: str, text: str) -> list[str]:
+    found = until(lambda: [line["text"] for line in cloud.v1("GET", "/logs", function=name, order="asc")["items"]
+                           if text in line["text"]], f"the log has {text}")
+    return found
+
+
+def test_hooks_have_their_markers(cloud):
+    name = unique("hooks")
+    hook = lambda handler: fc.LifecycleHook(handler=handler, timeout=5)
+    cloud.create(name, """
+        def begin(context):
+            print("in begin")
+        def end(context):
+            print("in end")
+        def handler(event, context):
+            print("in handler")
+        """, instance_lifecycle_config=fc.InstanceLifecycleConfig(initializer=hook("index.begin"), pre_stop=hook("index.end")))
+    reply = cloud.invoke(name)
+    request_id = reply.headers["x-fc-request-id"]
+    logged(cloud, name, f"FC Invoke End RequestId: {request_id}")
+    lines = [line["text"] for line in cloud.v1("GET", "/logs", function=name, request=request_id, order="asc")["items"]]
+    order = [f"FC Initialize Start RequestId: {request_id}", "in begin", f"FC Initialize End RequestId: {request_id}",
+             f"FC Invoke Start RequestId: {request_id}", "in handler", f"FC Invoke End RequestId: {request_id}"]
+    assert lines == order
+    cloud.update(name, description="another revision", environment_variables={"A": "1"})
+    logged(cloud, name, "FC PreStop End")
+    assert logged(cloud, name, "in end")
+
+
+def test_a_caller_that_leaves_is_in_the_log(cloud):
+    name = unique("left")
+    cloud.create(name, "import time\ndef handler(event, context):\n    print('begun', flush=True)\n    time.sleep(20)\n")
+    impatient = Cloud(cloud.server)
+    with pytest.raises(TimeoutError):
+        impatient.request("POST", f"/2023-03-30/functions/{name}/invocations", b"", timeout=1.5)
+    assert "canceled by client (duration: " in logged(cloud, name, "FC Invoke End")[0]

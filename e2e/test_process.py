@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from cloud import Cloud, refusal, unique
-from server import until
+from server import binary, until
 
 ECHO = "def handler(event, context):\n    return event\n"
 SLOW = "import time\ndef handler(event, context):\n    time.sleep(float(event))\n    return 'slept'\n"
@@ -232,3 +232,14 @@ def test_wrong_settings_are_named(own, wrong):
     done = subprocess.run(server.command("up", *wrong), env=server.environment(), capture_output=True, text=True,
                           timeout=20)
     assert done.returncode == 2 and (wrong[1].split("=")[0] in done.stderr)
+
+
+def test_a_relative_directory_serves(own, monkeypatch):
+    server = own()
+    monkeypatch.chdir(server.home)
+    whole = server.dir
+    server.command = lambda *arguments: [binary(), *arguments, "--data", "data"]
+    assert server.start().dir == whole
+    cloud = Cloud(server)
+    cloud.create("here", "def handler(event, context):\n    return 'ran'\n")
+    assert cloud.invoke("here").body == b"ran"

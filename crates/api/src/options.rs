@@ -103,6 +103,15 @@ pub(crate) fn from_headers(headers: &HeaderMap, function: &str) -> Result<TaskOp
     Ok(options)
 }
 
+/// A synchronous call has no options: one that is given would silently do nothing.
+pub(crate) fn none_of_ours(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut names = headers.keys().map(HeaderName::as_str);
+    match names.find(|name| name.starts_with(OURS)) {
+        None => Ok(()),
+        Some(name) => Err(bad(name, "it belongs to asynchronous calls")),
+    }
+}
+
 /// What the client wants its request to be called. A trace id that cannot be a request id is one all
 /// the same, and names nothing.
 pub(crate) fn request_id(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -29,9 +29,11 @@ pub struct NodeView {
 }
 
 /// What instances of one pool have in common.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct PoolKind {
     pub(crate) revision: RevisionId,
+    /// Code is told which version it is, also where two are the same revision.
+    pub(crate) version: Arc<str>,
     pub(crate) size: Resources,
     /// Its image was not known yet when the pool was made.
     pub(crate) is_unresolved: bool,

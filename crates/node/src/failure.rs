@@ -1,9 +1,11 @@
 //! The words for what goes wrong in user code, exactly as §2.6 and §4.5 have them. Pure.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use stint_model::time::Span;
-use stint_wire::node::Outcome;
+use stint_wire::node::{Outcome, StopReason};
 
 /// Any failure that user code did not hand over itself: an exception, a crash, the time, the memory.
 pub(crate) const UNHANDLED: &str = "UnhandledInvocationError";
@@ -19,7 +21,9 @@ const MEMORY_KIND: &str = "FunctionOOMError";
 const CRASH_KIND: &str = "FunctionUnhandledError";
 /// Characters of a message that go into the book; the body keeps the whole.
 const MESSAGE_CHARS_MAX: usize = 2_048;
-/// Bytes of an instance's output that a start failure quotes.
+/// Before what a start failure quotes of an instance's output.
+const QUOTE: &str = " Logs: ";
+/// Bytes of it.
 const QUOTED_BYTES_MAX: usize = 2_048;
 /// Bytes of a custom server's error body that become the message.
 const SERVER_MESSAGE_BYTES: usize = 512;
@@ -30,7 +34,7 @@ pub(crate) struct Failure {
     pub(crate) outcome: Outcome,
     pub(crate) body: Bytes,
     /// After the end marker in the log.
-    pub(crate) log_word: &'static str,
+    pub(crate) log_word: Cow<'static, str>,
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -39,6 +43,40 @@ struct ErrorBody {
     error_message: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     error_type: String,
+}
+
+/// Ended from outside, after it ran so long.
+pub(crate) fn stopped(reason: StopReason, ran: Span, memory_milli_mb: u64) -> Failure {
+    let log_word = match reason {
+        StopReason::ClientGone => Cow::from(format!(
+            "Invocation canceled by client (duration: {}ms, maxMemoryUsage: {}MB)",
+            ran.millis(),
+            megabytes(memory_milli_mb)
+        )),
+        StopReason::Stopped => "Stopped".into(),
+        StopReason::TakenBack => "Stopped to make room, and run again".into(),
+        StopReason::Deposed => "Stopped, and run again".into(),
+    };
+    Failure { outcome: Outcome::Stopped(reason), body: Bytes::new(), log_word }
+}
+
+impl Failure {
+    /// What the log of an attempt should say that user code did not: why its instance ended under it,
+    /// or never came.
+    pub(crate) fn epitaph(&self) -> Option<String> {
+        match &self.outcome {
+            Outcome::UserError { message, .. } => Some(format!("{message}\n")),
+            Outcome::NotStarted { message } => {
+                // What follows quotes lines that are in the log already.
+                let own = message.split(QUOTE).next().unwrap_or(message);
+                Some(format!("{own}\n"))
+            }
+            Outcome::Ok
+            | Outcome::Stopped(_)
+            | Outcome::Refused { .. }
+            | Outcome::SystemError { .. } => None,
+        }
+    }
 }
 
 /// What a shim or a hook said; `body` is what it sent and passes on unchanged.
@@ -50,7 +88,7 @@ pub(crate) fn said(class: &str, body: Bytes) -> Failure {
     let kind = if parsed.error_type.is_empty() { CRASH_KIND.into() } else { parsed.error_type };
     let log_word =
         if class == HANDLED { "Handled function error" } else { "Unhandled function error" };
-    Failure { outcome: user(class, &kind, &parsed.error_message), body, log_word }
+    Failure { outcome: user(class, &kind, &parsed.error_message), body, log_word: log_word.into() }
 }
 
 /// The time is over. `N` as upstream prints it: whole seconds, unless the limit is finer.
@@ -115,7 +153,7 @@ pub(crate) fn server_said(body: Bytes) -> Failure {
     };
     let kind = if kind.is_empty() { INVOCATION.to_owned() } else { kind };
     let outcome = user(INVOCATION, &kind, &message);
-    Failure { outcome, body, log_word: "Unhandled function error" }
+    Failure { outcome, body, log_word: "Unhandled function error".into() }
 }
 
 /// A custom server ended the connection without an answer although it lives.
@@ -128,7 +166,11 @@ pub(crate) fn not_started(message: String) -> Failure {
     let body =
         serde_json::to_vec(&ErrorBody { error_message: message.clone(), ..Default::default() });
     let body = body.expect("strings always serialize").into();
-    Failure { outcome: Outcome::NotStarted { message }, body, log_word: "Function not started" }
+    Failure {
+        outcome: Outcome::NotStarted { message },
+        body,
+        log_word: "Function not started".into(),
+    }
 }
 
 /// No entry (§4.5).
@@ -192,7 +234,7 @@ pub(crate) fn system(reason: impl Into<String>) -> Failure {
     Failure {
         outcome: Outcome::SystemError { reason: reason.into() },
         body: Bytes::new(),
-        log_word: "System error",
+        log_word: "System error".into(),
     }
 }
 
@@ -205,7 +247,7 @@ fn plain(class: &str, kind: &str, message: String) -> Failure {
     let outcome = user(class, kind, &message);
     let body = serde_json::to_vec(&ErrorBody { error_message: message, ..Default::default() });
     let body = body.expect("strings always serialize").into();
-    Failure { outcome, body, log_word: "Unhandled function error" }
+    Failure { outcome, body, log_word: "Unhandled function error".into() }
 }
 
 fn user(class: &str, kind: &str, message: &str) -> Outcome {

@@ -35,8 +35,8 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::agent::{AgentEvent, InstanceKey};
 use crate::egress::Gate;
-use crate::failure::{self, Failure};
-use crate::output::AttemptLog;
+use crate::failure;
+use crate::output::{AttemptLog, Rest, valid};
 use crate::shared::NodeShared;
 
 use desk::Desk;
@@ -151,7 +151,10 @@ impl Life {
         };
         self.report(InstanceState::Running, &live.enforced, "").await;
         self.tell(AgentEvent::Ready { key: self.key }).await;
-        let start::Live { process, output, contract, held, enforced, gate } = live;
+        let start::Live { process, mut output, contract, held, enforced, gate } = live;
+        if start::hook(self.spec.config.initializer.as_ref()).is_some() {
+            self.log_hook(output.take(Rest::Take), waiting.front()).await;
+        }
         let (_, inbox) = mpsc::channel(1);
         let desk = Desk::new(
             Arc::clone(&self.shared),
@@ -169,6 +172,15 @@ impl Life {
         self.traffic = gate.as_ref().map(Gate::bytes).unwrap_or_default();
         drop((held, enforced, gate));
         reason.to_owned()
+    }
+
+    /// What the initializer wrote: the request's it is run for, if one is.
+    async fn log_hook(&self, text: Vec<u8>, request: Option<&Box<Invocation>>) {
+        match request {
+            _ if text.is_empty() => {}
+            Some(first) => self.shared.log(&self.spec, self.id, &first.start, valid(text)).await,
+            None => self.shared.log_loose(&self.spec, self.id, valid(text)).await,
+        }
     }
 
     /// What came too late goes back, except what was stopped meanwhile: that ends here.
@@ -245,7 +257,10 @@ impl Life {
         let request_id = Arc::clone(&start.request_id);
         let mut log = AttemptLog::new(request_id, bounds.attempt_log_bytes_max, start.log_tail);
         log.add(&failed.output);
-        let log_tail = log.end(failed.failure.log_word);
+        if let Some(epitaph) = failed.failure.epitaph() {
+            log.add(epitaph.as_bytes());
+        }
+        let log_tail = log.end(&failed.failure.log_word);
         if log.is_pending() {
             self.shared.log(&self.spec, self.id, start, log.take_pending()).await;
         }
@@ -293,8 +308,7 @@ impl Life {
 }
 
 fn stopped_early(reason: StopReason) -> start::NotStarted {
-    let outcome = Outcome::Stopped(reason);
-    let failure = Failure { outcome, body: bytes::Bytes::new(), log_word: "Stopped" };
+    let failure = failure::stopped(reason, Span::ZERO, 0);
     start::NotStarted { failure, output: Vec::new() }
 }
 

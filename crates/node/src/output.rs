@@ -82,6 +82,28 @@ impl Output {
         text
     }
 
+    /// Puts a line of the platform's own after what was written so far.
+    pub(crate) fn mark(&mut self, line: &str) {
+        self.drain();
+        let lines = &mut self.stdout.lines;
+        if !lines.rest.is_empty() {
+            lines.finish_line();
+        }
+        lines.add(line.as_bytes());
+        lines.add(b"\n");
+    }
+
+    /// A look at everything that waits to be taken, unfinished lines included.
+    pub(crate) fn seen(&self) -> Vec<u8> {
+        let lines = [&self.stdout.lines, &self.stderr.lines];
+        lines
+            .into_iter()
+            .flat_map(|lines| [&lines.whole[..], &lines.rest[..]])
+            .flatten()
+            .copied()
+            .collect()
+    }
+
     fn read_some(&mut self) {
         let Self { stdout, stderr, buffer } = self;
         for stream in [stdout, stderr] {
@@ -224,11 +246,7 @@ impl AttemptLog {
         if self.bytes_left == 0 {
             return;
         }
-        if !self.began {
-            self.began = true;
-            let start = self.start_line();
-            self.pending.extend_from_slice(start.as_bytes());
-        }
+        self.begin();
         let length = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         if length <= self.bytes_left {
             self.bytes_left -= length;
@@ -240,6 +258,14 @@ impl AttemptLog {
         self.pending.extend_from_slice(&lines[..end]);
         self.pending.extend_from_slice(b"[log truncated: the attempt has written too much]\n");
         self.bytes_left = 0;
+    }
+
+    fn begin(&mut self) {
+        if !self.began {
+            self.began = true;
+            let start = self.start_line();
+            self.pending.extend_from_slice(start.as_bytes());
+        }
     }
 
     /// Whether something waits to be handed over.
@@ -257,8 +283,8 @@ impl AttemptLog {
         valid(std::mem::take(&mut self.pending))
     }
 
-    /// The last line, when anything was written, and the tail when it is kept. `error` follows the
-    /// end marker (`Unhandled function error` …).
+    /// The last line, when anything was written or an error ended it, and the tail when it is kept.
+    /// `error` follows the end marker (`Unhandled function error` …).
     pub(crate) fn end(&mut self, error: &str) -> Bytes {
         let id = &self.request_id;
         let end = if error.is_empty() {
@@ -266,6 +292,9 @@ impl AttemptLog {
         } else {
             format!("FC Invoke End RequestId: {id}, Error: {error}\n")
         };
+        if !error.is_empty() {
+            self.begin();
+        }
         if self.began {
             self.pending.extend_from_slice(end.as_bytes());
         }

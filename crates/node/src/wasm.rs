@@ -14,8 +14,8 @@ use stint_model::function::CodePackage;
 use stint_model::id::AccountId;
 use stint_model::time::Span;
 use stint_sandbox::{
-    Bind, Channel, Exit, ExitHow, HostUser, Inside, LaunchSpec, Launched, Launcher, Limits, Network,
-    Outfit, RootFs,
+    Bind, Channel, Exit, ExitHow, HostUser, Inside, LaunchSpec, Launched, Launcher, Limits,
+    Network, Outfit, RootFs,
 };
 use stint_supervise::{Clock, Supervisor};
 use stint_wire::node::PoolSpec;

@@ -118,7 +118,7 @@ impl<'a> Site<'a> {
         let sibling = match self.spare_sibling(ask) {
             Ok(sibling) => sibling,
             Err(cause) => {
-                self.wait_for_instance(ask, state);
+                self.wait_for_instance(ask);
                 return Err(cause);
             }
         };
@@ -393,22 +393,10 @@ impl<'a> Site<'a> {
         cause
     }
 
-    /// The function has its most instances. Online work takes a slot back from a batch lease of its
-    /// own pool; where there is none, and for overdue work, another pool's instance is drained.
-    fn wait_for_instance(&mut self, ask: &Ask<'_>, state: &PoolState) {
-        let online = ask.class == Class::Online;
-        if online && self.takebacks.len() < self.takebacks_max {
-            let places = state.places.values();
-            let youngest = places
-                .flat_map(|place| place.batch.iter().rev())
-                .filter(|(_, work)| !self.takebacks.contains(work))
-                .max();
-            if let Some((_, work)) = youngest {
-                self.takebacks.push(*work);
-                return;
-            }
-        }
-        if !online && !ask.overdue {
+    /// The function has its most instances. What runs in them is left alone, whatever its class: the limit
+    /// is its owner's, not a lack of room. For online and overdue work another pool's instance is drained.
+    fn wait_for_instance(&mut self, ask: &Ask<'_>) {
+        if ask.class != Class::Online && !ask.overdue {
             return;
         }
         // The one that is empty first; it stays that one, since nothing comes to it any more.
@@ -423,14 +411,8 @@ impl<'a> Site<'a> {
                 }
             }
         }
-        let Some((busy, node, pool)) = least else { return };
-        self.drained.insert((node, pool));
-        let place = &self.floor.pools[&pool].places[&node];
-        let all_batch = usize::try_from(busy).is_ok_and(|busy| busy == place.batch.len());
-        if online && all_batch && self.takebacks.len() + place.batch.len() <= self.takebacks_max {
-            let open = place.batch.iter().filter(|(_, work)| !self.takebacks.contains(work));
-            let works: Vec<Work> = open.map(|(_, work)| *work).collect();
-            self.takebacks.extend(works);
+        if let Some((_, node, pool)) = least {
+            self.drained.insert((node, pool));
         }
     }
 

@@ -177,7 +177,8 @@ impl Rows {
         }
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        if screen.is_live {
+        // Some terminals do not know how wide they are.
+        if screen.is_live && crossterm::terminal::size().is_ok_and(|(columns, _)| columns > 0) {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         } else {
             table.set_content_arrangement(ContentArrangement::Disabled);

@@ -11,7 +11,9 @@ use crate::error::Problem;
 pub(crate) fn list(call: &Call) -> Result<Answer, Problem> {
     let query = &call.query;
     let reports = call.engine().instances(&call.caller, Some(call.param(0)))?;
-    let status = query.get("instanceStatus").map(status_of).transpose()?;
+    let statuses = query.texts("instanceStatus")?;
+    let statuses: Vec<_> =
+        statuses.iter().map(|status| status_of(status)).collect::<Result<_, _>>()?;
     let ids = query.texts("instanceIds")?;
     let from = query.read::<i64>("startTimeMs")?.map(Timestamp::from_millis);
     let until = query.read::<i64>("endTimeMs")?.map(Timestamp::from_millis);
@@ -19,13 +21,13 @@ pub(crate) fn list(call: &Call) -> Result<Answer, Problem> {
     let limit = query.limit("limit", 20, 100)?;
     // Without a filter only what lives is shown, as this says explicitly.
     query.maybe_flag("withAllActive")?;
-    let all = status.is_some() || !ids.is_empty() || from.is_some() || until.is_some();
+    let all = !statuses.is_empty() || !ids.is_empty() || from.is_some() || until.is_some();
     let version = version_of(call)?;
     let instances = reports
         .iter()
         .filter(|report| all || report.state != InstanceState::Destroyed)
         .filter(|report| version.as_ref().is_none_or(|version| **version == *report.version))
-        .filter(|report| status.is_none_or(|status| word(report.state) == status))
+        .filter(|report| statuses.is_empty() || statuses.contains(&word(report.state)))
         .filter(|report| ids.is_empty() || ids.contains(&report.instance.to_string()))
         .filter(|report| from.is_none_or(|from| report.created_at >= from))
         .filter(|report| until.is_none_or(|until| report.created_at <= until))

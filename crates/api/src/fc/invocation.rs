@@ -112,6 +112,7 @@ async fn call(
     arrived: Arrived,
 ) -> Result<Answer, Problem> {
     let headers = &arrived.parts.headers;
+    options::none_of_ours(headers)?;
     let request_id = options::request_id(headers)?;
     let log_tail = match text(headers, "x-fc-log-type")? {
         None => false,

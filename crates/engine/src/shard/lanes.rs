@@ -157,7 +157,8 @@ impl Shard {
             .collect();
         let image = images::order_of(&self.keyring, &function.function, revision).map(Arc::new);
         let is_unresolved = image.as_ref().is_some_and(|image| image.pinned.is_none());
-        let kind = PoolKind { revision: revision.id, size, is_unresolved };
+        let kind =
+            PoolKind { revision: revision.id, version: Arc::clone(version), size, is_unresolved };
         let mut extra_env = self.credentials.env(function.function.id);
         extra_env.insert("FC_REGION".to_owned(), self.config.region.clone());
         let make = |pool| PoolSpec {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::meter::{Claim, Meter};
 use super::process::{Ended, Process};
+use super::start::mark;
 use super::tally::{Counted, Tally};
 use super::{Invocation, Order};
 use crate::agent::{AgentEvent, InstanceKey};
@@ -174,8 +175,13 @@ impl Desk {
 
     /// The user code returned.
     pub(super) async fn succeed(&mut self, at: usize, body: Bytes, claim: Claim) {
-        self.finish(at, Failure { outcome: Outcome::Ok, body, log_word: "" }, claim, Alive::Yes)
-            .await;
+        self.finish(
+            at,
+            Failure { outcome: Outcome::Ok, body, log_word: "".into() },
+            claim,
+            Alive::Yes,
+        )
+        .await;
     }
 
     /// The user code failed and the instance serves on.
@@ -218,7 +224,12 @@ impl Desk {
         let cpu_micros = self.meter.charge(claim, read);
         self.tally.end(now, counted(&end.outcome), cpu_micros);
         self.say_used(now, Pace::WhenDue).await;
-        let log_tail = running.log.end(end.log_word);
+        if alive == Alive::No
+            && let Some(epitaph) = end.epitaph()
+        {
+            running.log.add(epitaph.as_bytes());
+        }
+        let log_tail = running.log.end(&end.log_word);
         let start = &running.invocation.start;
         if running.log.is_pending() {
             let text = running.log.take_pending();
@@ -397,10 +408,10 @@ impl Desk {
     /// After PreStop: kills, and settles everything.
     pub(super) async fn stopped(&mut self, lease: Lease, reason: StopReason) -> &'static str {
         self.kill().await;
-        self.end_all(|_, running| {
+        let memory = self.meter.peak_milli_mb();
+        self.end_all(|now, running| {
             if running.invocation.start.lease == lease {
-                let outcome = Outcome::Stopped(reason);
-                Failure { outcome, body: Bytes::new(), log_word: "Stopped" }
+                failure::stopped(reason, now.since(running.started_at), memory)
             } else {
                 failure::system("the instance was ended to stop another request")
             }
@@ -448,7 +459,8 @@ impl Desk {
     }
 
     /// A hook has run since `begun`; beside a request it costs nothing more.
-    pub(super) fn hook_ran(&mut self, begun: Timestamp) {
+    pub(super) fn hook_ran(&mut self, begun: Timestamp, request_id: &str) {
+        self.output.mark(&mark("PreStop End", request_id));
         if self.running.is_empty() {
             self.tally.begin(begun);
             self.tally.end(self.now(), Counted::No, 0);

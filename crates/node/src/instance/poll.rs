@@ -171,7 +171,7 @@ pub(super) async fn open(
         Some(Some(Ok(()))) => {}
         Some(Some(Err(failure))) => return Err(failure),
         Some(None) => {
-            return Err(failure::runtime_silent(limit, &output.take(Rest::Take)));
+            return Err(failure::runtime_silent(limit, &output.seen()));
         }
         None => {
             return Err(process
@@ -195,9 +195,11 @@ async fn initialize(
     let limit = hook.timeout.min(INITIALIZER_MAX);
     let begun = shared.clock.now();
     let delivery = polls.hook(Kind::Initializer, request_id, &hook.handler, begun + limit);
+    output.mark(&start::mark("Initialize Start", request_id));
     let answered = polls.answer_to(shared, request_id, delivery);
     let done = attend(process, output, shared.clock.within(limit, answered)).await;
     process.initialized = shared.clock.now().since(begun);
+    output.mark(&start::mark("Initialize End", request_id));
     match done {
         Some(Some(End::Returned(_))) => Ok(()),
         Some(Some(End::Failed(body))) => Err(failure::said(INITIALIZATION, body)),
@@ -537,10 +539,11 @@ async fn pre_stop(desk: &mut Desk, polls: &mut Polls, grace: Span) {
     let now = desk.now();
     let request_id = crate::agent::fresh_request_id(now);
     let delivery = polls.hook(Kind::PreStop, &request_id, &hook.handler, now + bound);
+    desk.output.mark(&start::mark("PreStop Start", &request_id));
     let Desk { shared, process, output, .. } = desk;
     let answered = polls.answer_to(shared, &request_id, delivery);
     attend(process, output, shared.clock.within(bound, answered)).await;
-    desk.hook_ran(now);
+    desk.hook_ran(now, &request_id);
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::desk::{Desk, PRE_STOP_MAX};
 use super::meter::Claim;
 use super::orders::Told;
 use super::process::{Ended, Process, attend};
+use super::start::mark;
 use super::{Invocation, Order};
 use crate::agent::AgentEvent;
 use crate::environment;
@@ -99,7 +100,7 @@ pub(super) async fn open(
     };
     match attend(process, output, shared.clock.within(limit, opened)).await {
         Some(Some(())) => {}
-        Some(None) => return Err(failure::port_closed(port, limit, &output.take(Rest::Take))),
+        Some(None) => return Err(failure::port_closed(port, limit, &output.seen())),
         None => return Err(exited(at, process, output).await),
     }
     let health = spec.config.server_health().cloned();
@@ -124,7 +125,7 @@ async fn exited(at: Start<'_>, process: &mut Process, output: &mut Output) -> Fa
         return failure::lost();
     }
     let code = process.ended().await.code();
-    failure::exited_early(code, failure::exit_word(code), at.command, &output.take(Rest::Take))
+    failure::exited_early(code, failure::exit_word(code), at.command, &output.seen())
 }
 
 async fn initialize(
@@ -142,8 +143,10 @@ async fn initialize(
     put(&mut request.headers, "x-fc-control-path", "/initialize");
     let call = server.connector.call(None, request);
     let begun = shared.clock.now();
+    output.mark(&mark("Initialize Start", request_id));
     let done = attend(process, output, shared.clock.within(limit, call)).await;
     process.initialized = shared.clock.now().since(begun);
+    output.mark(&mark("Initialize End", request_id));
     match done {
         Some(Some(Ok((answer, connection)))) if (200..300).contains(&answer.status) => {
             server.idle.extend(connection);
@@ -196,11 +199,14 @@ pub(super) fn common_headers(spec: &PoolSpec, id: InstanceId) -> HeaderMap {
         ("x-fc-service-logstore", log.logstore),
         ("x-fc-access-key-id", credentials.id),
         ("x-fc-access-key-secret", credentials.secret),
-        ("x-fc-security-token", credentials.token),
         ("x-fc-instance-id", id.to_string()),
     ];
     for (name, value) in fields {
         put(&mut headers, name, &value);
+    }
+    // The newer ones have it in their environment only.
+    if !matches!(config.runtime.as_str(), "custom.debian11" | "custom.debian12") {
+        put(&mut headers, "x-fc-security-token", &credentials.token);
     }
     headers
 }
@@ -416,14 +422,16 @@ async fn pre_stop(desk: &mut Desk, server: &Server, grace: Span) {
     let bound = hook.timeout.min(PRE_STOP_MAX).min(grace);
     let mut request = Request::bare(Method::GET, "/pre-stop");
     request.headers = server.headers.clone();
-    put(&mut request.headers, "x-fc-request-id", &crate::agent::fresh_request_id(desk.now()));
+    let request_id = crate::agent::fresh_request_id(desk.now());
+    put(&mut request.headers, "x-fc-request-id", &request_id);
     put(&mut request.headers, "x-fc-control-path", "/pre-stop");
+    desk.output.mark(&mark("PreStop Start", &request_id));
     let Desk { shared, process, output, .. } = desk;
     let call = server.connector.call(None, request);
     let begun = shared.clock.now();
     // Failures are ignored (§4.5).
     drop(attend(process, output, shared.clock.within(bound, call)).await);
-    desk.hook_ran(begun);
+    desk.hook_ran(begun, &request_id);
 }
 
 impl std::fmt::Debug for Server {

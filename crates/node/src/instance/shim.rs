@@ -10,6 +10,7 @@ use super::desk::{Desk, Limit, PRE_STOP_MAX};
 use super::meter::Claim;
 use super::orders::Told;
 use super::process::attend;
+use super::start::mark;
 use super::{Invocation, Order};
 use crate::failure::{self, HANDLED, UNHANDLED};
 use crate::frame::{Channel, Frame, FrameError, Heard, Said};
@@ -233,6 +234,7 @@ async fn pre_stop(desk: &mut Desk, shim: &mut Shim, grace: Span) {
     };
     let begun = desk.now();
     let by_signal = busy.is_some() && shim.speaker == Speaker::Language(Family::Python);
+    desk.output.mark(&mark("PreStop Start", &request_id));
     let Desk { shared, process, output, .. } = desk;
     let instance = process.instance.clone();
     let hook = async {
@@ -252,5 +254,5 @@ async fn pre_stop(desk: &mut Desk, shim: &mut Shim, grace: Span) {
         }
     };
     attend(process, output, shared.clock.within(bound, hook)).await;
-    desk.hook_ran(begun);
+    desk.hook_ran(begun, &request_id);
 }

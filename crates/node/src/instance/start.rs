@@ -423,7 +423,7 @@ impl Loading<'_> {
             Some(Some(Ok(Frame { kind: Heard::NotLoaded, body, .. }))) => {
                 Err(failure::said(UNHANDLED, body))
             }
-            Some(None) => Err(failure::runtime_silent(limit, &output.take(Rest::Take))),
+            Some(None) => Err(failure::runtime_silent(limit, &output.seen())),
             Some(Some(Ok(_))) => Err(failure::broken_answer("an unexpected frame")),
             Some(Some(Err(FrameError::Closed))) | None => Err(self.ended(UNHANDLED, begun).await),
             Some(Some(Err(error))) => Err(failure::broken_answer(&error.to_string())),
@@ -445,6 +445,7 @@ impl Loading<'_> {
         };
         let done = attend(process, output, shared.clock.within(limit, initializing)).await;
         process.initialized = shared.clock.now().since(begun);
+        output.mark(&mark("Initialize End", request_id));
         match done {
             Some(Some(Ok(Frame { kind: Heard::HookDone, .. }))) => Ok(()),
             Some(Some(Ok(Frame { kind: Heard::HookFailed, body, .. }))) => {
@@ -471,6 +472,11 @@ impl Loading<'_> {
         }
         process.failed_early(class, spec, shared.clock.now().since(begun)).await
     }
+}
+
+/// The platform's line about a hook in the log (§4.4).
+pub(super) fn mark(what: &str, request_id: &str) -> String {
+    format!("FC {what} RequestId: {request_id}")
 }
 
 /// A hook that is really configured.

@@ -493,7 +493,7 @@ fn online_evicts_the_idle_then_takes_back() {
 }
 
 #[test]
-fn online_takes_a_slot_back_from_batch_of_its_own_pool() {
+fn a_functions_own_limit_ends_nothing_that_runs() {
     one(
         "function 1 instances 1
          task 1
@@ -505,7 +505,6 @@ fn online_takes_a_slot_back_from_batch_of_its_own_pool() {
          task 1
          plan 2",
         "0: 1 on node 1, cold
-         1: take back 1
          1: 1 of 1 wait: InstancesMax { limit: 1 }
          2: 9 on node 1
          2: 1 of 1 wait: InstancesMax { limit: 1 }",

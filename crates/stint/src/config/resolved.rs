@@ -197,7 +197,10 @@ impl Config {
 fn data_dir(read: &Reader<'_>, environment: &Environment) -> Result<PathBuf, ConfigError> {
     let said = read.text("data");
     if !said.is_empty() {
-        return Ok(PathBuf::from(said));
+        // Sandboxes are told of what lies in it.
+        return std::path::absolute(said).map_err(|error| {
+            ConfigError::Together(format!("cannot make {said} absolute: {error}"))
+        });
     }
     let home = environment.data_home().ok_or_else(|| {
         let text = "neither HOME nor XDG_DATA_HOME is set: say where the data goes with --data DIR";

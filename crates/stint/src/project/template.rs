@@ -163,7 +163,8 @@ public class App {
     ),
     File {
         path: "build.sh",
-        text: b"#!/bin/sh\n# Classes and jars of the code directory are found, those of its lib \
+        text:
+            b"#!/bin/sh\n# Classes and jars of the code directory are found, those of its lib \
                directory, too.\nexec javac --release 8 -Xlint:-options -d code src/example/*.java\n",
         program: true,
     },

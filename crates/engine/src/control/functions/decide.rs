@@ -221,13 +221,18 @@ fn patched(
     patch_container(&mut config, said, made);
     patch_parts(&mut config, said);
     keep(&mut config.kept, &said.kept)?;
-    if !said.native && said.timeout.is_some_and(|timeout| timeout > check::TIMEOUT_MAX) {
+    if !said.native && said.timeout.is_some_and(is_not_upstreams) {
         let (most, got) = (check::TIMEOUT_MAX.secs(), config.timeout.secs());
         let message = format!("timeout must be between 1 and {most}, got {got}");
         return Err(Refusal::invalid(message));
     }
     check::config(&config)?;
     Ok(config)
+}
+
+/// Beyond what Function Compute lets one say; native configurations go further.
+fn is_not_upstreams(timeout: Span) -> bool {
+    timeout < Span::from_secs(1) || timeout > check::TIMEOUT_MAX
 }
 
 /// The parts that are replaced whole, and cleared by their empty form.

@@ -2,6 +2,7 @@
 //! depends on the one before it.
 
 mod backlog;
+mod colocation;
 
 use std::io::{Cursor, Write as _};
 use std::time::{Duration, Instant};
@@ -67,6 +68,9 @@ pub(crate) async fn run(plan: &Plan) -> Result<Vec<Row>> {
     }
     if plan.wants("cold") {
         rows.extend(cold(plan).await.context("cold")?);
+    }
+    if plan.wants("colocation") {
+        rows.extend(colocation::together(plan).await.context("colocation")?);
     }
     if plan.wants("recovery") {
         rows.extend(recovery(plan).await.context("recovery")?);

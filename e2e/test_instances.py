@@ -8,6 +8,7 @@ import pytest
 
 from cloud import Cloud, Refused, unique
 from server import until
+from visit import Command
 
 WHO = """
     import os
@@ -194,3 +195,53 @@ def test_an_instance_stands_still_between_requests_when_it_is_told_to(own, freez
     cloud.v1("POST", f"/instances/{instance}/stop")
     fresh = cloud.invoke(name).json[0]
     assert fresh != instance, "a frozen one is woken to end"
+
+
+def idle_class(server) -> dict[str, str]:
+    """`cpu.idle` of the control groups that this server's instances are in."""
+    parents, groups = {}, {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                parents[int(pid)] = int(file.read().rpartition(")")[2].split()[1])
+            with open(f"/proc/{pid}/cgroup") as file:
+                groups[int(pid)] = [line.rstrip("\n").split(":", 2)[1:] for line in file]
+        except OSError:
+            continue  # it has ended meanwhile
+    found = {}
+    for pid, lines in groups.items():
+        at = pid
+        while at not in (0, server.process.pid):
+            at = parents.get(at, 0)
+        for controllers, path in lines if at else ():
+            roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", f"/sys/fs/cgroup/{controllers}"]
+            for file in (f"{root}{path}/cpu.idle" for root in roots if "/stint-" in path):
+                if os.path.exists(file):
+                    with open(file) as text:
+                        found[file] = text.read().strip()
+    return found
+
+
+def test_an_instance_stands_back_while_it_runs_nothing_but_tasks(own):
+    server = own().start()
+    cloud = Cloud(server)
+    name = unique("yields")
+    cloud.create(name, """
+        import os, time
+        def handler(event, context):
+            while event and not os.path.exists("/tmp/go"):
+                time.sleep(0.01)
+            return os.environ["FC_INSTANCE_ID"]
+        """, task_mode=True, timeout=60)
+    instance = cloud.invoke(name).body.decode()
+    if not idle_class(server):
+        pytest.skip("no control group of this machine has cpu.idle")
+    assert set(idle_class(server).values()) == {"0"}
+    cloud.invoke(name, b"wait", kind="Async")
+    until(lambda: "1" in idle_class(server).values(), "it stands back")
+    done = cloud.v1("GET", "/instances", function=name)["items"]
+    assert [item["id"] for item in done if not item.get("destroyedAt")] == [instance]
+    visit = Command(server, name, instance, ["touch", "/tmp/go"])
+    assert visit.whole().closed == (1000, "exit 0")
+    until(lambda: cloud.invoke(name).body.decode() == instance and set(idle_class(server).values()) == {"0"},
+          "a call has its share again")

@@ -3,6 +3,7 @@
 
 mod backlog;
 mod beside;
+mod colocation;
 mod flows;
 
 use std::io::{Cursor, Write as _};
@@ -75,6 +76,9 @@ pub(crate) async fn run(plan: &Plan) -> Result<Vec<Row>> {
     }
     if plan.wants("beside") {
         rows.extend(beside::beside(plan).context("beside")?);
+    }
+    if plan.wants("colocation") {
+        rows.extend(colocation::together(plan).await.context("colocation")?);
     }
     if plan.wants("recovery") {
         rows.extend(recovery(plan).await.context("recovery")?);

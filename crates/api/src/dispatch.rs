@@ -12,7 +12,7 @@ use stint_model::code::Code;
 use stint_model::id::RequestId;
 use stint_model::task::request_text;
 use stint_model::time::Timestamp;
-use stint_supervise::Stop;
+use stint_supervise::{Guests, Stop};
 use stint_watch::{Logs, UsageBook};
 use stint_wire::fc::operation::State;
 use stint_wire::native::{Health, Setting};
@@ -26,7 +26,7 @@ use crate::error::Problem;
 use crate::query::Query;
 use crate::route::{self, Route};
 use crate::server::ApiParts;
-use crate::{fc, v1};
+use crate::{exec, fc, v1};
 
 /// The longest path and query together.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -105,6 +105,8 @@ pub(crate) struct Entrance {
     /// Through TLS.
     pub(crate) secure: bool,
     pub(crate) drains: Arc<Drains>,
+    /// Commands that run in instances.
+    pub(crate) commands: Guests,
 }
 
 /// A request's head, its listener and how to know that the server stops.
@@ -113,6 +115,7 @@ pub(crate) struct Arrived {
     pub(crate) body: Arriving,
     pub(crate) secure: bool,
     pub(crate) stop: Stop,
+    pub(crate) commands: Guests,
 }
 
 /// Answers one request. Every answer carries a request id.
@@ -123,9 +126,9 @@ pub(crate) async fn serve(
     stop: Stop,
 ) -> Answer {
     let (parts, body) = request.into_parts();
-    let Entrance { face, secure, drains } = entrance;
+    let Entrance { face, secure, drains, commands } = entrance;
     let body = Arriving::new(&parts, body, drains);
-    let arrived = Arrived { parts, body, secure, stop };
+    let arrived = Arrived { parts, body, secure, stop, commands };
     if face.is_control()
         && let Some(function) = route::invocation(&arrived.parts.method, arrived.parts.uri.path())
     {
@@ -169,6 +172,10 @@ async fn control(
     }
     if let Some(rest) = path.strip_prefix(fc::code::LINK_ROOT) {
         return fc::code::download(door, method, rest, query).await;
+    }
+    if let Some(at) = route::exec(method, path) {
+        count("InstanceExec");
+        return exec::serve(door, at?, arrived, request_id).await;
     }
     // A probe may ask for heads only; the connection leaves the body out.
     let method = if method == Method::HEAD && is_open(path) { &Method::GET } else { method };
@@ -221,7 +228,7 @@ struct Wanted<'a> {
 
 /// Checks who calls, reads the body and checks it too.
 async fn admit(door: &Arc<Door>, arrived: Arrived, wanted: Wanted<'_>) -> Result<Call, Problem> {
-    let Arrived { parts, body, secure, stop } = arrived;
+    let Arrived { parts, body, secure, stop, .. } = arrived;
     let admitted = door.doorman.admit(&parts)?;
     let query = Query::parse(parts.uri.query().unwrap_or(""))?;
     let read = door.room.read(body, wanted.limit).await?;

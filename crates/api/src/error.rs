@@ -39,6 +39,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::FunctionNotFound
         | Code::AliasNotFound
         | Code::VersionNotFound
+        | Code::SessionNotFound
         | Code::TriggerNotFound
         | Code::LayerNotFound
         | Code::LayerVersionNotFound

@@ -11,6 +11,7 @@ pub(crate) mod invocation;
 pub(crate) mod layers;
 pub(crate) mod regions;
 pub(crate) mod scalings;
+pub(crate) mod sessions;
 pub(crate) mod tags;
 pub(crate) mod tasks;
 pub(crate) mod versions;
@@ -77,6 +78,11 @@ pub(crate) fn serve(operation: &str, call: Call) -> Handling {
         "DeleteScalingConfig" => Box::pin(scalings::delete(call, ScalingDoor::Scaling)),
         "ListScalingConfigs" => Box::pin(scalings::list_scaling(call)),
         "ListInstances" => Box::pin(ready(instances::list(&call))),
+        "CreateSession" => Box::pin(ready(sessions::create(&call))),
+        "GetSession" => Box::pin(ready(sessions::get(&call))),
+        "UpdateSession" => Box::pin(ready(sessions::update(&call))),
+        "DeleteSession" => Box::pin(ready(sessions::delete(&call))),
+        "ListSessions" => Box::pin(ready(sessions::list(&call))),
         other => serve_account(other, call),
     }
 }

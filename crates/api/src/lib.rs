@@ -10,6 +10,7 @@ mod call;
 mod config;
 mod dispatch;
 mod error;
+mod exec;
 mod fc;
 mod options;
 mod query;

@@ -64,6 +64,17 @@ pub(crate) fn find(method: &Method, path: &str) -> Result<Route, Problem> {
     }
 }
 
+/// Function and instance of a command in an instance (§1.20), which is no operation of the SDK.
+pub(crate) fn exec(method: &Method, path: &str) -> Option<Result<(String, String), Problem>> {
+    let rest = path.strip_prefix(FC_ROOT).filter(|_| method == Method::GET)?;
+    let params = matches("/functions/{f}/instances/{i}/exec", rest)?;
+    Some(decode(&params).map(|params| {
+        let mut params = params.into_iter();
+        let mut next = || params.next().unwrap_or_default();
+        (next(), next())
+    }))
+}
+
 /// The raw parameters, if the path fits the pattern.
 fn matches<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
     let mut params = Vec::new();

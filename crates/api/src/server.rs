@@ -33,6 +33,8 @@ const HANDSHAKE_TIMEOUT: Span = Span::from_secs(10);
 const ACCEPT_PAUSE: Span = Span::from_millis(50);
 /// Refused bodies that are read to their end at once.
 const DRAINS_MAX: usize = 256;
+/// Commands that run in instances over one kind of entrance.
+const COMMANDS_MAX: usize = 64;
 /// The most header lines of a request.
 const HEADERS_MAX: usize = 128;
 /// The read buffer of a connection; a request head must fit into it.
@@ -128,7 +130,8 @@ impl Api {
         let clock = supervisor.clock().clone();
         let drained = supervisor.guests("refused bodies of instances", DRAINS_MAX);
         let drains = Drains::new(drained, clock.clone());
-        let entrance = Entrance { face: Face::Instances, secure: false, drains };
+        let commands = supervisor.guests("commands of instances", COMMANDS_MAX);
+        let entrance = Entrance { face: Face::Instances, secure: false, drains, commands };
         InstanceDoor { door: Arc::clone(&self.door), entrance, streams, clock }
     }
 
@@ -144,6 +147,7 @@ impl Api {
         }
         let drained = supervisor.guests("refused bodies", DRAINS_MAX);
         let drains = Drains::new(drained, supervisor.clock().clone());
+        let commands = supervisor.guests("commands", COMMANDS_MAX);
         for (name, guests, listener, face) in [
             ("api/control", "control connections", self.control, Face::Control),
             ("api/triggers", "trigger connections", self.triggers, Face::Triggers),
@@ -151,7 +155,12 @@ impl Api {
             let drains = Arc::clone(&drains);
             let listener = Listener {
                 listener,
-                entrance: Entrance { face, secure: acceptor.is_some(), drains },
+                entrance: Entrance {
+                    face,
+                    secure: acceptor.is_some(),
+                    drains,
+                    commands: commands.clone(),
+                },
                 acceptor: acceptor.clone(),
                 guests: supervisor.guests(guests, self.door.config.connections_max),
                 streams: supervisor.guests(guests, self.door.config.connections_max * 4),
@@ -271,7 +280,8 @@ impl Connection {
         let service = service_fn(|request: Request<Incoming>| {
             answer(Arc::clone(&self.door), self.entrance.clone(), request, stop.clone())
         });
-        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+        let mut connection =
+            std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             // Nothing is lost: the connection is polled on to its end below.

@@ -49,7 +49,7 @@ pub(crate) fn serve(operation: &str, call: Call) -> Handling {
         "searchLogs" => Box::pin(logs::search(call)),
         "overview" => Box::pin(observe::overview(call)),
         "listInstances" => Box::pin(ready(observe::instances(&call))),
-        "stopInstance" => Box::pin(ready(observe::instance_stop(&call))),
+        "stopInstance" => Box::pin(observe::instance_stop(call)),
         "listAudit" => Box::pin(observe::audit(call)),
         "getConfig" => Box::pin(ready(observe::settings(&call))),
         "listRuntimes" => Box::pin(ready(observe::runtimes(&call))),

@@ -80,6 +80,18 @@ operations! {
     Instances: "fc:ListInstances" on "functions" needs Read;
     /// Stop an instance.
     InstanceStop: "stint:StopInstance" on "functions" needs Write;
+    /// Run a command in an instance.
+    InstanceExec: "stint:ExecInstance" on "functions" needs Write;
+    /// Make a session.
+    SessionCreate: "fc:CreateSession" on "functions" needs Invoke;
+    /// Read a session.
+    SessionGet: "fc:GetSession" on "functions" needs Invoke | Read;
+    /// Change a session.
+    SessionUpdate: "fc:UpdateSession" on "functions" needs Invoke;
+    /// List sessions.
+    SessionList: "fc:ListSessions" on "functions" needs Invoke | Read;
+    /// End a session.
+    SessionDelete: "fc:DeleteSession" on "functions" needs Invoke;
     /// Read and search logs.
     LogsRead: "stint:GetLogs" on "functions" needs Read;
     /// Follow logs.

@@ -2,7 +2,7 @@
 //! answer streamed back. Nothing is committed.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use stint_model::access::Caller;
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::access::Operation;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::sessions::{SessionSaid, Visit};
 use crate::shard::{Call, Input};
 use crate::submit::FunctionRef;
 
@@ -31,6 +32,8 @@ pub struct Invoke {
     pub request_id: Option<String>,
     /// Keep the last 4 KB of the log.
     pub log_tail: bool,
+    /// Which session it belongs to.
+    pub session: SessionSaid,
 }
 
 /// What came back, or is coming back.
@@ -42,6 +45,8 @@ pub struct Answer {
     pub version: Arc<str>,
     /// CRC-64 of the code that served.
     pub code_crc64: Option<u64>,
+    /// The session it belonged to, and when that ends.
+    pub session: Option<(Arc<str>, Timestamp)>,
     /// The beginning: either all is known, or a stream has begun.
     pub body: AnswerBody,
 }
@@ -119,6 +124,8 @@ pub(crate) struct CallSlot {
     pub(crate) shard: stint_model::shard::Shard,
     parts: Mutex<Parts>,
     changed: Notify,
+    /// Its session hears of its end when nobody holds this any more.
+    visit: OnceLock<Visit>,
 }
 
 #[derive(Debug, Default)]
@@ -133,11 +140,24 @@ struct Parts {
 
 impl CallSlot {
     pub(crate) fn new(work: u64, shard: stint_model::shard::Shard) -> Self {
-        Self { work, shard, parts: Mutex::default(), changed: Notify::new() }
+        Self {
+            work,
+            shard,
+            parts: Mutex::default(),
+            changed: Notify::new(),
+            visit: OnceLock::new(),
+        }
     }
 
     fn parts(&self) -> std::sync::MutexGuard<'_, Parts> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// User code was entered in this instance.
+    pub(crate) fn seated(&self, instance: Option<InstanceId>) {
+        if let (Some(visit), Some(instance)) = (self.visit.get(), instance) {
+            visit.seated(instance);
+        }
     }
 
     pub(crate) fn refuse(&self, refusal: Refusal) {
@@ -257,9 +277,20 @@ impl Engine {
             Some(given) => Arc::from(given.as_str()),
             None => request_text(RequestId::new(self.clock().now(), random)),
         };
-        let draw = u32::try_from(random % 1_000_000).expect("below a million");
+        let session = self.begin_session(&door.entry, &function.qualifier, &invoke.session)?;
+        let draw = match &session {
+            Some(session) => session.draw,
+            None => u32::try_from(random % 1_000_000).expect("below a million"),
+        };
         let target = door.entry.resolve(&function.qualifier, draw)?;
         let slot = self.open_call(door.shard);
+        let (seat, session) = match session {
+            None => (None, None),
+            Some(begun) => {
+                slot.visit.set(begun.visit).expect("made just now");
+                (Some(begun.seat), Some((begun.id, begun.ends_at)))
+            }
+        };
         let guard = AnswerStream { slot: Arc::clone(&slot), engine: self.clone() };
         let call = Call {
             slot: Arc::clone(&slot),
@@ -270,6 +301,7 @@ impl Engine {
             request_id: Arc::clone(&request_id),
             payload: invoke.payload,
             log_tail: invoke.log_tail,
+            session: seat,
         };
         self.tell_shard(door.shard, Input::Call(Box::new(call))).await?;
         let begun = slot.begin().await;
@@ -278,6 +310,6 @@ impl Engine {
             Begun::Stream(head) => AnswerBody::Stream(head, guard),
         };
         let code_crc64 = target.revision.code.as_ref().map(|code| code.crc64);
-        Ok(Answer { request_id, version: target.version_label, code_crc64, body })
+        Ok(Answer { request_id, version: target.version_label, code_crc64, session, body })
     }
 }

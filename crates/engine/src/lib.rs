@@ -2,6 +2,7 @@
 //! life; what the life stands on comes after it.
 
 pub mod destination;
+pub mod exec;
 mod images;
 pub mod invoke;
 pub mod link;
@@ -19,6 +20,7 @@ pub mod error;
 mod grants;
 mod scaling;
 pub mod schema;
+pub mod sessions;
 pub mod start;
 pub mod storage;
 
@@ -33,8 +35,10 @@ pub use control::scalings::{KeptStatus, ScalingView};
 pub use engine::{Engine, EngineConfig, Ports};
 pub use entropy::Entropy;
 pub use error::EngineError;
+pub use exec::{ExecPiece, Execution};
 pub use invoke::{Answer, AnswerBody, AnswerStream, Ended, Invoke, Piece};
 pub use link::{Link, NodeView};
+pub use sessions::{SessionAsked, SessionFilter, SessionSaid, SessionStatus, SessionView};
 pub use shard::{BacklogReport, ShardReport, Why};
 pub use start::{Running, start};
 pub use stint_sched::{BacklogView, Cause};

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stint_model::id::{FunctionId, InstanceId, NodeId, RevisionId};
 use stint_model::limit::Resources;
-use stint_model::link::{InstanceReport, InstanceState, NodeLoad, PoolSpec, ToNode};
+use stint_model::link::{InstanceReport, InstanceState, Lease, NodeLoad, PoolSpec, ToNode};
 use stint_model::shard::Shard;
 use tokio::sync::mpsc;
 
+use crate::exec::Execs;
 use crate::invoke::CallSlot;
+use crate::sessions::Sessions;
 
 /// Destroyed instances stay listed until so many newer ones are.
 const DESTROYED_KEPT_MAX: usize = 1_000;
@@ -44,6 +46,8 @@ pub(crate) struct PoolKind {
 pub struct Link {
     state: Mutex<State>,
     calls: Mutex<HashMap<u64, Arc<CallSlot>>>,
+    execs: Execs,
+    sessions: Arc<Sessions>,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +79,27 @@ impl Link {
         let mut state = self.state();
         state.nodes.remove(&node);
         state.instances.retain(|_, report| report.node != node);
+        drop(state);
+        self.execs.leave(node);
+    }
+
+    /// A call's session hears where it is.
+    pub(crate) fn seated(&self, lease: Lease, instance: Option<InstanceId>) {
+        if lease.is_call()
+            && let Some(slot) = self.call(lease.work)
+        {
+            slot.seated(instance);
+        }
+    }
+
+    /// Which sessions there are.
+    pub(crate) fn sessions(&self) -> &Arc<Sessions> {
+        &self.sessions
+    }
+
+    /// Commands that people run in instances.
+    pub(crate) fn execs(&self) -> &Execs {
+        &self.execs
     }
 
     /// A node said how full it is.

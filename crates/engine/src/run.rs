@@ -225,6 +225,8 @@ impl Runner {
                         | ToNode::Keep { .. }
                         | ToNode::Retire { .. }
                         | ToNode::StopInstance { .. }
+                        | ToNode::Exec { .. }
+                        | ToNode::Session(_)
                         | ToNode::Prepare(_)
                         | ToNode::Fence { .. }
                         | ToNode::Drain { .. } => None,

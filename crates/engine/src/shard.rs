@@ -113,6 +113,7 @@ pub(crate) struct Call {
     pub(crate) request_id: Arc<str>,
     pub(crate) payload: bytes::Bytes,
     pub(crate) log_tail: bool,
+    pub(crate) session: Option<stint_model::session::SessionSeat>,
 }
 
 /// What a node said, as far as it concerns a shard.

@@ -182,6 +182,7 @@ impl Engine {
                 Ok(())
             }
             FromNode::Started { lease, measured } => {
+                self.link().seated(lease, measured.instance);
                 self.tell_shard(lease.shard, Input::Node(NodeEvent::Started { lease, measured }))
                     .await
             }
@@ -217,6 +218,10 @@ impl Engine {
                 let Some(shard) = self.link().pool_home(pool) else { return Ok(()) };
                 let event = NodeEvent::Gauge { instance, pool, gauge };
                 self.tell_shard(shard, Input::Node(event)).await
+            }
+            FromNode::Exec { id, word } => {
+                self.link().execs().hear(id, word);
+                Ok(())
             }
             FromNode::Load { node, load } => {
                 self.link().load(node, load);

@@ -14,6 +14,7 @@ use stint_model::time::{Span, Timestamp};
 use stint_store::{Page, TaskQuery};
 
 use crate::access::Operation;
+use crate::control::{Change, Deed};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::link::NodeView;
@@ -362,7 +363,7 @@ impl Engine {
     /// # Errors
     /// `ResourceNotFound`, also for another account's instance; `ServiceUnavailable` when its node
     /// does not listen.
-    pub fn instance_stop(
+    pub async fn instance_stop(
         &self,
         caller: &Caller,
         instance: InstanceId,
@@ -387,6 +388,14 @@ impl Engine {
         if report.state == InstanceState::Destroyed {
             return Ok(report);
         }
+        let change = Change::new(self.home_of(caller.account, &name));
+        let resource = format!("functions/{name}/instances/{instance}");
+        let detail = match when {
+            StopWhen::Idle => "when what runs on it has ended",
+            StopWhen::Now => "now",
+        };
+        let deed = Deed::on(Operation::InstanceStop, resource).told(detail);
+        self.commit(caller, deed, change).await?;
         if !self.link().send(report.node, ToNode::StopInstance { instance, when }) {
             let message = "the node of the instance does not listen; try again";
             return Err(Refusal::new(Code::ServiceUnavailable, message).into());

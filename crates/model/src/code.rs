@@ -51,6 +51,8 @@ codes! {
     AliasNotFound,
     /// No such version.
     VersionNotFound,
+    /// No such session.
+    SessionNotFound,
     /// No such trigger.
     TriggerNotFound,
     /// No such layer.

@@ -8,11 +8,13 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::exec::{ExecId, ExecOrder, ExecWord};
 use crate::function::{CodePackage, FunctionConfig};
 use crate::id::{AccountId, FunctionId, InstanceId, NodeId, RevisionId};
 use crate::image::{ImageFault, PinnedImage};
 use crate::limit::{Class, Resources};
 use crate::scaling::IdleCpu;
+use crate::session::{SessionSeat, SessionWord};
 use crate::shard::{Epoch, Shard};
 use crate::task::{Measured, Progress};
 use crate::time::{Span, Timestamp};
@@ -128,6 +130,8 @@ pub struct Start {
     pub idempotency_key: Arc<str>,
     /// Keep the last 4 KB of the log for the answer.
     pub log_tail: bool,
+    /// The session it belongs to.
+    pub session: Option<SessionSeat>,
     /// What the scheduler expected; the node may do otherwise and says so.
     pub warm: bool,
 }
@@ -184,6 +188,15 @@ pub enum ToNode {
         instance: InstanceId,
         /// When.
         when: StopWhen,
+    },
+    /// A session has changed, or is over.
+    Session(SessionWord),
+    /// About a command that somebody runs in an instance.
+    Exec {
+        /// Which command.
+        id: ExecId,
+        /// What about it.
+        order: ExecOrder,
     },
     /// Fetch this image if it is not there, and answer with `Image`.
     Prepare(Arc<ImageOrder>),
@@ -347,6 +360,13 @@ pub enum FromNode {
         pool: u32,
         /// How.
         gauge: Gauge,
+    },
+    /// About a command that somebody runs in an instance.
+    Exec {
+        /// Which command.
+        id: ExecId,
+        /// What about it.
+        word: ExecWord,
     },
     /// All that ran has ended.
     Drained {

@@ -6,11 +6,13 @@
 //! the server to listen: what does not fit the link stays in an outbox, bounded by what was asked.
 
 mod pools;
+mod queued;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use stint_model::exec::{ExecEnd, ExecId, ExecOrder, ExecWord, WINDOW};
 use stint_model::id::{InstanceId, RequestId, RevisionId};
 use stint_model::image::{ImageFault, ImageFaultKind, PinnedImage};
 use stint_model::limit::Resources;
@@ -30,7 +32,7 @@ use crate::config::NodeConfig;
 use crate::egress::{self, Egress};
 use crate::identity::Identities;
 use crate::image::{ImageDeps, Images};
-use crate::instance::{self, Birth, Invocation, Kind, Lot, Order, Parking};
+use crate::instance::{self, Birth, Invocation, Kind, Lot, Order, Parking, Visit};
 use crate::ports::{ApiDoor, CodeSource, LogSink, UsageSink};
 use crate::runtimes::RuntimeTable;
 use crate::shared::NodeShared;
@@ -39,6 +41,7 @@ use crate::volume::Volumes;
 use crate::wasm::{self, Prime, Wasm};
 
 use pools::{Bound, Change, Pools};
+use queued::Queued;
 
 pub(crate) use pools::InstanceKey;
 
@@ -50,6 +53,8 @@ const EVENTS_MAX: usize = 4_096;
 const CONNECTIONS_MAX: usize = 16_384;
 /// How often it is told at most how full the node is.
 const LOAD_EVERY: Span = Span::from_millis(250);
+/// Commands that people run in instances at once.
+const VISITS_MAX: usize = 64;
 /// Images fetched at once.
 const PREPARING_MAX: usize = 16;
 /// Programs that wait to be compiled ahead; what does not fit is compiled when it is started.
@@ -72,6 +77,8 @@ pub(crate) enum AgentEvent {
     Ended { key: InstanceKey },
     /// It ended before this could begin: place it anew.
     Return { invocation: Box<Invocation> },
+    /// A command that somebody ran in it has ended; whether the instance has counted it.
+    Visited { key: InstanceKey, id: ExecId, counted: bool },
     /// What became of an image that was asked for.
     Prepared { order: Arc<ImageOrder>, found: Result<PinnedImage, ImageFault> },
 }
@@ -185,6 +192,10 @@ pub struct NodeAgent {
     /// Revisions whose image is being fetched.
     preparing: BTreeSet<RevisionId>,
     pools: Pools,
+    /// Attempts whose session's instance is busy.
+    queued: Queued,
+    /// Commands that people run in instances.
+    visits: HashMap<ExecId, mpsc::Sender<ExecOrder>>,
     outbox: VecDeque<FromNode>,
     /// Until it runs.
     lot: Option<Lot>,
@@ -233,13 +244,7 @@ impl NodeAgent {
         } = deps;
         std::fs::create_dir_all(&config.dir).map_err(NodeError::Directory)?;
         let shims = shims::write_out(&config.dir.join("runtimes")).map_err(NodeError::Directory)?;
-        let cache = CodeCache::open(
-            config.dir.join("code"),
-            Keeps::ThisBoot,
-            (config.bounds.code_bytes_max, config.bounds.unpack),
-            Arc::clone(&code),
-            supervisor.clone(),
-        )?;
+        let cache = cache(&config, &code, &supervisor)?;
         let identities = Identities::open(config.dir.join("accounts"), config.account_ids_from)
             .map_err(NodeError::Directory)?;
         let volumes = Volumes::new(config.volumes_dir.clone(), config.host_dirs_allowed.clone());
@@ -252,6 +257,7 @@ impl NodeAgent {
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let instances = supervisor.guests("instance", config.bounds.instances_max);
         let connections = supervisor.guests("server-connection", CONNECTIONS_MAX);
+        let visits = supervisor.guests("command", VISITS_MAX);
         let egress =
             Egress::new(config.egress.clone(), api, &supervisor, config.bounds.instances_max);
         let preparers = supervisor.guests("image", PREPARING_MAX);
@@ -275,6 +281,7 @@ impl NodeAgent {
             parking,
             wasm,
             connections,
+            visits,
             egress,
             events: events_in,
             link: to_server,
@@ -289,6 +296,8 @@ impl NodeAgent {
             preparers,
             preparing: BTreeSet::new(),
             pools,
+            queued: Queued::default(),
+            visits: HashMap::new(),
             outbox: VecDeque::new(),
             lot: Some(lot),
             primes: Some(primes),
@@ -451,13 +460,32 @@ impl NodeAgent {
         let now = self.shared.clock.now();
         match event {
             AgentEvent::Ready { key } => self.pools.change(key, Change::Ready, now),
-            AgentEvent::Done { key, lease } => self.pools.done(key, lease, now),
-            AgentEvent::Health { key, well } => self.pools.change(key, Change::Health(well), now),
-            AgentEvent::Ending { key } => self.pools.change(key, Change::Ending, now),
-            AgentEvent::Ended { key } => self.pools.ended(key),
+            AgentEvent::Done { key, lease } => {
+                self.pools.done(key, lease, now);
+                self.next_of_session(key);
+            }
+            AgentEvent::Health { key, well } => {
+                self.pools.change(key, Change::Health(well), now);
+                self.place_anew(key);
+            }
+            AgentEvent::Ending { key } => {
+                self.pools.change(key, Change::Ending, now);
+                self.place_anew(key);
+            }
+            AgentEvent::Ended { key } => {
+                self.pools.ended(key);
+                self.place_anew(key);
+            }
             AgentEvent::Return { invocation } => {
                 self.pools.forget(invocation.start.lease);
                 self.place(invocation.start, invocation.placed_at);
+            }
+            AgentEvent::Visited { key, id, counted } => {
+                self.visits.remove(&id);
+                self.pools.visited(key, now);
+                if counted && self.pools.send(key, Order::Visited).is_err() {
+                    tracing::debug!("an instance that was visited is ending");
+                }
             }
             AgentEvent::Prepared { order, found } => {
                 let (function, revision) = (order.function, order.revision);
@@ -478,9 +506,15 @@ impl NodeAgent {
             ToNode::Keep { spec, count, idle_cpu } => self.keep(&spec, count, idle_cpu),
             ToNode::Retire { pool } => self.pools.retire(pool),
             ToNode::StopInstance { instance, when } => self.pools.stop_instance(instance, when),
+            ToNode::Session(word) => {
+                let now = self.shared.clock.now();
+                self.pools.session(&word, now);
+            }
+            ToNode::Exec { id, order } => self.exec(id, order),
             ToNode::Prepare(order) => self.prepare(order),
             ToNode::Fence { shard, epoch } => {
-                for lease in self.pools.leases() {
+                let leases = self.pools.leases().into_iter().chain(self.queued.leases());
+                for lease in leases.collect::<Vec<_>>() {
                     if lease.shard == shard && lease.epoch < epoch {
                         self.stop(lease, StopReason::Deposed, Span::ZERO);
                     }
@@ -490,6 +524,41 @@ impl NodeAgent {
                 let until = self.shared.clock.now() + grace;
                 self.drain = Some(Drain { until, forced: false, said: false });
                 self.pools.end_idle("the node is being drained");
+            }
+        }
+    }
+
+    /// What is said about a command goes to it; a new one goes to its instance.
+    fn exec(&mut self, id: ExecId, order: ExecOrder) {
+        let ExecOrder::Begin { instance, exec } = order else {
+            let Some(orders) = self.visits.get(&id) else { return };
+            if orders.try_send(order).is_err() {
+                // More than the window lets: without its orders it ends.
+                self.visits.remove(&id);
+            }
+            return;
+        };
+        let room = usize::try_from(WINDOW).unwrap_or(usize::MAX) * 2 + CONTROL_ORDERS;
+        let (orders_in, orders) = mpsc::channel(room);
+        let visit = Box::new(Visit { id, exec, orders });
+        let refused = match self.pools.visit(instance) {
+            Some(key) => self.pools.send(key, Order::Exec(visit)).is_err().then_some(key),
+            None => {
+                let why = "the instance does not serve (yet, or any more)".to_owned();
+                let word = ExecWord::Ended(ExecEnd::NotStarted(why));
+                self.outbox.push_back(FromNode::Exec { id, word });
+                return;
+            }
+        };
+        match refused {
+            None => {
+                self.visits.insert(id, orders_in);
+            }
+            Some(key) => {
+                self.pools.visited(key, self.shared.clock.now());
+                let word =
+                    ExecWord::Ended(ExecEnd::NotStarted("the instance is ending".to_owned()));
+                self.outbox.push_back(FromNode::Exec { id, word });
             }
         }
     }
@@ -543,7 +612,27 @@ impl NodeAgent {
                     self.refuse(first.start.lease, placed_at, reason);
                 }
             }
+            Bound::Waits(key) => {
+                if let Err((start, placed_at)) = self.queued.push(key, start, placed_at) {
+                    let reason = "too many calls wait for their session's instance";
+                    self.refuse(start.lease, placed_at, reason);
+                }
+            }
             Bound::Refused(reason) => self.refuse(lease, placed_at, &reason),
+        }
+    }
+
+    /// An instance has a slot free: the next call of a session that is there gets it.
+    fn next_of_session(&mut self, key: InstanceKey) {
+        if let Some((start, placed_at)) = self.queued.pop(key) {
+            self.place(start, placed_at);
+        }
+    }
+
+    /// An instance takes nothing more: what waits for it goes elsewhere.
+    fn place_anew(&mut self, key: InstanceKey) {
+        for (start, placed_at) in self.queued.take(key) {
+            self.place(start, placed_at);
         }
     }
 
@@ -578,6 +667,9 @@ impl NodeAgent {
         let id = InstanceId(fresh_id(now));
         let lease = first.as_ref().map(|first| first.start.lease);
         self.pools.born((key, id), (&spec, lease), orders, now);
+        if let Some(first) = &first {
+            self.pools.sit(key, &first.start);
+        }
         let shared = Arc::clone(&self.shared);
         metrics::counter!("stint_node_cold_starts_total").increment(1);
         place.spawn(move |_| instance::live(shared, Birth { key, id, spec, first, inbox }));
@@ -585,6 +677,9 @@ impl NodeAgent {
     }
 
     fn stop(&mut self, lease: Lease, reason: StopReason, grace: Span) {
+        if let Some((start, placed_at)) = self.queued.remove(lease) {
+            return self.finish(start.lease, placed_at, Outcome::Stopped(reason));
+        }
         let order = Order::Stop { lease, reason, grace };
         let sent = match self.pools.find(lease) {
             Some(key) => self.pools.send(key, order).is_ok(),
@@ -654,6 +749,17 @@ impl NodeAgent {
 
 /// For killing what is left at the end.
 const END_BOUND: Span = Span::from_secs(10);
+
+fn cache(
+    config: &NodeConfig,
+    code: &Arc<dyn CodeSource>,
+    supervisor: &Supervisor,
+) -> Result<CodeCache, CodeError> {
+    let (dir, bounds) = (config.dir.join("code"), config.bounds);
+    let source = Arc::clone(code);
+    let bounds = (bounds.code_bytes_max, bounds.unpack);
+    CodeCache::open(dir, Keeps::ThisBoot, bounds, source, supervisor.clone())
+}
 
 fn images(
     config: &NodeConfig,

@@ -10,6 +10,7 @@
 
 mod container;
 mod desk;
+mod exec;
 mod meter;
 mod orders;
 mod parking;
@@ -41,6 +42,7 @@ use crate::shared::NodeShared;
 
 use desk::Desk;
 
+pub(crate) use exec::Visit;
 pub(crate) use parking::{Kind, Lot, Parking};
 
 /// An invocation bound to an instance.
@@ -61,6 +63,10 @@ pub(crate) enum Order {
     Stop { lease: Lease, reason: StopReason, grace: Span },
     /// It is kept while idle from now on, or not any more.
     Keep(Option<IdleCpu>),
+    /// Somebody runs a command beside it.
+    Exec(Box<Visit>),
+    /// Such a command has ended.
+    Visited,
     /// End when idle, politely. Jobs that are still running end first.
     End { reason: &'static str },
     /// End now; what runs gets a system error.
@@ -151,14 +157,20 @@ impl Life {
         };
         self.report(InstanceState::Running, &live.enforced, "").await;
         self.tell(AgentEvent::Ready { key: self.key }).await;
-        let start::Live { process, mut output, contract, held, enforced, gate } = live;
+        let start::Live { process, mut output, contract, held, enforced, gate, home } = live;
         if start::hook(self.spec.config.initializer.as_ref()).is_some() {
             self.log_hook(output.take(Rest::Take), waiting.front()).await;
         }
         let (_, inbox) = mpsc::channel(1);
         let desk = Desk::new(
             Arc::clone(&self.shared),
-            desk::Who { key: self.key, id: self.id, spec: Arc::clone(&self.spec), kept: self.kept },
+            desk::Who {
+                key: self.key,
+                id: self.id,
+                spec: Arc::clone(&self.spec),
+                kept: self.kept,
+                home: Arc::new(home),
+            },
             std::mem::replace(&mut self.inbox, inbox),
             process,
             output,
@@ -191,7 +203,10 @@ impl Life {
             match order {
                 Order::Run(invocation) => late.push(invocation),
                 Order::Stop { lease, reason, .. } => stopped.push((lease, reason)),
-                Order::End { .. } | Order::Kill { .. } | Order::Keep(_) => {}
+                Order::Exec(visit) => {
+                    exec::refuse(&self.shared, self.key, &visit, "the instance is ending").await;
+                }
+                Order::End { .. } | Order::Kill { .. } | Order::Keep(_) | Order::Visited => {}
             }
         }
         for invocation in late {
@@ -242,6 +257,11 @@ impl Life {
                     self.kept = kept;
                     continue;
                 }
+                Some(Order::Exec(visit)) => {
+                    exec::refuse(&shared, self.key, &visit, "the instance is starting").await;
+                    continue;
+                }
+                Some(Order::Visited) => continue,
                 Some(Order::End { reason } | Order::Kill { reason }) => reason,
                 None => "the node is ending",
             };

@@ -42,6 +42,8 @@ pub(crate) struct NodeShared {
     pub(crate) wasm: Option<Wasm>,
     /// Connections to custom servers.
     pub(crate) connections: Guests,
+    /// Commands that somebody runs in instances.
+    pub(crate) visits: Guests,
     /// Ways out of instances.
     pub(crate) egress: Egress,
     pub(crate) events: mpsc::Sender<AgentEvent>,

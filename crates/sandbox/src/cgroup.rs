@@ -191,14 +191,12 @@ impl Leaf {
             }
             (CgroupMode::V2, Controller::Cpu) => {
                 write(dir, "cpu.max", format_args!("{quota} 100000"))?;
-                let weight = (u64::from(limits.cpu_milli) / 10).clamp(1, 10_000);
-                write(dir, "cpu.weight", weight)
+                write(dir, "cpu.weight", weight(limits.cpu_milli))
             }
             (CgroupMode::V1, Controller::Cpu) => {
                 write(dir, "cpu.cfs_period_us", 100_000)?;
                 write(dir, "cpu.cfs_quota_us", quota)?;
-                let shares = (u64::from(limits.cpu_milli) * 1024 / 1000).clamp(2, 262_144);
-                write(dir, "cpu.shares", shares)
+                write(dir, "cpu.shares", shares(limits.cpu_milli))
             }
         }
     }
@@ -217,6 +215,51 @@ impl Leaf {
         }
         Ok(())
     }
+}
+
+/// On version 2: a hundred for a whole processor.
+fn weight(cpu_milli: u32) -> u64 {
+    (u64::from(cpu_milli) / 10).clamp(1, 10_000)
+}
+
+/// On version 1: 1,024 for a whole processor.
+fn shares(cpu_milli: u32) -> u64 {
+    (u64::from(cpu_milli) * 1024 / 1000).clamp(2, 262_144)
+}
+
+/// Whether an instance stands back for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CpuClass {
+    /// It has its share of the processor.
+    Usual,
+    /// It has what nobody else of the same machine wants at the moment.
+    Idle,
+}
+
+/// Puts the processes of a leaf into a class; `leaf` holds its directory in each tree. False where no
+/// control group limits the processor.
+pub(crate) fn set_class(leaf: &[PathBuf], class: CpuClass, cpu_milli: u32) -> io::Result<bool> {
+    let of_version = |dir: &&PathBuf, file: &str| dir.join(file).exists();
+    let (dir, file, usual, least) =
+        if let Some(dir) = leaf.iter().find(|dir| of_version(dir, "cpu.weight")) {
+            (dir, "cpu.weight", weight(cpu_milli), 1)
+        } else if let Some(dir) = leaf.iter().find(|dir| of_version(dir, "cpu.shares")) {
+            (dir, "cpu.shares", shares(cpu_milli), 2)
+        } else {
+            return Ok(false);
+        };
+    let has_class = dir.join("cpu.idle").exists();
+    match class {
+        CpuClass::Idle if has_class => write(dir, "cpu.idle", 1)?,
+        // Kernels before 5.15: as little as there is, while others want it.
+        CpuClass::Idle => write(dir, file, least)?,
+        CpuClass::Usual => {
+            // The kernel forgets the share of who stood back.
+            write_if_there(dir, "cpu.idle", 0)?;
+            write(dir, file, usual)?;
+        }
+    }
+    Ok(true)
 }
 
 /// A directory name that cannot leave its parent.
@@ -277,6 +320,26 @@ mod tests {
         for bad in ["", "..", "a/b", "a b", "a.b", &"x".repeat(65)] {
             assert!(!name_is_plain(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_class_is_written_for_either_version_and_with_or_without_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let leaf = vec![dir.path().join("none"), dir.path().to_owned()];
+        let put = |name: &str| fs::write(dir.path().join(name), "0").unwrap();
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+        assert!(!set_class(&leaf, CpuClass::Idle, 500).unwrap());
+        put("cpu.shares");
+        assert!(set_class(&leaf, CpuClass::Idle, 500).unwrap());
+        assert_eq!(read("cpu.shares"), "2");
+        put("cpu.idle");
+        set_class(&leaf, CpuClass::Usual, 500).unwrap();
+        assert_eq!((read("cpu.shares").as_str(), read("cpu.idle").as_str()), ("512", "0"));
+        set_class(&leaf, CpuClass::Idle, 500).unwrap();
+        assert_eq!((read("cpu.shares").as_str(), read("cpu.idle").as_str()), ("512", "1"));
+        put("cpu.weight");
+        set_class(&leaf, CpuClass::Usual, 500).unwrap();
+        assert_eq!((read("cpu.weight").as_str(), read("cpu.idle").as_str()), ("50", "0"));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 
 mod attend;
 mod doors;
+mod exec;
 mod image;
 mod root;
 mod walls;
@@ -122,20 +123,30 @@ fn ends(fds: Vec<OwnedFd>, channel: Channel) -> Option<(Ends, Vec<OwnedFd>)> {
 /// Forks the program and returns when it has been executed. Our copies of its descriptors close
 /// here, so that their other ends see the program's end.
 fn execute(orders: &Orders, ends: [Option<OwnedFd>; 3]) -> Result<i32, Failure> {
-    let spec = &orders.spec;
-    let at = |stage: &'static str| move |errno: Errno| Failure::new(stage, errno);
+    let argv = strings(orders.spec.argv.clone())?;
+    let env = strings(pairs(&orders.spec.env))?;
+    start(|| become_program(orders, &argv, &env, &ends))
+}
+
+fn strings(values: Vec<String>) -> Result<Vec<CString>, Failure> {
     let nul = || Failure::new("arguments", Errno::INVAL);
-    let strings = |values: Vec<String>| -> Result<Vec<CString>, Failure> {
-        values.into_iter().map(|value| CString::new(value).map_err(|_| nul())).collect()
-    };
-    let argv = strings(spec.argv.clone())?;
-    let env = strings(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect())?;
+    values.into_iter().map(|value| CString::new(value).map_err(|_| nul())).collect()
+}
+
+fn pairs(env: &[(String, String)]) -> Vec<String> {
+    env.iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// Forks a child that is to execute a program, and returns when it has: what `child` returns with is why
+/// it has not.
+fn start(child: impl FnOnce() -> Failure) -> Result<i32, Failure> {
+    let at = |stage: &'static str| move |errno: Errno| Failure::new(stage, errno);
     let (told, low) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(at("making a pipe"))?;
     let tell = sys::lift(low.as_fd()).map_err(at("moving a pipe"))?;
     drop(low);
     let pid = sys::fork_plain(|| {
-        let failure = become_program(orders, &argv, &env, &ends);
+        let failure = child();
         // The reader is our parent and waits.
         rustix::io::write(&tell, &encode(&failure)).ok();
         127

@@ -12,6 +12,7 @@
 //! When the spawner dies, its sandboxes die with it, everybody who waits is told, and the pump hires
 //! another one; launches wait for it.
 
+mod exec;
 mod hire;
 
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream, UnixDatagram, UnixStream};
 use tokio::sync::{oneshot, watch};
 
-use crate::cgroup;
+use crate::cgroup::{self, CpuClass};
 use crate::message::{
     Control, Done, Failure, PACKET_BYTES_MAX, PortsOpen, Report, Request, decode, encode, pair,
     receive, send,
@@ -87,6 +88,9 @@ pub enum SandboxError {
     Spec(#[from] SpecError),
     #[error("the host's network is asked for, and the operator does not allow it")]
     HostNetworkDenied,
+    /// A further program did not start.
+    #[error("{why}")]
+    Exec { why: &'static str, errno: i32 },
     /// The program did not start. `errno` names the cause, `stage` what was being done.
     #[error("{stage}: {}", std::io::Error::from_raw_os_error(*errno))]
     Launch { stage: String, errno: i32 },
@@ -499,23 +503,33 @@ impl Instance {
         cgroup::read_usage(&self.inner.started.cgroup)
     }
 
+    /// Puts the instance into a class of processor time; `cpu_milli` is what its limits say. False where no
+    /// control group limits its processor: then it is as it was.
+    pub fn set_class(&self, class: CpuClass, cpu_milli: u32) -> std::io::Result<bool> {
+        cgroup::set_class(&self.inner.started.cgroup, class, cpu_milli)
+    }
+
     /// Stops every process of the instance where it is, until it is thawed. Signals wait as well,
     /// except the one that kills.
     pub async fn freeze(&self) -> std::io::Result<()> {
-        self.ask(Control::Freeze).await.map(drop)
+        self.ask(Control::Freeze, &[]).await.map(drop)
     }
 
     /// Lets a frozen instance go on; harmless when it is not.
     pub async fn thaw(&self) -> std::io::Result<()> {
-        self.ask(Control::Thaw).await.map(drop)
+        self.ask(Control::Thaw, &[]).await.map(drop)
     }
 
     /// Asks the sandbox's init.
-    async fn ask(&self, control: Control) -> std::io::Result<Option<OwnedFd>> {
+    async fn ask(
+        &self,
+        control: Control,
+        fds: &[BorrowedFd<'_>],
+    ) -> std::io::Result<Option<OwnedFd>> {
         let gone = || std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         // One question at a time: the answers carry no name.
         let socket = self.inner.control.lock().await;
-        send_async(&socket, &encode(&control), &[]).await.map_err(|_| gone())?;
+        send_async(&socket, &encode(&control), fds).await.map_err(|_| gone())?;
         let mut buffer = [0; 64];
         let answer = receive_async(&socket, &mut buffer).await.map_err(|_| gone())?;
         drop(socket);
@@ -532,7 +546,7 @@ impl Instance {
         if self.inner.network == Network::Host {
             return TcpStream::connect(("127.0.0.1", port)).await;
         }
-        let fd = self.ask(Control::Connect { port }).await?;
+        let fd = self.ask(Control::Connect { port }, &[]).await?;
         let fd = fd.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::ConnectionReset))?;
         let stream = std::net::TcpStream::from(fd);
         stream.set_nonblocking(true)?;

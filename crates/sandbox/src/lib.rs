@@ -11,6 +11,7 @@
 #![expect(unsafe_code, reason = "clone3, prctl, capset and seccomp have no safe interface")]
 
 mod cgroup;
+mod exec;
 mod filter;
 mod inside;
 mod interpreters;
@@ -23,6 +24,8 @@ mod spawner;
 mod spec;
 mod sys;
 
+pub use cgroup::CpuClass;
+pub use exec::{ExecEnd, ExecInput, ExecOutput, ExecSpec, Execution, Window};
 pub use interpreters::{Candidate, Discovery, Family, Interpreter, Refused};
 pub use launcher::{
     Doors, Instance, Launched, Launcher, LauncherConfig, Pump, SandboxError, SpawnerCommand,

@@ -16,6 +16,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::exec::ExecSpec;
 use crate::policy::Capabilities;
 use crate::policy::UserNamespace;
 use crate::spec::{
@@ -156,7 +157,7 @@ pub(crate) enum Word {
 }
 
 /// Big process → sandbox's init. Each is answered by a [`Done`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Control {
     /// Connect to a TCP port on the instance's loopback; the answer carries the socket.
     Connect {
@@ -165,6 +166,8 @@ pub(crate) enum Control {
     /// Let nothing of the instance run until it is thawed.
     Freeze,
     Thaw,
+    /// Start a further program, with its input, output, errors and the pipe its end is told on.
+    Exec(ExecSpec),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

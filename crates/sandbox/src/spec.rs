@@ -344,14 +344,7 @@ impl LaunchSpec {
         if self.argv.iter().any(|arg| arg.contains('\0')) {
             return Err(SpecError::Nul { field: "an argument" });
         }
-        for (name, value) in &self.env {
-            if name.is_empty() || name.contains('=') {
-                return Err(SpecError::EnvName(name.clone()));
-            }
-            if name.contains('\0') || value.contains('\0') {
-                return Err(SpecError::Nul { field: "the environment" });
-            }
-        }
+        plain_env(&self.env)?;
         plain("cwd", &self.cwd)?;
         validate_binds(&self.binds)?;
         self.limits.validate()?;
@@ -440,8 +433,21 @@ fn validate_binds(binds: &[Bind]) -> Result<(), SpecError> {
     Ok(())
 }
 
+/// Names that are some, and no NUL.
+pub(crate) fn plain_env(env: &[(String, String)]) -> Result<(), SpecError> {
+    for (name, value) in env {
+        if name.is_empty() || name.contains('=') {
+            return Err(SpecError::EnvName(name.clone()));
+        }
+        if name.contains('\0') || value.contains('\0') {
+            return Err(SpecError::Nul { field: "the environment" });
+        }
+    }
+    Ok(())
+}
+
 /// Absolute, without `..`, without NUL.
-fn plain(field: &'static str, path: &Path) -> Result<(), SpecError> {
+pub(crate) fn plain(field: &'static str, path: &Path) -> Result<(), SpecError> {
     let dots = path.components().any(|part| part == Component::ParentDir);
     let nul = path.as_os_str().as_encoded_bytes().contains(&0);
     if path.is_absolute() && !dots && !nul {

@@ -272,6 +272,13 @@ pub(crate) fn reap() -> Option<Reaped> {
     })
 }
 
+/// Has the runtime watch a descriptor.
+pub(crate) fn watch(fd: OwnedFd) -> std::io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
+    // SAFETY: an owned descriptor names the same open file for as long as it lives, and closes it only
+    // when it is dropped, which is when the runtime forgets it.
+    unsafe { tokio::io::unix::AsyncFd::register(fd) }.map_err(std::io::Error::from)
+}
+
 fn last_error() -> Errno {
     std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }

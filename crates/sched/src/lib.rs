@@ -37,6 +37,7 @@ pub use lend::{Grant, Holder, Lender};
 pub use place::PlaceView;
 pub use plan::{Assignment, Eviction, Keeping, Plan, Start};
 pub use refuse::{Cause, Explanation, Refusal};
+pub use scale::demand::DemandView;
 pub use scheduler::{SchedConfig, Scheduler};
 #[cfg(test)]
 mod trial;

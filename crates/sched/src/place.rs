@@ -14,6 +14,7 @@ use stint_model::scaling::OnDemand;
 use stint_model::time::Timestamp;
 
 use crate::change::{Pool, Work};
+use crate::scale::demand::{Bounds, Demand, DemandView, PIECE};
 
 /// Resources that may be added, subtracted and lacking.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -106,6 +107,13 @@ impl Place {
     }
 }
 
+impl PoolState {
+    fn bounds(&self) -> Bounds {
+        let busy = self.places.values().map(|place| place.busy).sum();
+        Bounds { slots: self.slots, busy, most: None }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct PoolState {
     pub(crate) function: FunctionId,
@@ -124,6 +132,8 @@ pub(crate) struct PoolState {
     pub(crate) warm: BTreeSet<(u32, NodeId)>,
     /// Instances on all nodes.
     pub(crate) instances: u32,
+    /// What is started in it and how long that takes.
+    pub(crate) demand: Demand,
 }
 
 /// All nodes and pools.
@@ -134,6 +144,13 @@ pub(crate) struct Floor {
     pub(crate) pools: HashMap<Pool, PoolState>,
     /// Pools that keep instances.
     pub(crate) keeping: BTreeSet<Pool>,
+    /// Pools with more than one instance: only those can have too many.
+    several: BTreeSet<Pool>,
+    /// Instances above what demand asks for, as of the last look, and when the next one is due.
+    pub(crate) surplus: Vec<(Pool, u32)>,
+    look_at: Timestamp,
+    /// Whether a look may find something.
+    may_shrink: bool,
     accounts: BTreeMap<AccountId, Quota>,
 }
 
@@ -166,6 +183,10 @@ impl Floor {
             nodes: BTreeMap::new(),
             pools: HashMap::new(),
             keeping: BTreeSet::new(),
+            several: BTreeSet::new(),
+            surplus: Vec::new(),
+            look_at: Timestamp::ZERO,
+            may_shrink: false,
             accounts: BTreeMap::new(),
         }
     }
@@ -281,6 +302,7 @@ impl Floor {
             places: BTreeMap::new(),
             warm: BTreeSet::new(),
             instances: 0,
+            demand: Demand::new(),
         });
         let nodes: Vec<NodeId> = state.places.keys().copied().collect();
         for node in &nodes {
@@ -312,10 +334,16 @@ impl Floor {
 
     pub(crate) fn evicted(&mut self, node: NodeId, pool: Pool, count: u32) {
         self.change(pool, node, |place| place.live = place.live.saturating_sub(count));
+        for (_, over) in self.surplus.iter_mut().filter(|(id, _)| *id == pool) {
+            *over = over.saturating_sub(count);
+        }
         self.forget_if_empty(pool);
     }
 
     pub(crate) fn leased(&mut self, seat: Seat) {
+        if let Some(state) = self.pools.get_mut(&seat.pool) {
+            state.demand.started(seat.at);
+        }
         self.change(seat.pool, seat.node, |place| {
             place.busy += 1;
             if seat.class == Class::Batch {
@@ -325,6 +353,9 @@ impl Floor {
     }
 
     pub(crate) fn ended(&mut self, seat: Seat, at: Timestamp) {
+        if let Some(state) = self.pools.get_mut(&seat.pool) {
+            state.demand.ended(at, at.since(seat.at));
+        }
         self.change(seat.pool, seat.node, |place| {
             place.busy = place.busy.saturating_sub(1);
             place.batch.remove(&(seat.at, seat.work));
@@ -368,6 +399,9 @@ impl Floor {
         state.warm.remove(&(place.free(state.slots), id));
         if node.pools.remove(&pool) {
             state.instances -= instances;
+            if state.instances < 2 {
+                self.several.remove(&pool);
+            }
             if let Some(quota) = self.accounts.get_mut(&state.account) {
                 quota.here = quota.here.saturating_sub(instances);
             }
@@ -384,12 +418,50 @@ impl Floor {
         if instances > 0 {
             node.pools.insert(pool);
             state.instances += instances;
+            if state.instances > 1 {
+                self.may_shrink |= self.several.insert(pool);
+            }
             self.accounts.entry(state.account).or_default().here += instances;
             node.used = node.used.plus(Room::of(state.size).times(instances));
         }
         if free > 0 && !state.gone {
             state.warm.insert((free, id));
         }
+    }
+
+    /// Looks, once in each piece of the window, which pools have more than their demand asks for. One
+    /// instance is left to its idle time-out.
+    pub(crate) fn look(&mut self, now: Timestamp) {
+        if now < self.look_at {
+            return;
+        }
+        self.look_at = now + PIECE;
+        self.may_shrink = false;
+        self.surplus.clear();
+        for id in &self.several {
+            let state = &self.pools[id];
+            let least = state.keep.max(1);
+            if state.gone || state.instances <= least {
+                continue;
+            }
+            self.may_shrink = true;
+            let wanted = state.demand.wanted(now, state.bounds()).max(least);
+            if state.instances > wanted {
+                self.surplus.push((*id, state.instances - wanted));
+            }
+        }
+    }
+
+    /// When there may be more to end.
+    pub(crate) fn looks_again(&self) -> Option<Timestamp> {
+        (self.may_shrink && self.look_at > Timestamp::ZERO).then_some(self.look_at)
+    }
+
+    /// A pool's demand, for people.
+    pub(crate) fn demand(&self, id: Pool, now: Timestamp) -> Option<DemandView> {
+        let state = self.pools.get(&id)?;
+        let view = state.demand.view(now, state.bounds());
+        Some(DemandView { instances: state.instances, ..view })
     }
 
     fn forget_if_empty(&mut self, pool: Pool) {

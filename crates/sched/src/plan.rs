@@ -30,6 +30,8 @@ pub struct Plan {
     pub assignments: Vec<Assignment>,
     /// Idle instances that make room for the cold starts above; do these first.
     pub evictions: Vec<Eviction>,
+    /// Idle instances that demand does not ask for any more. May be left alone.
+    pub surplus: Vec<Eviction>,
     /// Instances to start that nobody waits for, so that a pool has what it keeps.
     pub keepings: Vec<Keeping>,
     /// Batch leases to end so that waiting online work fits; they return as system retries. Named
@@ -173,6 +175,11 @@ impl<'a> Planner<'a> {
         let deadlines = self.state.backlog.deadlines.next_after(self.now);
         self.wake_at = wakes.into_iter().chain(deadlines).fold(self.wake_at, Timestamp::min);
         plan.wake_at = (self.wake_at < Timestamp::MAX).then_some(self.wake_at);
+        let surplus = self.site.shrink().into_iter();
+        plan.surplus = surplus.map(|(node, pool, count)| Eviction { node, pool, count }).collect();
+        if let Some(at) = self.state.floor.looks_again() {
+            plan.wake_at = Some(plan.wake_at.map_or(at, |wake| wake.min(at)));
+        }
         let evictions = self.site.evictions.into_iter();
         plan.evictions =
             evictions.map(|((node, pool), count)| Eviction { node, pool, count }).collect();

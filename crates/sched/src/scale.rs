@@ -5,6 +5,8 @@
 //!
 //! [`Site`] holds what the plan so far changed, on top of a [`Floor`] that it only reads.
 
+pub(crate) mod demand;
+
 use alloc::collections::{BTreeMap, BTreeSet, btree_set};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -175,6 +177,23 @@ impl<'a> Site<'a> {
             self.unevict(node, pool, 1);
         }
         Err(Cause::NodeFull { missing: state.size })
+    }
+
+    /// Ends idle instances that demand does not ask for; gives what that comes to.
+    pub(crate) fn shrink(&self) -> Vec<(NodeId, Pool, u32)> {
+        let mut ends = Vec::new();
+        for (pool, over) in &self.floor.surplus {
+            let Some(state) = self.floor.pool(*pool) else { continue };
+            let mut left = *over;
+            for node in state.places.keys() {
+                let count = self.idle(*node, *pool).min(left);
+                if count > 0 && self.floor.nodes.contains_key(node) {
+                    left -= count;
+                    ends.push((*node, *pool, count));
+                }
+            }
+        }
+        ends
     }
 
     /// Instances of a pool with what the plan did so far.

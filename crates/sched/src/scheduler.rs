@@ -18,6 +18,7 @@ use crate::place::{Floor, PlaceView, Seat};
 use crate::plan::{Plan, Planner};
 use crate::refuse::until;
 use crate::roster::{Account, Function};
+use crate::scale::demand::DemandView;
 
 /// Resolved settings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,7 +107,10 @@ impl Scheduler {
     /// Takes in one fact.
     pub fn observe(&mut self, change: Change) {
         match change {
-            Change::Clock(now) => self.set_clock(now),
+            Change::Clock(now) => {
+                self.set_clock(now);
+                self.floor.look(self.clock);
+            }
             Change::Account { account: id, weight, concurrency_max, rate, instances_max } => {
                 self.floor.set_account_max(id, instances_max);
                 self.set_account(id, weight, concurrency_max, rate);
@@ -177,6 +181,11 @@ impl Scheduler {
         Planner::new(self, now, limit).run().0
     }
 
+    /// The latest time it was told.
+    pub fn now(&self) -> Timestamp {
+        self.clock
+    }
+
     /// What waits in one function.
     pub fn backlog(&self, function: FunctionId) -> BacklogView {
         let mut view = BacklogView::default();
@@ -223,6 +232,13 @@ impl Scheduler {
     /// Where a pool has instances, with how many are there and how many leases are in them.
     pub fn places(&self, pool: Pool) -> Vec<PlaceView> {
         self.floor.places(pool)
+    }
+
+    /// How many instances a function's demand asks for, over all of its pools, and why.
+    pub fn demand(&self, function: FunctionId, now: Timestamp) -> DemandView {
+        let pools = self.functions.get(&function).map(|function| function.pools.iter());
+        let views = pools.into_iter().flatten().filter_map(|pool| self.floor.demand(*pool, now));
+        views.fold(DemandView::default(), DemandView::plus)
     }
 
     /// What an account may use of limits that others share.

@@ -214,7 +214,11 @@ impl SimNode {
                 }
             }
             // Nothing here runs an image.
-            ToNode::Prepare(_) | ToNode::StopInstance { .. } | ToNode::Drain { .. } => {}
+            ToNode::Prepare(_)
+            | ToNode::StopInstance { .. }
+            | ToNode::Exec { .. }
+            | ToNode::Session(_)
+            | ToNode::Drain { .. } => {}
         }
     }
 

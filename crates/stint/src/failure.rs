@@ -36,11 +36,13 @@ pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) message: String,
     pub(crate) next: Option<String>,
+    /// The exit code of a command that ran in an instance, instead of ours.
+    pub(crate) command: Option<u8>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), next: None }
+        Self { exit, message: message.into(), next: None, command: None }
     }
 
     /// Something on this machine.
@@ -58,6 +60,11 @@ impl Failure {
         self
     }
 
+    /// A command that ran in an instance has failed with this code.
+    pub(crate) fn of_command(code: u8, message: impl Into<String>) -> Self {
+        Self { command: Some(code), ..Self::new(Exit::TaskFailed, message) }
+    }
+
     /// A local error with its sources, after "cannot".
     pub(crate) fn cannot(
         doing: impl fmt::Display,
@@ -67,6 +74,9 @@ impl Failure {
     }
 
     pub(crate) fn code(&self) -> u8 {
+        if let Some(code) = self.command {
+            return code;
+        }
         // The discriminants are the codes of the table.
         match self.exit {
             Exit::Other => 1,

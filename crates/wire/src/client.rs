@@ -2,6 +2,7 @@
 //! bearer token, and turns every refusal into [`ClientError::Refused`].
 
 mod call;
+mod exec;
 mod fc;
 mod follow;
 mod invoke;
@@ -20,6 +21,7 @@ use stint_sign::SecretKey;
 use thiserror::Error;
 
 pub use call::Query;
+pub use exec::{ExecAsked, ExecHeard, ExecReader, ExecWriter};
 pub use follow::LogFollow;
 pub use invoke::{Invocation, InvokeAnswer, InvokeOptions};
 pub use usage::UsageAsked;
@@ -160,6 +162,15 @@ impl Raw {
     }
 }
 
+/// How connections are made.
+fn connections(config: &ClientConfig) -> Result<reqwest::ClientBuilder, ClientError> {
+    let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true);
+    let Some(pem) = &config.ca_pem else { return Ok(http) };
+    let certificates = reqwest::Certificate::from_pem_bundle(pem)
+        .map_err(|error| ClientError::Config(format!("certificate: {error}")))?;
+    Ok(http.tls_certs_merge(certificates))
+}
+
 impl Client {
     /// A client; nothing is sent yet.
     ///
@@ -179,12 +190,7 @@ impl Client {
             Some(port) => format!("{name}:{port}"),
             None => name.to_owned(),
         };
-        let mut http = reqwest::Client::builder().no_proxy().tcp_nodelay(true);
-        if let Some(pem) = &config.ca_pem {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| bad(format!("certificate: {error}")))?;
-            http = http.tls_certs_merge(certificates);
-        }
+        let http = connections(&config)?;
         let http = http.build().map_err(|error| bad(format!("http client: {error}")))?;
         let key = match &config.credentials {
             Credentials::Key { secret, .. } => Some(Arc::new(SecretKey::new(secret.as_bytes()))),

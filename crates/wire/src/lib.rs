@@ -9,3 +9,4 @@ pub mod node;
 pub mod openapi;
 pub mod problem;
 pub mod time;
+pub mod websocket;

@@ -20,6 +20,7 @@ use crate::answer::{self, Answer, ApiBody, REQUEST_ID, TASK_ID};
 use crate::auth::Admitted;
 use crate::dispatch::{Arrived, Door};
 use crate::error::Problem;
+use crate::fc::sessions;
 use crate::options::{self, header as text};
 use crate::query::Query;
 
@@ -88,7 +89,11 @@ async fn submit(
     function: &FunctionRef,
     arrived: Arrived,
 ) -> Result<Answer, Problem> {
-    let options = options::from_headers(&arrived.parts.headers, &function.name)?;
+    let headers = &arrived.parts.headers;
+    let mut options = options::from_headers(headers, &function.name)?;
+    if options.order_key.is_none() {
+        options.order_key = sessions::order_key(door, &admitted.caller, function, headers)?;
+    }
     let read = door.room.read(arrived.body, door.config.submit_bytes_max).await?;
     // A signed task id is the idempotency key.
     let once = options.task_id.is_some() && admitted.signs_task_id;
@@ -123,10 +128,11 @@ async fn call(
             return Err(Problem::invalid(message));
         }
     };
+    let (session, affinity) = sessions::said(door, &admitted.caller, function, headers)?;
     let read = door.room.read(arrived.body, door.config.invoke_bytes_max).await?;
     door.doorman.check_body(admitted, &read.bytes, false)?;
     metrics::counter!("stint_api_invocations_total", "kind" => "sync").increment(1);
-    let invoke = Invoke { payload: read.bytes, request_id, log_tail };
+    let invoke = Invoke { payload: read.bytes, request_id, log_tail, session };
     let returned = door.engine.invoke(&admitted.caller, function, invoke).await?;
     let request_id = Arc::clone(&returned.request_id);
     let mut answer = match returned.body {
@@ -155,6 +161,9 @@ async fn call(
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer::set(&mut answer, REQUEST_ID, &request_id);
     answer::set(&mut answer, VERSION, &returned.version);
+    if let (Some(affinity), Some((id, ends_at))) = (&affinity, &returned.session) {
+        sessions::tell(&mut answer, affinity, id, (door.engine.clock().now(), *ends_at));
+    }
     if let Some(crc64) = returned.code_crc64 {
         answer::set(&mut answer, CODE_CHECKSUM, &crc64.to_string());
     }

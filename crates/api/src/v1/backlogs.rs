@@ -2,7 +2,7 @@
 
 use stint_engine::BacklogReport;
 use stint_wire::native::{Backlog, Page};
-use stint_wire::time::Time;
+use stint_wire::time::{Time, to_f64};
 
 use crate::answer::{Answer, ok};
 use crate::call::Call;
@@ -20,6 +20,10 @@ pub(crate) fn view(call: &Call, function: &str, report: &BacklogReport) -> Backl
         waiting: view.waiting.saturating_sub(put_off),
         delayed: put_off,
         running: u64::from(view.running),
+        instances: report.demand.instances,
+        wanted: report.demand.wanted,
+        starts_per_second: to_f64(report.demand.starts_per_1000s) / 1_000.0,
+        load: to_f64(report.demand.load_milli) / 1_000.0,
         by_priority: view.by_priority.to_vec(),
         oldest_at: view.oldest.map(Time),
         paused,

@@ -113,15 +113,15 @@ pub(crate) fn instances(call: &Call) -> Result<Answer, Problem> {
     ok(&Page { items, next })
 }
 
-pub(crate) fn instance_stop(call: &Call) -> Result<Answer, Problem> {
+pub(crate) async fn instance_stop(call: Call) -> Result<Answer, Problem> {
     let text = call.param(0);
     let id = text.parse().map_err(|_| {
         let message = format!("instance '{text}' does not exist; an id looks like c-…-…-…");
         Problem::new(Code::ResourceNotFound, message)
     })?;
     let when = if call.query.flag("now")? { StopWhen::Now } else { StopWhen::Idle };
-    let report = call.engine().instance_stop(&call.caller, id, when)?;
-    ok(&instance(call, &report))
+    let report = call.engine().instance_stop(&call.caller, id, when).await?;
+    ok(&instance(&call, &report))
 }
 
 pub(crate) fn runtimes(call: &Call) -> Result<Answer, Problem> {

@@ -235,6 +235,8 @@ impl FakeNode {
                 | ToNode::Keep { .. }
                 | ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
+                | ToNode::Exec { .. }
+                | ToNode::Session(_)
                 | ToNode::Prepare(_)
                 | ToNode::Fence { .. }
                 | ToNode::Drain { .. } => {}

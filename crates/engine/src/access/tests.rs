@@ -17,11 +17,21 @@ fn caller(role: Role, account: AccountId, scope: &[&str]) -> Caller {
 const TABLE: &[(&str, &[Operation])] = &[
     (
         "idar",
-        &[Operation::Invoke, Operation::Submit, Operation::SubmitBatch, Operation::TaskProgress],
+        &[
+            Operation::Invoke,
+            Operation::Submit,
+            Operation::SubmitBatch,
+            Operation::TaskProgress,
+            Operation::SessionCreate,
+            Operation::SessionUpdate,
+            Operation::SessionDelete,
+        ],
     ),
     (
         "ivdar",
         &[
+            Operation::SessionGet,
+            Operation::SessionList,
             Operation::TaskGet,
             Operation::TaskWait,
             Operation::TaskWhy,
@@ -65,6 +75,7 @@ const TABLE: &[(&str, &[Operation])] = &[
         "dar",
         &[
             Operation::InstanceStop,
+            Operation::InstanceExec,
             Operation::TaskStop,
             Operation::TaskRetry,
             Operation::TasksStopByQuery,

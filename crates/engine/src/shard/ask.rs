@@ -3,7 +3,7 @@
 use stint_model::id::{FunctionId, TaskUid};
 use stint_model::task::{Task, TaskState};
 use stint_model::time::Timestamp;
-use stint_sched::{BacklogView, Cause};
+use stint_sched::{BacklogView, Cause, DemandView};
 
 use super::{Reads, Reply, Shard, Wants, tell};
 use crate::control::scalings::KeptStatus;
@@ -44,6 +44,8 @@ pub struct BacklogReport {
     pub function: FunctionId,
     /// The figures.
     pub view: BacklogView,
+    /// How many instances its demand asks for.
+    pub demand: DemandView,
 }
 
 /// A shard in figures.
@@ -107,7 +109,11 @@ impl Shard {
     }
 
     fn backlogs(&self, functions: Option<Vec<FunctionId>>) -> Vec<BacklogReport> {
-        let report = |function, view| BacklogReport { function, view };
+        let now = self.sched.now();
+        let report = |function, view| {
+            let demand = self.sched.demand(function, now);
+            BacklogReport { function, view, demand }
+        };
         match functions {
             Some(functions) => {
                 functions.into_iter().map(|f| report(f, self.sched.backlog(f))).collect()

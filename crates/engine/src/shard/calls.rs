@@ -121,6 +121,7 @@ impl Shard {
             retries: 0,
             idempotency_key: Arc::clone(&call.request_id),
             log_tail: call.log_tail,
+            session: call.session,
             warm: at.start == stint_sched::Start::Warm,
         };
         let running = Running { node: at.node, function: call.function, slot: call.slot };

@@ -7,12 +7,14 @@ use stint_model::id::TaskUid;
 use stint_model::limit::Class;
 use stint_model::link::{Event, Lease, Start, StopReason, ToNode};
 use stint_model::payload::Payload;
+use stint_model::session::SessionSeat;
 use stint_model::task::{AttemptFence, Place, Task};
 use stint_model::time::{Span, Timestamp};
-use stint_sched::{Assignment, Change, Plan};
+use stint_sched::{Assignment, Change, Eviction, Plan};
 
 use super::lanes::Served;
 use super::{Act, Effect, Reads, SILENCE_MAX, Shard, TaskLease};
+use crate::sessions::Coming;
 
 /// How many plans one turn makes at most; the rest waits for the next turn.
 const PLANS_MAX: u32 = 8;
@@ -48,6 +50,7 @@ impl Shard {
             self.acts.push(Act::Send(node, ToNode::Evict { pool: pool.0, count }));
             self.sched.observe(Change::Evicted { node, pool, count });
         }
+        self.shrink(&plan.surplus);
         self.keep_acted(&plan.keepings, now);
         for work in plan.takebacks {
             self.take_back(work.0);
@@ -60,6 +63,21 @@ impl Shard {
             moved += usize::from(self.start(assignment, now));
         }
         moved
+    }
+
+    /// Ends idle instances that demand does not ask for, unless their function says how long those stay, or
+    /// sessions live in them.
+    fn shrink(&mut self, surplus: &[Eviction]) {
+        for Eviction { node, pool, count } in surplus.iter().copied() {
+            let Some(served) = self.lanes.by_pool(pool) else { continue };
+            let config = &served.revision.config;
+            let stays = config.idle_timeout != Span::ZERO;
+            if stays || crate::sessions::rules_of(config).is_some() {
+                continue;
+            }
+            self.acts.push(Act::Send(node, ToNode::Evict { pool: pool.0, count }));
+            self.sched.observe(Change::Evicted { node, pool, count });
+        }
     }
 
     /// Acts on one assignment. False when the body must be read first.
@@ -98,7 +116,9 @@ impl Shard {
             return false;
         };
         self.sched.observe(Change::Leased { work: at.work, node: at.node, at: now });
-        let start = ToNode::Start(Box::new(start_of(&task, fence, served, at, self.fence)));
+        let mut start = start_of(&task, fence, served, at, self.fence);
+        start.session = self.session_of(&task, served, now);
+        let start = ToNode::Start(Box::new(start));
         let strict = self
             .catalog
             .function_by_id(task.order().function)
@@ -127,6 +147,23 @@ impl Shard {
             },
         );
         true
+    }
+
+    /// The session a task names by its ordering key, where its function has sessions.
+    fn session_of(&self, task: &Task, served: &Served, now: Timestamp) -> Option<SessionSeat> {
+        let order = task.order();
+        let id = order.order_key.as_deref()?.strip_prefix(stint_model::session::ORDER_KEY)?;
+        let config = &served.revision.config;
+        let rules = crate::sessions::rules_of(config)?;
+        let instances_max = self.catalog.function_by_id(order.function)?.function.instances_max;
+        let coming = Coming {
+            key: (order.function, Arc::clone(&order.qualifier), id.into()),
+            rules: &rules,
+            isolation: config.isolation,
+            instances_max,
+            draw: 0,
+        };
+        Some(self.link.sessions().visit(&coming, now, now + timeout_of(task, served)))
     }
 
     /// Bodies that were asked for are here; what cannot be found leaves the backlog.
@@ -241,6 +278,7 @@ fn start_of(
         retries: task.user_retries(),
         idempotency_key: format!("{}/{}", order.uid, task.user_retries() + 1).into(),
         log_tail: false,
+        session: None,
         warm: at.start == stint_sched::Start::Warm,
     }
 }

@@ -294,6 +294,8 @@ impl FakeNode {
                 ToNode::Prepare(order) => self.prepared(&order).await,
                 ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
+                | ToNode::Exec { .. }
+                | ToNode::Session(_)
                 | ToNode::Fence { .. }
                 | ToNode::Drain { .. } => {}
             }

@@ -1,7 +1,9 @@
 //! Which instances there are, what is bound to them, and what the node has left. Plain values; the
 //! only effect is sending orders, which never waits: an instance's inbox has a place for every slot.
 
-use std::collections::HashMap;
+mod seats;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use stint_model::function::IsolationMode;
@@ -19,6 +21,8 @@ use crate::instance::Order;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct InstanceKey(pub(crate) u64);
 
+/// Why an instance ends that was one session's own.
+const ONE_SESSION: &str = "one session per instance";
 /// Why an instance ends that somebody stopped.
 const STOPPED: &str = "it was stopped";
 
@@ -39,6 +43,8 @@ pub(super) enum Bound {
     New,
     /// Nowhere.
     Refused(String),
+    /// To this one, when it has a free slot: its session is there.
+    Waits(InstanceKey),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +70,10 @@ struct Entry {
     kept: bool,
     /// It has had work.
     used: bool,
+    /// Commands that somebody runs in it: it does not end for being idle meanwhile.
+    visits: u32,
+    /// Sessions that live in it.
+    seats: BTreeMap<Arc<str>, seats::Seat>,
     created_at: Timestamp,
     idle_since: Timestamp,
 }
@@ -110,6 +120,10 @@ pub(super) struct Pools {
     pools: HashMap<u32, Pool>,
     /// Which instance has an attempt.
     leases: HashMap<Lease, InstanceKey>,
+    /// Where sessions are, by pool and name.
+    seated: HashMap<(u32, Arc<str>), InstanceKey>,
+    /// Sessions of attempts.
+    of_session: HashMap<Lease, Arc<str>>,
     totals: Totals,
     any_changed: bool,
     idle_check: Option<Timestamp>,
@@ -123,6 +137,8 @@ impl Pools {
             entries: HashMap::new(),
             pools: HashMap::new(),
             leases: HashMap::new(),
+            seated: HashMap::new(),
+            of_session: HashMap::new(),
             totals: Totals::default(),
             any_changed: false,
             idle_check: None,
@@ -134,14 +150,13 @@ impl Pools {
     /// others make room.
     pub(super) fn bind(&mut self, start: &Start) -> Bound {
         let spec = &start.spec;
-        if let Some(key) = self.free_slot(spec) {
-            let entry = self.entries.get_mut(&key).expect("chosen among the entries");
-            entry.leases.push(start.lease);
-            entry.used = true;
-            let cold = entry.state == State::Starting;
-            self.leases.insert(start.lease, key);
-            self.totals.begun(start.lease);
-            return Bound::To { key, cold };
+        match self.seat_of(start) {
+            Some((key, true)) => return self.bind_to(key, start),
+            Some((key, false)) => return Bound::Waits(key),
+            None => {}
+        }
+        if let Some(key) = self.free_slot(start) {
+            return self.bind_to(key, start);
         }
         let (need, all) = (spec.size, self.capacity);
         if need.cpu_milli > all.cpu_milli || need.memory_mb > all.memory_mb {
@@ -160,6 +175,17 @@ impl Pools {
             ));
         }
         Bound::New
+    }
+
+    fn bind_to(&mut self, key: InstanceKey, start: &Start) -> Bound {
+        let entry = self.entries.get_mut(&key).expect("chosen among the entries");
+        entry.leases.push(start.lease);
+        entry.used = true;
+        let cold = entry.state == State::Starting;
+        self.leases.insert(start.lease, key);
+        self.totals.begun(start.lease);
+        self.sit(key, start);
+        Bound::To { key, cold }
     }
 
     /// Ends idle instances until an instance of this size fits. False: it does not.
@@ -233,7 +259,8 @@ impl Pools {
         }
     }
 
-    fn free_slot(&self, spec: &PoolSpec) -> Option<InstanceKey> {
+    fn free_slot(&self, start: &Start) -> Option<InstanceKey> {
+        let spec = &start.spec;
         let slots = usize::try_from(spec.config.instance_concurrency.max(1)).unwrap_or(1);
         let pool = self.pools.get(&spec.pool)?;
         let free = pool.instances.iter().filter_map(|key| {
@@ -243,8 +270,14 @@ impl Pools {
                 State::Starting => !entry.told && !entry.last,
                 State::Ending => false,
             };
-            let fresh = spec.config.isolation != IsolationMode::Request || entry.leases.is_empty();
-            (open && fresh && entry.leases.len() < slots).then_some((
+            let fresh = match spec.config.isolation {
+                IsolationMode::Share => true,
+                IsolationMode::Request => entry.leases.is_empty(),
+                // One that was somebody's is nobody else's.
+                IsolationMode::Session => entry.leases.is_empty() && !entry.used,
+            };
+            let room = start.session.as_ref().is_none_or(|seat| entry.has_seat_for(seat));
+            (open && fresh && room && entry.leases.len() < slots).then_some((
                 entry.state == State::Serving,
                 entry.kept,
                 entry.leases.len(),
@@ -263,7 +296,9 @@ impl Pools {
 
     fn least_recent_idle(&self) -> Option<InstanceKey> {
         let idle = self.entries.iter().filter(|(_, entry)| entry.is_idle() && !entry.kept);
-        idle.min_by_key(|(key, entry)| (entry.idle_since, **key)).map(|(key, _)| *key)
+        // Those with sessions last: what they hold is lost with them.
+        let rank = |entry: &Entry| (!entry.seats.is_empty(), entry.idle_since);
+        idle.min_by_key(|(key, entry)| (rank(entry), **key)).map(|(key, _)| *key)
     }
 
     /// A new instance, with its first attempt if it is made for one.
@@ -285,6 +320,8 @@ impl Pools {
             last: false,
             kept: false,
             used: first.is_some(),
+            visits: 0,
+            seats: BTreeMap::new(),
             created_at: now,
             idle_since: now,
         };
@@ -329,6 +366,7 @@ impl Pools {
 
     /// An attempt is over.
     pub(super) fn done(&mut self, key: InstanceKey, lease: Lease, now: Timestamp) {
+        self.stand_up(lease, now);
         self.forget(lease);
         let Some(entry) = self.entries.get(&key) else { return };
         if entry.leases.is_empty() && entry.state == State::Serving {
@@ -347,10 +385,12 @@ impl Pools {
             "its revision is no longer wanted"
         } else if entry.spec.config.isolation == IsolationMode::Request && entry.used {
             "one request per instance"
+        } else if entry.is_abandoned() {
+            ONE_SESSION
         } else if now.since(entry.created_at) >= self.bounds.instance_life_max {
             "it has lived long enough"
         } else {
-            let check = now + self.patience(key);
+            let check = self.idle_until(key, now);
             self.idle_check = Some(self.idle_check.map_or(check, |at| at.min(check)));
             return;
         };
@@ -378,26 +418,55 @@ impl Pools {
         }
         let mut next: Option<Timestamp> = None;
         let mut over = Vec::new();
+        self.end_seats(now);
         for (key, entry) in &self.entries {
-            if !entry.is_idle() || entry.kept {
+            if !entry.is_idle() || entry.visits > 0 || (entry.kept && entry.seats.is_empty()) {
                 continue;
             }
-            let at = entry.idle_since + self.patience(*key);
+            if entry.is_abandoned() {
+                over.push((*key, ONE_SESSION));
+                continue;
+            }
+            let at = self.idle_until(*key, entry.idle_since);
             if at <= now {
-                over.push(*key);
+                over.push((*key, "it was idle"));
             } else {
                 next = Some(next.map_or(at, |next| next.min(at)));
             }
         }
         self.idle_check = next;
-        for key in over {
-            self.end(key, "it was idle");
+        for (key, reason) in over {
+            self.end(key, reason);
+        }
+    }
+
+    /// Somebody is about to run a command in an instance that serves.
+    pub(super) fn visit(&mut self, instance: InstanceId) -> Option<InstanceKey> {
+        let (key, entry) = self.entries.iter_mut().find(|(_, entry)| entry.id == instance)?;
+        if entry.state != State::Serving || entry.told {
+            return None;
+        }
+        entry.visits += 1;
+        Some(*key)
+    }
+
+    /// A command has ended; from here the instance is as idle as it was.
+    pub(super) fn visited(&mut self, key: InstanceKey, now: Timestamp) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.visits = entry.visits.saturating_sub(1);
+        if entry.is_idle() {
+            entry.idle_since = now;
+            let check = now + self.patience(key);
+            self.idle_check = Some(self.idle_check.map_or(check, |at| at.min(check)));
         }
     }
 
     /// Gone, whatever was still bound to it.
     pub(super) fn ended(&mut self, key: InstanceKey) {
         let Some(entry) = self.entries.remove(&key) else { return };
+        for name in entry.seats.keys() {
+            seats::leave(&mut self.seated, (entry.spec.pool, name), key);
+        }
         for lease in &entry.leases {
             if self.leases.remove(lease).is_some() {
                 self.totals.over(*lease);
@@ -416,6 +485,7 @@ impl Pools {
 
     /// An attempt is no longer bound.
     pub(super) fn forget(&mut self, lease: Lease) {
+        self.of_session.remove(&lease);
         let Some(key) = self.leases.remove(&lease) else { return };
         self.totals.over(lease);
         if let Some(entry) = self.entries.get_mut(&key) {
@@ -426,8 +496,11 @@ impl Pools {
     /// Ends so many idle instances, least recently used first.
     pub(super) fn evict(&mut self, pool: u32, count: u32) {
         let mut idle = self.idle_of(pool);
-        idle.retain(|(_, key)| self.entries.get(key).is_some_and(|entry| !entry.kept));
-        idle.sort_unstable();
+        let free = |entry: &Entry| !entry.kept && entry.visits == 0;
+        idle.retain(|(_, key)| self.entries.get(key).is_some_and(free));
+        idle.sort_unstable_by_key(|(since, key)| {
+            (self.entries.get(key).is_some_and(|entry| !entry.seats.is_empty()), *since, *key)
+        });
         for (_, key) in idle.into_iter().take(usize::try_from(count).unwrap_or(usize::MAX)) {
             self.end(key, "its room is needed");
         }

@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stint_model::id::InstanceId;
+use stint_model::limit::Class;
 use stint_model::scaling::IdleCpu;
 use stint_model::task::{Measured, Progress};
 use stint_model::time::{Span, Timestamp};
+use stint_sandbox::CpuClass;
 use stint_wire::node::{FromNode, Lease, Outcome, PoolSpec, StopReason, UsagePiece};
 use tokio::sync::mpsc;
 
+use super::exec::{self, Home, Visit};
 use super::meter::{Claim, Meter};
 use super::process::{Ended, Process};
 use super::start::mark;
@@ -49,6 +52,8 @@ pub(super) struct Who {
     pub(super) spec: Arc<PoolSpec>,
     /// Whether it is kept while idle, and with what.
     pub(super) kept: Option<IdleCpu>,
+    /// What its program found when it started.
+    pub(super) home: Arc<Home>,
 }
 
 /// See the module.
@@ -60,6 +65,10 @@ pub(super) struct Desk {
     pub(super) output: Output,
     pub(super) running: Vec<Running>,
     frozen: bool,
+    /// Whether it stands back for those somebody waits for.
+    class: CpuClass,
+    /// Commands that somebody runs beside it.
+    visits: u32,
     meter: Meter,
     tally: Tally,
     /// The runtime ends attempts itself; how long it may take to.
@@ -85,8 +94,20 @@ impl Desk {
         meter.read(shared.clock.now(), Span::ZERO, &process.instance);
         let mut tally = Tally::new(shared.clock.now());
         tally.hook(process.initialized);
-        let (running, frozen, overtime) = (Vec::new(), false, Span::ZERO);
-        Self { shared, who, inbox, process, output, running, frozen, meter, tally, overtime }
+        Self {
+            shared,
+            who,
+            inbox,
+            process,
+            output,
+            running: Vec::new(),
+            frozen: false,
+            class: CpuClass::Usual,
+            visits: 0,
+            meter,
+            tally,
+            overtime: Span::ZERO,
+        }
     }
 
     pub(super) fn into_inbox(self) -> mpsc::Receiver<Order> {
@@ -110,7 +131,7 @@ impl Desk {
     pub(super) async fn rest(&mut self) {
         let sleeps = self.who.kept == Some(IdleCpu::Released)
             || self.shared.config.bounds.freeze != Freeze::Never;
-        if !sleeps || !self.running.is_empty() {
+        if !sleeps || !self.running.is_empty() || self.visits > 0 {
             return;
         }
         match self.process.instance.freeze().await {
@@ -136,9 +157,50 @@ impl Desk {
         }
     }
 
+    /// Somebody runs a command in it. That is paid for as an invocation is, and takes no slot (§1.20).
+    pub(super) async fn receive(&mut self, visit: Visit) {
+        let Some(place) = self.shared.visits.try_admit() else {
+            let why = "too many commands run in instances of this node";
+            return exec::refuse(&self.shared, self.who.key, &visit, why).await;
+        };
+        self.wake().await;
+        self.tally.begin(self.now());
+        self.visits += 1;
+        let (shared, home) = (Arc::clone(&self.shared), Arc::clone(&self.who.home));
+        let at = (self.who.key, self.process.instance.clone(), home);
+        place.spawn(move |_| exec::visit(shared, at, visit));
+    }
+
+    /// One of them has ended.
+    pub(super) fn visited(&mut self) {
+        self.visits = self.visits.saturating_sub(1);
+        self.tally.end(self.now(), Counted::Yes, 0);
+    }
+
+    /// An instance that runs nothing but tasks has the processor time that nobody else wants.
+    fn stand(&mut self, also: Option<Class>) {
+        let mut classes = self.running.iter().map(|running| running.invocation.start.class);
+        let online = also == Some(Class::Online) || classes.any(|class| class == Class::Online);
+        let class = match online {
+            true => CpuClass::Usual,
+            // What has nothing to do stays as it is: the next may be of the same kind.
+            false if also.is_none() && self.running.is_empty() => return,
+            false => CpuClass::Idle,
+        };
+        if class == self.class {
+            return;
+        }
+        self.class = class;
+        let cpu_milli = self.who.spec.size.cpu_milli.max(10);
+        if let Err(error) = self.process.instance.set_class(class, cpu_milli) {
+            tracing::debug!(%error, "an instance's processor class cannot be set");
+        }
+    }
+
     /// User code is entered: from here the time counts.
     pub(super) async fn begin(&mut self, invocation: Box<Invocation>) {
         self.wake().await;
+        self.stand(Some(invocation.start.class));
         let now = self.now();
         let start = &invocation.start;
         let bounds = &self.shared.config.bounds;
@@ -214,6 +276,7 @@ impl Desk {
         self.sort_output(rest).await;
         let now = self.now();
         let mut running = self.running.swap_remove(at);
+        self.stand(None);
         let read = match alive {
             Alive::Yes => {
                 let every = self.shared.config.bounds.usage_every;

@@ -45,6 +45,14 @@ impl Desk {
                 self.keep(kept).await;
                 Told::Nothing
             }
+            Some(Order::Exec(visit)) => {
+                self.receive(*visit).await;
+                Told::Nothing
+            }
+            Some(Order::Visited) => {
+                self.visited();
+                Told::Nothing
+            }
             Some(Order::Kill { reason }) => Told::Gone(self.killed(reason).await),
             None => Told::Gone(self.killed("the node is ending").await),
         }

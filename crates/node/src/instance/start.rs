@@ -15,6 +15,7 @@ use stint_wire::node::PoolSpec;
 use tokio::net::TcpListener;
 
 use super::container;
+use super::exec::Home;
 use super::parking::{Kind, Parked};
 use super::poll::{self, Polls};
 use super::process::{Process, attend};
@@ -52,6 +53,7 @@ pub(super) struct Live {
     pub(super) enforced: Arc<[String]>,
     /// The ways out, open while this is held.
     pub(super) gate: Option<Gate>,
+    pub(super) home: Home,
 }
 
 /// How to talk to it.
@@ -100,6 +102,7 @@ pub(super) async fn start(
         None => base,
     };
     let command = launch.argv.join(" ");
+    let home = Home { env: launch.env.clone(), cwd: launch.cwd.clone() };
     let Begun { mut process, mut output, channel, listener, doors, late_env } =
         begin(shared, &runtime, launch, &command).await?;
     let gate = doors.and_then(|doors| egress::open(shared, spec, id, doors));
@@ -135,7 +138,9 @@ pub(super) async fn start(
         }
     };
     match contract {
-        Ok(contract) => Ok(Live { process, output, contract, held: (held, image), enforced, gate }),
+        Ok(contract) => {
+            Ok(Live { process, output, contract, held: (held, image), enforced, gate, home })
+        }
         Err(failure) => {
             // What it still wrote explains the failure.
             process.kill(&shared.clock, &mut output).await;

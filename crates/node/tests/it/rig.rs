@@ -313,6 +313,7 @@ impl Rig {
             retries: 0,
             idempotency_key: format!("key-{work}").into(),
             log_tail: true,
+            session: None,
             warm: false,
         }
     }
@@ -454,6 +455,7 @@ async fn listen(
                 // Played from outside: a registry is needed.
                 FromNode::Image { .. } => {}
                 FromNode::Drained { .. } => heard.drained = true,
+                FromNode::Exec { .. } => {}
                 FromNode::Load { load, .. } => heard.load = load,
                 FromNode::Gauge { gauge, .. } => heard.gauge = Some(gauge),
             }

@@ -10,11 +10,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrV4, SocketFlags, SocketType, connect, socket_with};
 
+use super::exec::{Entrance, Visitors};
 use super::{root, walls};
 use crate::message::{
     Control, Done, Failure, Later, Orders, PACKET_BYTES_MAX, Word, decode, encode, receive, send,
 };
-use crate::spec::LimitedBy;
+use crate::spec::{LimitedBy, Outfit};
 use crate::sys;
 
 /// How often the watchdog adds up the memory of the sandbox.
@@ -27,6 +28,10 @@ pub(super) struct Attendant {
     /// Bytes the sandbox may use when the watchdog is what limits it.
     watched: Option<u64>,
     exceeded: bool,
+    entrance: Entrance,
+    visitors: Visitors,
+    /// What the big process asks for is read into it.
+    buffer: Vec<u8>,
 }
 
 impl Attendant {
@@ -37,7 +42,13 @@ impl Attendant {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None).map_err(errno)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&all, flags).map_err(errno)?;
-        Ok(Self { signals, watched: watched(orders), exceeded: false })
+        let entrance = match orders.spec.outfit {
+            Outfit::Whole => Entrance::Behind,
+            Outfit::Later => Entrance::Closed,
+        };
+        let (watched, visitors) = (watched(orders), Visitors::default());
+        let buffer = vec![0; PACKET_BYTES_MAX];
+        Ok(Self { signals, watched, exceeded: false, entrance, visitors, buffer })
     }
 
     /// Until the program has ended or the spawner is gone; then the sandbox ends with us. `waiting`
@@ -57,13 +68,16 @@ impl Attendant {
                 PollFd::new(spawner, PollFlags::IN),
             ];
             watched.extend(control.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
+            let fixed = watched.len();
+            watched.extend(self.visitors.watched());
             let timeout = self.watched.map(|_| &WATCH_EVERY);
             match poll(&mut watched, timeout) {
                 Err(Errno::INTR) => continue,
                 other => other.map_err(at)?,
             };
             let ready: Vec<bool> = watched.iter().map(|fd| !fd.revents().is_empty()).collect();
-            if ready.get(2) == Some(&true) && !control.as_ref().is_some_and(answer) {
+            self.visitors.leave(&ready[fixed..]);
+            if fixed == 3 && ready[2] && !control.as_ref().is_some_and(|fd| self.answer(fd)) {
                 control = None;
             }
             self.watch();
@@ -103,6 +117,7 @@ impl Attendant {
         walls::tighten(program, &orders)?;
         self.watched = watched(&orders);
         walls::raise(&orders, walls::Who::Init)?;
+        self.entrance = Entrance::Besides(Box::new(orders));
         send(spawner, &encode(&Word::Equipped), &[]).map_err(at("reporting"))?;
         Ok(true)
     }
@@ -120,8 +135,9 @@ impl Attendant {
     }
 
     /// Takes ended children, orphans included; says how the program ended when it was among them.
-    fn reap(&self, program: i32) -> Option<Word> {
+    fn reap(&mut self, program: i32) -> Option<Word> {
         while let Some(reaped) = sys::reap() {
+            self.visitors.ended(&reaped);
             if reaped.pid == program {
                 return Some(Word::Ended {
                     code: reaped.code,
@@ -133,6 +149,22 @@ impl Attendant {
             }
         }
         None
+    }
+
+    /// Handles one request of the big process; false when it is gone.
+    fn answer(&mut self, control: &OwnedFd) -> bool {
+        let Self { buffer, visitors, entrance, .. } = self;
+        let Ok(Some((length, fds))) = receive(control, buffer) else { return false };
+        let Ok(asked) = decode(&buffer[..length]) else { return false };
+        let done = match asked {
+            Control::Connect { port } => connect_loopback(port).map(Some),
+            Control::Freeze => signal_all(Signal::SIGSTOP).map(|()| None),
+            Control::Thaw => signal_all(Signal::SIGCONT).map(|()| None),
+            Control::Exec(spec) => visitors.begin(entrance, &spec, fds).map(|()| None),
+        };
+        let errno = done.as_ref().err().map_or(0, |errno| errno.raw_os_error());
+        let fds: Vec<_> = done.as_ref().ok().into_iter().flatten().map(AsFd::as_fd).collect();
+        send(control, &encode(&Done { errno }), &fds).is_ok()
     }
 
     fn watch(&mut self) {
@@ -148,21 +180,6 @@ impl Attendant {
 fn watched(orders: &Orders) -> Option<u64> {
     let limit = u64::from(orders.spec.limits.memory_mb) << 20;
     (orders.memory == LimitedBy::Watchdog).then_some(limit)
-}
-
-/// Handles one request of the big process; false when it is gone.
-fn answer(control: &OwnedFd) -> bool {
-    let mut buffer = [0; 16];
-    let Ok(Some((length, _))) = receive(control, &mut buffer) else { return false };
-    let Ok(asked) = decode(&buffer[..length]) else { return false };
-    let done = match asked {
-        Control::Connect { port } => connect_loopback(port).map(Some),
-        Control::Freeze => signal_all(Signal::SIGSTOP).map(|()| None),
-        Control::Thaw => signal_all(Signal::SIGCONT).map(|()| None),
-    };
-    let errno = done.as_ref().err().map_or(0, |errno| errno.raw_os_error());
-    let fds: Vec<_> = done.as_ref().ok().into_iter().flatten().map(AsFd::as_fd).collect();
-    send(control, &encode(&Done { errno }), &fds).is_ok()
 }
 
 /// From process 1 this reaches everybody but itself. Nobody there is no failure.

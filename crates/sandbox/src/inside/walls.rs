@@ -115,6 +115,20 @@ pub(super) fn raise(orders: &Orders, who: Who) -> Result<Raised, Failure> {
     Ok(Raised { landlock_abi, filter_length })
 }
 
+/// What a child of an init that is behind the walls as [`Who::Init`] must still go behind, to be where
+/// the program is.
+pub(super) fn raise_rest(orders: &Orders) -> Result<(), Failure> {
+    if orders.memory == LimitedBy::Watchdog {
+        let limit = data_limit(orders.spec.limits.memory_mb);
+        setrlimit(Resource::Data, Rlimit { current: Some(limit), maximum: Some(limit) })
+            .map_err(at("limiting the program's memory"))?;
+    }
+    if orders.landlock_abi > 0 {
+        landlock(orders)?;
+    }
+    Ok(())
+}
+
 fn limit(orders: &Orders) -> Result<(), Errno> {
     let limits = &orders.spec.limits;
     let set = |resource: Resource, value: u64| {

@@ -43,7 +43,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
 }
 
 fn table(backlogs: &[Backlog], context: &Context) -> Rows {
-    let header = ["FUNCTION", "WAITING", "DELAYED", "RUNNING", "OLDEST", "HELD BY"];
+    let header = ["FUNCTION", "WAITING", "DELAYED", "RUNNING", "INSTANCES", "OLDEST", "HELD BY"];
     let mut rows = Rows::new(&header).or_say("nothing waits");
     for backlog in backlogs {
         let held = if backlog.paused { "paused" } else { "" };
@@ -53,6 +53,7 @@ fn table(backlogs: &[Backlog], context: &Context) -> Rows {
             backlog.waiting.to_string(),
             backlog.delayed.to_string(),
             backlog.running.to_string(),
+            format!("{} of {}", backlog.instances, backlog.wanted),
             backlog.oldest_at.map(|at| when(at.0)).unwrap_or_default(),
             context.screen.state(held),
         ]);

@@ -1,5 +1,7 @@
 //! `stint instance`.
 
+mod exec;
+
 use clap::Subcommand;
 
 use super::{Context, when};
@@ -26,10 +28,13 @@ pub(crate) enum Command {
         #[arg(long)]
         now: bool,
     },
+    /// Run a command in a live instance, behind its walls and within its limits.
+    Exec(exec::Exec),
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
+        Command::Exec(exec) => exec::run(exec, context).await,
         Command::List { function, all } => list(function.as_deref(), all, context).await,
         Command::Stop { id, now } => {
             let instance = context.client()?.instance_stop(&id, now).await?;

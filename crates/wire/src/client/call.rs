@@ -129,17 +129,38 @@ impl Client {
         if status < 400 {
             return Ok(Raw { status, headers, body });
         }
-        match serde_json::from_slice::<Envelope>(&body) {
-            Ok(envelope) => Err(ClientError::Refused { status, envelope }),
-            Err(_) => {
-                let start: String = String::from_utf8_lossy(&body).chars().take(200).collect();
-                Err(ClientError::BadAnswer { operation, what: format!("status {status}: {start}") })
-            }
+        Err(refused(status, &body, operation))
+    }
+
+    /// What an answer that is none of those expected says.
+    pub(super) async fn refusal(
+        &self,
+        response: reqwest::Response,
+        operation: &str,
+    ) -> ClientError {
+        let status = response.status().as_u16();
+        match response.bytes().await {
+            Ok(body) => refused(status, &body, operation.to_owned()),
+            Err(source) => self.transport(source),
         }
     }
 
     /// Sends a request; the body of the answer is still to come.
     pub(super) async fn open(&self, call: Call<'_>) -> Result<reqwest::Response, ClientError> {
+        let timeout = call.timeout.unwrap_or(self.config.timeout);
+        let mut request = self.request(&self.http, call)?;
+        if timeout != Duration::MAX {
+            request = request.timeout(timeout);
+        }
+        request.send().await.map_err(|source| self.transport(source))
+    }
+
+    /// A signed request; more headers may be added, which are not signed.
+    pub(super) fn request(
+        &self,
+        http: &reqwest::Client,
+        call: Call<'_>,
+    ) -> Result<reqwest::RequestBuilder, ClientError> {
         let mut url = format!("{}{}", self.base, call.path);
         let query = call.query.text();
         if !query.is_empty() {
@@ -147,17 +168,13 @@ impl Client {
             url.push_str(&query);
         }
         let headers = self.headers(&call, &query)?;
-        let mut request = self.http.request(call.method, url).body(call.body);
+        let mut request = http.request(call.method, url).body(call.body);
         for (name, value) in headers {
             let value = HeaderValue::try_from(value)
                 .map_err(|_| ClientError::Config(format!("header {name}: not a header's text")))?;
             request = request.header(HeaderName::from_static(name), value);
         }
-        let timeout = call.timeout.unwrap_or(self.config.timeout);
-        if timeout != Duration::MAX {
-            request = request.timeout(timeout);
-        }
-        request.send().await.map_err(|source| self.transport(source))
+        Ok(request)
     }
 
     pub(super) fn transport(&self, source: reqwest::Error) -> ClientError {
@@ -200,6 +217,16 @@ impl Client {
             }
         }
         Ok(headers)
+    }
+}
+
+fn refused(status: u16, body: &[u8], operation: String) -> ClientError {
+    match serde_json::from_slice::<Envelope>(body) {
+        Ok(envelope) => ClientError::Refused { status, envelope },
+        Err(_) => {
+            let start: String = String::from_utf8_lossy(body).chars().take(200).collect();
+            ClientError::BadAnswer { operation, what: format!("status {status}: {start}") }
+        }
     }
 }
 

@@ -77,11 +77,11 @@ operations! {
     GetScalingConfig GET "/functions/{f}/scaling-config" Built;
     DeleteScalingConfig DELETE "/functions/{f}/scaling-config" Built;
     ListScalingConfigs GET "/scaling-configs" Built;
-    CreateSession POST "/functions/{f}/sessions" Later;
-    GetSession GET "/functions/{f}/sessions/{s}" Later;
-    UpdateSession PUT "/functions/{f}/sessions/{s}" Later;
-    DeleteSession DELETE "/functions/{f}/sessions/{s}" Later;
-    ListSessions GET "/functions/{f}/sessions" Later;
+    CreateSession POST "/functions/{f}/sessions" Built;
+    GetSession GET "/functions/{f}/sessions/{s}" Built;
+    UpdateSession PUT "/functions/{f}/sessions/{s}" Built;
+    DeleteSession DELETE "/functions/{f}/sessions/{s}" Built;
+    ListSessions GET "/functions/{f}/sessions" Built;
     PauseSession PUT "/functions/{f}/sessions/{s}/pause" Later;
     ResumeSession PUT "/functions/{f}/sessions/{s}/resume" Later;
     CreateSnapshot POST "/functions/{f}/snapshots" Later;

@@ -17,6 +17,15 @@ pub struct Backlog {
     pub delayed: u64,
     /// Attempts that run.
     pub running: u64,
+    /// Instances it has, those being started included.
+    pub instances: u32,
+    /// Instances its demand asks for: starts a second times the mean time of each, by the slots of one, and
+    /// one more (docs/adr/0018). Idle ones above it end.
+    pub wanted: u32,
+    /// Starts a second over the last minute.
+    pub starts_per_second: f64,
+    /// Slots that those keep busy on average.
+    pub load: f64,
     /// Waiting tasks by priority class, 0 to 9.
     pub by_priority: Vec<u64>,
     /// When the oldest waiting task became eligible.

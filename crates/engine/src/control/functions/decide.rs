@@ -226,13 +226,28 @@ fn patched(
         let message = format!("timeout must be between 1 and {most}, got {got}");
         return Err(Refusal::invalid(message));
     }
+    if said.instance_concurrency.is_none() {
+        concurrency_of_sessions(&mut config);
+    }
     check::config(&config)?;
+    crate::sessions::check_rules(&config)?;
     Ok(config)
 }
 
 /// Beyond what Function Compute lets one say; native configurations go further.
 fn is_not_upstreams(timeout: Span) -> bool {
     timeout < Span::from_secs(1) || timeout > check::TIMEOUT_MAX
+}
+
+/// The most requests one instance serves at once.
+const CONCURRENCY_MAX: u32 = 200;
+
+/// Sessions of a custom server share its instances, and so do their calls (§1.18).
+fn concurrency_of_sessions(config: &mut FunctionConfig) {
+    let shares = crate::sessions::rules_of(config).is_some();
+    if shares && config.runtime.starts_with("custom") && config.instance_concurrency == 1 {
+        config.instance_concurrency = CONCURRENCY_MAX;
+    }
 }
 
 /// The parts that are replaced whole, and cleared by their empty form.

@@ -1,6 +1,7 @@
 //! A little world without sandboxes: instances are inboxes somebody looks into.
 
 use stint_model::limit::Class;
+use stint_model::session::{SessionChange, SessionSeat, SessionWord};
 use stint_model::shard::{Epoch, Shard};
 use stint_wire::node::Event;
 
@@ -49,6 +50,7 @@ impl World {
             retries: 0,
             idempotency_key: "k".into(),
             log_tail: false,
+            session: None,
             warm: false,
         }
     }
@@ -63,7 +65,33 @@ impl World {
                 self.pools.change(key, Change::Ready, self.now);
                 Some((key, start.lease))
             }
-            Bound::Refused(_) => None,
+            Bound::Refused(_) | Bound::Waits(_) => None,
+        }
+    }
+
+    /// Places a call of a session; `None` where it has to wait.
+    fn sit(
+        &mut self,
+        spec: &Arc<PoolSpec>,
+        session: &str,
+        per_instance: u32,
+    ) -> Option<(InstanceKey, Lease)> {
+        let mut start = self.start(spec);
+        start.session = Some(SessionSeat {
+            key: session.into(),
+            per_instance,
+            ends_at: self.now + Span::from_secs(1_000),
+            idle: Span::from_secs(400),
+        });
+        match self.pools.bind(&start) {
+            Bound::To { key, .. } => Some((key, start.lease)),
+            Bound::New => {
+                let key = self.born(&start);
+                self.pools.sit(key, &start);
+                self.pools.change(key, Change::Ready, self.now);
+                Some((key, start.lease))
+            }
+            Bound::Refused(_) | Bound::Waits(_) => None,
         }
     }
 
@@ -223,4 +251,72 @@ fn a_stopped_instance_takes_nothing_new_and_ends_when_it_is_idle() {
     assert_eq!(world.told(), [busy.0.0]);
     world.pools.stop_instance(id(idle.0), StopWhen::Now);
     assert_eq!(world.told(), [idle.0.0], "now means now");
+}
+
+#[test]
+fn calls_of_a_session_go_to_its_instance_and_wait_while_it_is_busy() {
+    let mut world = World::new(10_000);
+    let spec = World::spec(1, 1);
+    let a = world.sit(&spec, "a", 1).unwrap();
+    assert_eq!(world.sit(&spec, "a", 1), None, "its only slot is taken");
+    let b = world.sit(&spec, "b", 1).unwrap();
+    assert_ne!(a.0, b.0);
+    world.done(a);
+    world.done(b);
+    assert_eq!(world.sit(&spec, "a", 1).unwrap().0, a.0, "although the other was used last");
+    assert_ne!(world.sit(&spec, "c", 1).unwrap().0, b.0, "one session to an instance");
+    assert_eq!(world.place(&spec).unwrap().0, b.0, "others may use what is idle");
+}
+
+#[test]
+fn an_instance_stays_for_its_sessions_and_goes_without_them() {
+    let mut world = World::new(10_000);
+    let spec = World::spec(1, 2);
+    let a = world.sit(&spec, "a", 2).unwrap();
+    assert_eq!(world.sit(&spec, "b", 2).unwrap().0, a.0);
+    assert_ne!(world.sit(&spec, "c", 2).unwrap().0, a.0, "two sessions are in it");
+    world.done(a);
+    world.pools.ended(InstanceKey(2));
+    let session_b = world.pools.leases()[0];
+    world.done((a.0, session_b));
+    let idle = NodeBounds::DEFAULT.idle_timeout;
+    world.pools.sweep(world.now + idle);
+    assert!(world.told().is_empty(), "its sessions live longer than idle instances do");
+    world.pools.sweep(world.now + Span::from_secs(401));
+    world.pools.sweep(world.now + Span::from_secs(402));
+    assert_eq!(world.told(), [a.0.0]);
+}
+
+#[test]
+fn a_session_of_its_own_takes_its_instance_with_it() {
+    let mut world = World::new(10_000);
+    let mut draft = testing::spec("python3", "index.handler");
+    draft.config_mut(|config| config.isolation = IsolationMode::Session);
+    let spec = Arc::new(draft.spec);
+    let (a, b) = (world.sit(&spec, "a", 1).unwrap(), world.sit(&spec, "b", 1).unwrap());
+    world.done(a);
+    let ended = |key: &str| SessionWord {
+        function: spec.function,
+        key: key.into(),
+        change: SessionChange::Ended,
+    };
+    world.pools.session(&ended("a"), world.now);
+    assert_eq!(world.told(), [a.0.0]);
+    world.pools.session(&ended("b"), world.now);
+    assert_eq!(world.told(), [b.0.0], "what runs in it ends with it");
+    world.pools.session(&ended("c"), world.now);
+    assert!(world.told().is_empty());
+}
+
+#[test]
+fn a_session_moves_when_its_instance_is_gone() {
+    let mut world = World::new(10_000);
+    let spec = World::spec(1, 1);
+    let a = world.sit(&spec, "a", 1).unwrap();
+    world.pools.change(a.0, Change::Ending, world.now);
+    let b = world.sit(&spec, "a", 1).unwrap();
+    assert_ne!(a.0, b.0);
+    world.pools.ended(a.0);
+    world.done(b);
+    assert_eq!(world.sit(&spec, "a", 1).unwrap().0, b.0, "the old one's end changes nothing");
 }

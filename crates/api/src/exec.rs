@@ -8,7 +8,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
@@ -19,16 +22,14 @@ use stint_model::exec::{Exec, ExecEnd, ExecStream, PIECE_BYTES_MAX, TerminalSize
 use stint_model::id::InstanceId;
 use stint_model::time::{Span, Timestamp};
 use stint_supervise::{Clock, Stop};
-use stint_wire::websocket::{self, Broken, Decoder, Message, Side, close};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use stint_wire::websocket::{self, CloseCode, Error, Message, Role, WebSocketStream, farewell};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::answer::{self, Answer};
 use crate::dispatch::{Arrived, Door};
 use crate::error::Problem;
 use crate::query::Query;
 
-/// The longest message of a client.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Input that waits for the command, in pieces; past it the client's words are not read.
 const WAITING_MAX: usize = 64;
 /// The client is asked whether it is there after this.
@@ -38,6 +39,8 @@ const DEAF_AFTER: Span = Span::from_secs(70);
 /// What is written must be taken within this, and a close message answered.
 const WRITE_TIMEOUT: Span = Span::from_secs(60);
 const CLOSE_TIMEOUT: Span = Span::from_secs(3);
+/// Of a close message's reason, after its code.
+const REASON_BYTES_MAX: usize = 123;
 /// A terminal nobody says the size of.
 const COLUMNS: u16 = 80;
 const ROWS: u16 = 24;
@@ -117,10 +120,14 @@ fn accept(parts: &Parts) -> Result<String, Problem> {
         return Err(Problem::invalid("Sec-WebSocket-Version must be 13"));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
-    match key.map(str::trim).filter(|key| websocket::is_key(key)) {
+    match key.map(str::trim).filter(|key| is_key(key)) {
         Some(key) => Ok(websocket::accept(key)),
         None => Err(Problem::invalid("Sec-WebSocket-Key must be sixteen bytes in base64")),
     }
+}
+
+fn is_key(text: &str) -> bool {
+    base64::engine::general_purpose::STANDARD.decode(text).is_ok_and(|key| key.len() == 16)
 }
 
 /// Whether a header's list holds a word.
@@ -129,11 +136,12 @@ fn names(headers: &HeaderMap, name: &header::HeaderName, word: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(word))
 }
 
+type Writer<S> = SplitSink<WebSocketStream<S>, Message>;
+
 /// One command and its client.
 struct Talk {
     execution: Execution,
     clock: Clock,
-    decoder: Decoder,
     /// Input for the command.
     waiting: VecDeque<Input>,
     heard_at: Timestamp,
@@ -147,7 +155,7 @@ enum Input {
 
 /// What one turn woke up for.
 enum Wake {
-    Read(std::io::Result<usize>),
+    Heard(Option<Result<Message, Error>>),
     Wrote,
     Said(ExecPiece),
     Due,
@@ -160,7 +168,6 @@ impl Talk {
         Self {
             execution,
             clock,
-            decoder: Decoder::new(Side::Server, MESSAGE_BYTES_MAX),
             waiting: VecDeque::new(),
             heard_at: now,
             ping_at: now + PING_EVERY,
@@ -168,14 +175,12 @@ impl Talk {
     }
 
     /// To the end. Dropping the execution ends the command.
-    async fn run(mut self, io: impl AsyncRead + AsyncWrite + Unpin, stop: Stop) {
-        let (mut reader, mut writer) = tokio::io::split(io);
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut self, io: S, stop: Stop) {
+        let (mut writer, mut reader) = websocket::socket(io, Role::Server).await.split();
         let last = loop {
             let wake = tokio::select! {
-                // What was read is in the decoder's buffer.
-                read = reader.read_buf(self.decoder.buffer()), if self.waiting.len() < WAITING_MAX => {
-                    Wake::Read(read)
-                }
+                // What was read of a message stays in the socket.
+                heard = reader.next(), if self.waiting.len() < WAITING_MAX => Wake::Heard(heard),
                 // A piece goes whole or not at all.
                 () = write(&self.execution, self.waiting.front()) => Wake::Wrote,
                 // What is not taken stays.
@@ -185,8 +190,7 @@ impl Talk {
                 () = stop.stopped() => Wake::Stop,
             };
             let turn = match wake {
-                Wake::Read(Ok(count)) if count > 0 => self.heard(),
-                Wake::Read(_) => return,
+                Wake::Heard(heard) => self.heard(heard),
                 Wake::Wrote => {
                     self.waiting.pop_front();
                     Turn::GoOn
@@ -194,86 +198,77 @@ impl Talk {
                 Wake::Said(ExecPiece::Output(stream, bytes)) => {
                     Turn::Say(Message::Binary(framed(stream, &bytes)))
                 }
-                Wake::Said(ExecPiece::End(end)) => Turn::Close(farewell(&end)),
+                Wake::Said(ExecPiece::End(end)) => Turn::Close(ended(&end)),
                 Wake::Due => self.due(),
-                Wake::Stop => {
-                    Turn::Close(Message::Close(close::AWAY, "the server is stopping".to_owned()))
-                }
+                Wake::Stop => Turn::Close(farewell(CloseCode::Away, "the server is stopping")),
             };
             match turn {
                 Turn::GoOn => {}
                 Turn::Say(message) => {
-                    if self.send(&mut writer, &message).await.is_err() {
+                    if self.send(&mut writer, message).await.is_err() {
                         return;
                     }
                 }
                 Turn::Close(message) => break message,
-                Turn::Gone => return,
+                Turn::Gone => {
+                    // The answer to its goodbye, if it still takes one.
+                    self.clock.within(CLOSE_TIMEOUT, writer.close()).await;
+                    return;
+                }
             }
         };
-        self.part(&mut reader, &mut writer, &last).await;
+        self.part(&mut reader, &mut writer, last).await;
     }
 
     /// Says goodbye, and lets the client do so.
-    async fn part(
-        mut self,
-        reader: &mut (impl AsyncRead + Unpin),
-        writer: &mut (impl AsyncWrite + Unpin),
-        last: &Message,
+    async fn part<S: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        reader: &mut SplitStream<WebSocketStream<S>>,
+        writer: &mut Writer<S>,
+        last: Message,
     ) {
         if self.send(writer, last).await.is_err() {
             return;
         }
         let answered = async {
-            let mut rest = BytesMut::with_capacity(4 << 10);
             // What still comes is not for anybody any more; the client closes after its own goodbye.
-            while reader.read_buf(&mut rest).await.is_ok_and(|count| count > 0) {
-                rest.clear();
-            }
+            while reader.next().await.is_some_and(|heard| heard.is_ok()) {}
+            // It may be gone already.
+            writer.close().await.ok();
         };
         self.clock.within(CLOSE_TIMEOUT, answered).await;
-        // It may be gone already.
-        writer.shutdown().await.ok();
     }
 
-    async fn send(
-        &mut self,
-        writer: &mut (impl AsyncWrite + Unpin),
-        message: &Message,
+    async fn send<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        writer: &mut Writer<S>,
+        message: Message,
     ) -> Result<(), ()> {
-        let mut out = BytesMut::new();
-        websocket::encode(message, None, &mut out);
-        let sent = self.clock.within(WRITE_TIMEOUT, async {
-            writer.write_all(&out).await?;
-            writer.flush().await
-        });
-        match sent.await {
+        match self.clock.within(WRITE_TIMEOUT, writer.send(message)).await {
             Some(Ok(())) => Ok(()),
             Some(Err(_)) | None => Err(()),
         }
     }
 
-    /// Looks at what was read. Of several questions the last one is answered.
-    fn heard(&mut self) -> Turn {
+    /// Looks at what was heard. The socket itself answers pings and goodbyes.
+    fn heard(&mut self, heard: Option<Result<Message, Error>>) -> Turn {
         self.heard_at = self.clock.now();
-        let mut turn = Turn::GoOn;
-        loop {
-            match self.decoder.next() {
-                Ok(None) => return turn,
-                Ok(Some(Message::Binary(bytes))) if bytes.is_empty() => {
-                    self.waiting.push_back(Input::End);
-                }
-                Ok(Some(Message::Binary(bytes) | Message::Text(bytes))) => self.queue(bytes),
-                Ok(Some(Message::Ping(bytes))) => turn = Turn::Say(Message::Pong(bytes)),
-                Ok(Some(Message::Pong(_))) => {}
-                Ok(Some(Message::Close(..))) => {
-                    return Turn::Close(Message::Close(close::NORMAL, String::new()));
-                }
-                Err(broken @ (Broken::Protocol(_) | Broken::TooLong(_))) => {
-                    return Turn::Close(Message::Close(broken.code(), broken.to_string()));
-                }
+        match heard {
+            Some(Ok(Message::Binary(bytes))) if bytes.is_empty() => {
+                self.waiting.push_back(Input::End);
             }
+            Some(Ok(Message::Binary(bytes))) => self.queue(bytes),
+            Some(Ok(Message::Text(text))) => self.queue(text.into()),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Err(error @ Error::Capacity(_))) => {
+                return Turn::Close(farewell(CloseCode::Size, error.to_string()));
+            }
+            Some(Err(error @ (Error::Protocol(_) | Error::Utf8(_)))) => {
+                return Turn::Close(farewell(CloseCode::Protocol, error.to_string()));
+            }
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return Turn::Gone,
         }
+        Turn::GoOn
     }
 
     fn queue(&mut self, mut bytes: Bytes) {
@@ -321,14 +316,19 @@ fn framed(stream: ExecStream, bytes: &Bytes) -> Bytes {
     framed.freeze()
 }
 
-fn farewell(end: &ExecEnd) -> Message {
+fn ended(end: &ExecEnd) -> Message {
     match end {
-        ExecEnd::Exited(code) => Message::Close(close::NORMAL, format!("exit {code}")),
-        ExecEnd::Killed(signal) => Message::Close(close::NORMAL, format!("signal {signal}")),
+        ExecEnd::Exited(code) => farewell(CloseCode::Normal, format!("exit {code}")),
+        ExecEnd::Killed(signal) => farewell(CloseCode::Normal, format!("signal {signal}")),
         ExecEnd::NotStarted(why) | ExecEnd::CutOff(why) => {
-            Message::Close(close::POLICY, why.clone())
+            farewell(CloseCode::Policy, cut(why, REASON_BYTES_MAX))
         }
     }
+}
+
+/// As much of a text as fits.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
 }
 
 #[cfg(test)]
@@ -377,8 +377,8 @@ mod tests {
 
     #[test]
     fn the_end_is_told_in_words() {
-        let said = |end| match farewell(&end) {
-            Message::Close(code, reason) => (code, reason),
+        let said = |end| match ended(&end) {
+            Message::Close(Some(frame)) => (u16::from(frame.code), frame.reason.to_string()),
             other => panic!("{other:?}"),
         };
         assert_eq!(said(ExecEnd::Exited(3)), (1000, "exit 3".to_owned()));

@@ -1,17 +1,16 @@
 //! A command in an instance: its input and output over a WebSocket (§1.20).
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::{Method, StatusCode, Upgraded};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
 use super::call::{Call, Query, segment};
 use super::{Client, ClientError, connections};
-use crate::websocket::{self, Decoder, Message, Side};
+use crate::websocket::{self, Message, Role, WebSocketStream};
 
 /// The name it has in errors and, signed, on the wire.
 const OPERATION: &str = "InstanceExec";
-/// The longest message of a server.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// What to run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -31,8 +30,8 @@ pub enum ExecHeard {
     Stdout(Bytes),
     /// Bytes of its errors.
     Stderr(Bytes),
-    /// The server asks whether somebody is there: answer with [`ExecWriter::pong`].
-    Ping(Bytes),
+    /// The server asked whether somebody is there: flush the answer with [`ExecWriter::flush`].
+    Asked,
     /// It ended with this code.
     Exited(i32),
     /// A signal ended it.
@@ -44,14 +43,13 @@ pub enum ExecHeard {
 /// Hears a command.
 #[derive(Debug)]
 pub struct ExecReader {
-    socket: ReadHalf<Upgraded>,
-    decoder: Decoder,
+    socket: SplitStream<WebSocketStream<Upgraded>>,
 }
 
 /// Speaks to a command.
 #[derive(Debug)]
 pub struct ExecWriter {
-    socket: WriteHalf<Upgraded>,
+    socket: SplitSink<WebSocketStream<Upgraded>, Message>,
 }
 
 impl Client {
@@ -79,7 +77,7 @@ impl Client {
         // Only connections of HTTP/1.1 become something else.
         let http = connections(&self.config)?.http1_only().build();
         let http = http.map_err(|error| ClientError::Config(format!("http client: {error}")))?;
-        let key = websocket::key(random()?);
+        let key = websocket::key();
         let call = Call::new(Method::GET, path, OPERATION).query(query);
         let request = self
             .request(&http, call)?
@@ -97,9 +95,8 @@ impl Client {
             return Err(ClientError::BadAnswer { operation: OPERATION.to_owned(), what });
         }
         let socket = response.upgrade().await.map_err(|source| self.transport(source))?;
-        let (reader, writer) = tokio::io::split(socket);
-        let decoder = Decoder::new(Side::Client, MESSAGE_BYTES_MAX);
-        Ok((ExecReader { socket: reader, decoder }, ExecWriter { socket: writer }))
+        let (writer, reader) = websocket::socket(socket, Role::Client).await.split();
+        Ok((ExecReader { socket: reader }, ExecWriter { socket: writer }))
     }
 }
 
@@ -107,22 +104,21 @@ impl ExecReader {
     /// What comes next; after its end nothing more does. Safe to drop.
     pub async fn next(&mut self) -> ExecHeard {
         loop {
-            match self.decoder.next() {
-                Ok(None) => {}
-                Ok(Some(Message::Binary(bytes))) => match bytes.first() {
+            match self.socket.next().await {
+                Some(Ok(Message::Binary(bytes))) => match bytes.first() {
                     Some(1) => return ExecHeard::Stdout(bytes.slice(1..)),
                     Some(2) => return ExecHeard::Stderr(bytes.slice(1..)),
                     Some(_) | None => {}
                 },
-                Ok(Some(Message::Ping(bytes))) => return ExecHeard::Ping(bytes),
-                Ok(Some(Message::Text(_) | Message::Pong(_))) => {}
-                Ok(Some(Message::Close(_, reason))) => return ended(&reason),
-                Err(broken) => return ExecHeard::CutOff(broken.to_string()),
-            }
-            match self.socket.read_buf(self.decoder.buffer()).await {
-                Ok(0) => return ExecHeard::CutOff("the connection ended".to_owned()),
-                Ok(_) => {}
-                Err(error) => return ExecHeard::CutOff(format!("the connection broke: {error}")),
+                Some(Ok(Message::Ping(_))) => return ExecHeard::Asked,
+                Some(Ok(Message::Text(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Close(frame))) => {
+                    return ended(frame.as_ref().map_or("", |frame| frame.reason.as_str()));
+                }
+                None => return ExecHeard::CutOff("the connection ended".to_owned()),
+                Some(Err(error)) => {
+                    return ExecHeard::CutOff(format!("the connection broke: {error}"));
+                }
             }
         }
     }
@@ -143,34 +139,20 @@ fn ended(reason: &str) -> ExecHeard {
 impl ExecWriter {
     /// Gives it input. No bytes: there is no more.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), ClientError> {
-        self.send(&Message::Binary(bytes)).await
+        broke(self.socket.send(Message::Binary(bytes)).await)
     }
 
-    /// Answers the server's question.
-    pub async fn pong(&mut self, bytes: Bytes) -> Result<(), ClientError> {
-        self.send(&Message::Pong(bytes)).await
-    }
-
-    async fn send(&mut self, message: &Message) -> Result<(), ClientError> {
-        let [a, b, c, d, ..] = random()?;
-        let mut out = BytesMut::new();
-        websocket::encode(message, Some([a, b, c, d]), &mut out);
-        let sent = async {
-            self.socket.write_all(&out).await?;
-            self.socket.flush().await
-        };
-        sent.await.map_err(|error| ClientError::BadAnswer {
-            operation: OPERATION.to_owned(),
-            what: format!("the connection broke: {error}"),
-        })
+    /// Sends what waits to be sent.
+    pub async fn flush(&mut self) -> Result<(), ClientError> {
+        broke(self.socket.flush().await)
     }
 }
 
-fn random() -> Result<[u8; 16], ClientError> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)
-        .map_err(|error| ClientError::Config(format!("random numbers: {error}")))?;
-    Ok(random)
+fn broke(sent: Result<(), websocket::Error>) -> Result<(), ClientError> {
+    sent.map_err(|error| ClientError::BadAnswer {
+        operation: OPERATION.to_owned(),
+        what: format!("the connection broke: {error}"),
+    })
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub(crate) async fn run(exec: Exec, context: &Context) -> Result<(), Failure> {
             Err(ended(SIGNALLED + signal, format!("signal {signal} ended the command")))
         }
         ExecHeard::CutOff(why) => Err(Failure::local(format!("the command was cut off: {why}"))),
-        ExecHeard::Stdout(_) | ExecHeard::Stderr(_) | ExecHeard::Ping(_) => Ok(()),
+        ExecHeard::Stdout(_) | ExecHeard::Stderr(_) | ExecHeard::Asked => Ok(()),
     }
 }
 
@@ -95,7 +95,7 @@ async fn talk(reader: ExecReader, writer: ExecWriter, stdin: bool) -> Result<Exe
     }
 }
 
-async fn hear(mut reader: ExecReader, asked: mpsc::Sender<Bytes>) -> Result<ExecHeard, Failure> {
+async fn hear(mut reader: ExecReader, asked: mpsc::Sender<()>) -> Result<ExecHeard, Failure> {
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     loop {
         match reader.next().await {
@@ -108,7 +108,7 @@ async fn hear(mut reader: ExecReader, asked: mpsc::Sender<Bytes>) -> Result<Exec
                 err.flush()?;
             }
             // One answer among several does.
-            ExecHeard::Ping(bytes) => drop(asked.try_send(bytes)),
+            ExecHeard::Asked => drop(asked.try_send(())),
             over @ (ExecHeard::Exited(_) | ExecHeard::Killed(_) | ExecHeard::CutOff(_)) => {
                 return Ok(over);
             }
@@ -118,7 +118,7 @@ async fn hear(mut reader: ExecReader, asked: mpsc::Sender<Bytes>) -> Result<Exec
 
 async fn speak(
     mut writer: ExecWriter,
-    mut answers: mpsc::Receiver<Bytes>,
+    mut answers: mpsc::Receiver<()>,
     mut input: Option<tokio::fs::File>,
 ) -> Infallible {
     let mut read = BytesMut::new();
@@ -126,7 +126,7 @@ async fn speak(
         read.reserve(READ_BYTES);
         let sent = tokio::select! {
             // A question is taken whole or not at all.
-            Some(question) = answers.recv() => writer.pong(question).await,
+            Some(()) = answers.recv() => writer.flush().await,
             // A file's read is finished by its next one.
             count = next_input(input.as_mut(), &mut read) => {
                 if count.is_ok_and(|count| count > 0) {

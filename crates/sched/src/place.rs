@@ -439,7 +439,7 @@ impl Floor {
         self.may_shrink = false;
         self.surplus.clear();
         for id in &self.several {
-            let state = &self.pools[id];
+            let Some(state) = self.pools.get(id) else { continue };
             let least = state.keep.max(1);
             if state.gone || state.instances <= least {
                 continue;

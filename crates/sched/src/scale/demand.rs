@@ -139,7 +139,8 @@ impl Demand {
     /// Slots that a window's load keeps busy, in thousandths: starts a second times seconds each.
     fn load_milli(&self, window: Piece) -> u64 {
         let spent = u128::from(window.started) * u128::from(self.mean(window));
-        u64::try_from(spent * 1_000 / u128::from(WINDOW.micros())).unwrap_or(u64::MAX)
+        let milli = spent.saturating_mul(1_000).div_ceil(u128::from(WINDOW.micros()));
+        u64::try_from(milli).unwrap_or(u64::MAX)
     }
 
     fn law(&self, ago: usize, slots: u32) -> u32 {

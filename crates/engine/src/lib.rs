@@ -2,6 +2,7 @@
 //! life; what the life stands on comes after it.
 
 pub mod destination;
+pub mod flows;
 mod images;
 pub mod invoke;
 pub mod link;

@@ -9,6 +9,8 @@ extern crate std;
 pub mod access;
 pub mod account;
 pub mod code;
+pub mod execution;
+pub mod flow;
 pub mod function;
 pub mod id;
 pub mod image;

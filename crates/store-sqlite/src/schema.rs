@@ -60,20 +60,12 @@ pub(crate) fn tune_reader(
     ))
 }
 
-/// The book's format.
-pub(crate) const BOOK: Format = Format {
-    name: "book",
-    // "stnB"
-    application_id: 0x7374_6e42,
-    version: 1,
-    fresh: BOOK_V1,
-    steps: &[] as &[Step],
-};
-
 /// `task` is written once; `task_life` holds what changes and is missing while nothing has;
 /// `task_open` is what recovery reads. `task_touched` lists, commit by commit, the tasks that the
 /// search index has not seen yet (uids, eight bytes each).
-const BOOK_V1: &str = "
+macro_rules! book_v1 {
+    () => {
+        "
 CREATE TABLE shard (
     shard INTEGER PRIMARY KEY,
     epoch INTEGER NOT NULL,
@@ -116,7 +108,59 @@ CREATE TABLE letter_applied (
     number INTEGER NOT NULL,
     PRIMARY KEY (to_shard, from_shard, number)
 ) STRICT, WITHOUT ROWID;
-";
+"
+    };
+}
+
+/// `execution` is the head of one: `list` is the flow's number, of a map run's child the number of the
+/// execution that holds it. `execution_open` is what goes on, rewritten at each turn; `execution_ended`
+/// what could be run again. `history` has a row for each turn that wrote some.
+macro_rules! executions_v2 {
+    () => {
+        "
+ALTER TABLE shard ADD COLUMN executions INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shard ADD COLUMN executions_open INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE execution (
+    uid INTEGER PRIMARY KEY,
+    list INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    account INTEGER NOT NULL,
+    is_child INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX execution_name ON execution (list, name);
+CREATE INDEX execution_list ON execution (list);
+CREATE INDEX execution_status ON execution (list, status);
+CREATE INDEX execution_account ON execution (account) WHERE is_child = 0;
+CREATE TABLE execution_open (
+    uid INTEGER PRIMARY KEY,
+    wake_at INTEGER NOT NULL,
+    asks INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE TABLE execution_ended (uid INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE history (
+    execution INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (execution, first)
+) STRICT, WITHOUT ROWID;
+"
+    };
+}
+
+/// The book's format.
+pub(crate) const BOOK: Format = Format {
+    name: "book",
+    // "stnB"
+    application_id: 0x7374_6e42,
+    version: 2,
+    fresh: concat!(book_v1!(), executions_v2!()),
+    steps: &[Step { from: 1, sql: executions_v2!() }],
+};
 
 /// The search index's format.
 pub(crate) const SEARCH: Format = Format {

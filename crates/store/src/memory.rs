@@ -4,12 +4,15 @@
 
 mod blobs;
 mod book;
+mod executions;
 mod journal;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use stint_model::id::{FunctionId, TaskUid};
+use bytes::Bytes;
+use stint_model::execution::Execution;
+use stint_model::id::{ExecutionUid, FunctionId, TaskUid};
 use stint_model::shard::Shard;
 use stint_model::task::Task;
 use stint_model::time::Timestamp;
@@ -19,6 +22,9 @@ pub use blobs::MemoryBlobs;
 pub use journal::MemoryJournal;
 
 use crate::batch::{Batch, Committed, Letter};
+use crate::executions::{
+    ExecutionQuery, Executions, HistoryChunk, ListedName, OpenExecution,
+};
 use crate::record::{Key, Kind, Record};
 use crate::store::{CommitError, Opened, Page, Store, StoreError, TaskQuery};
 use book::Book;
@@ -106,6 +112,11 @@ impl MemoryStore {
     /// Every task in the book, by uid: what checkers look at.
     pub fn tasks(&self) -> Vec<Task> {
         self.shared.lock().book.tasks().cloned().collect()
+    }
+
+    /// Every execution in the book with its history, by uid: what checkers look at.
+    pub fn executions(&self) -> Vec<(Execution, Vec<HistoryChunk>)> {
+        self.shared.lock().book.executions.all()
     }
 
     fn open(&self) -> Result<MutexGuard<'_, State>, StoreError> {
@@ -231,6 +242,64 @@ impl Store for MemoryStore {
 
     async fn figures(&self) -> Result<Vec<(&'static str, u64)>, StoreError> {
         Ok(self.open()?.book.figures())
+    }
+}
+
+#[async_trait]
+impl Executions for MemoryStore {
+    async fn execution_get(
+        &self,
+        uids: &[ExecutionUid],
+    ) -> Result<Vec<Option<Execution>>, StoreError> {
+        let state = self.open()?;
+        Ok(uids.iter().map(|uid| state.book.executions.get(*uid)).collect())
+    }
+
+    async fn execution_document(
+        &self,
+        uids: &[ExecutionUid],
+    ) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let state = self.open()?;
+        Ok(uids.iter().map(|uid| state.book.executions.document(*uid)).collect())
+    }
+
+    async fn execution_find(
+        &self,
+        names: &[ListedName],
+    ) -> Result<Vec<Option<ExecutionUid>>, StoreError> {
+        let state = self.open()?;
+        Ok(names.iter().map(|name| state.book.executions.find(name)).collect())
+    }
+
+    async fn execution_list(&self, query: &ExecutionQuery) -> Result<Page<Execution>, StoreError> {
+        self.open()?.book.executions.list(query)
+    }
+
+    async fn execution_open(
+        &self,
+        shard: Shard,
+        after: Option<ExecutionUid>,
+        limit: usize,
+    ) -> Result<Vec<OpenExecution>, StoreError> {
+        Ok(self.open()?.book.executions.open(shard, after, limit))
+    }
+
+    async fn execution_old(
+        &self,
+        shard: Shard,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ExecutionUid>, StoreError> {
+        Ok(self.open()?.book.executions.old(shard, before, limit))
+    }
+
+    async fn history_list(
+        &self,
+        execution: ExecutionUid,
+        from: (u64, bool),
+        limit: usize,
+    ) -> Result<Vec<HistoryChunk>, StoreError> {
+        Ok(self.open()?.book.executions.history(execution, from, limit))
     }
 }
 

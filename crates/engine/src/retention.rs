@@ -3,11 +3,12 @@
 
 use stint_model::shard::Shard;
 use stint_model::time::Span;
+use stint_store::Kind;
 use stint_supervise::Stop;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::shard::Input;
+use crate::shard::{FlowInput, Input};
 use crate::storage::{TASK_AREAS, task_of};
 
 /// How often the pass runs.
@@ -38,6 +39,7 @@ pub(crate) async fn run(engine: Engine, stop: Stop) {
 async fn pass(engine: &Engine, stop: &Stop) -> Result<(), EngineError> {
     for number in 0..engine.shards() {
         forget_tasks(engine, Shard::new(number), stop).await?;
+        forget_executions(engine, Shard::new(number), stop).await?;
     }
     for area in TASK_AREAS {
         sweep_blobs(engine, area, stop).await?;
@@ -67,6 +69,32 @@ async fn forget_tasks(engine: &Engine, shard: Shard, stop: &Stop) -> Result<(), 
         }
         let forgotten = engine.ask_shard(shard, |reply| Input::Forget { tasks, reply }).await?;
         metrics::counter!("stint_tasks_forgotten_total").increment(forgotten as u64);
+        if count < STEP || forgotten == 0 {
+            break;
+        }
+        engine.clock().sleep(STEP_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Ended executions past their time, with their history and map runs.
+async fn forget_executions(engine: &Engine, shard: Shard, stop: &Stop) -> Result<(), EngineError> {
+    while !stop.is_stopped() {
+        let before = engine.clock().now() - engine.config().flows.retention;
+        let executions = engine.store().execution_old(shard, before, STEP).await?;
+        let count = executions.len();
+        if count == 0 {
+            break;
+        }
+        let mut map_runs = Vec::new();
+        for uid in &executions {
+            let prefix = format!("{uid}/");
+            let page = engine.store().record_list(Kind::MapRun, &prefix, None, STEP).await?;
+            map_runs.extend(page.items.into_iter().map(|record| record.key));
+        }
+        let forget = |reply| Input::Flow(FlowInput::Forget { executions, map_runs, reply });
+        let forgotten = engine.ask_shard(shard, forget).await?;
+        metrics::counter!("stint_executions_forgotten_total").increment(forgotten as u64);
         if count < STEP || forgotten == 0 {
             break;
         }

@@ -7,20 +7,23 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use stint_model::id::{AccountId, FunctionId, Mint};
+use stint_model::id::{AccountId, ExecutionUid, FlowId, FunctionId, Mint};
 use stint_model::link::{Outcome, ToNode};
 use stint_model::shard::Shard as ShardNumber;
 use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
-use stint_store::{CommitError, Committed, Store, StoreError, TaskQuery};
+use stint_store::{CommitError, Committed, ListedName, Store, StoreError, TaskQuery};
 use stint_supervise::{Clock, Guests, Stop};
 use tokio::sync::{mpsc, watch};
 
 use crate::destination;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::flows::outside;
 use crate::invoke::Ended;
-use crate::shard::{Act, GoneBlob, Input, NodeEvent, Parts, Reads, Returned, Shard, Wants};
+use crate::shard::{
+    Act, GoneBlob, Input, Loaded, NodeEvent, Parts, Reads, Returned, Shard, Wants,
+};
 
 /// Recovery and sweeps read this many tasks at a time.
 const PAGE: usize = 2_000;
@@ -123,6 +126,13 @@ impl Runner {
             after = Some(last.uid());
             shard.recover(tasks, self.clock.now());
         }
+        let mut after = None;
+        loop {
+            let open = self.store.execution_open(self.number, after, PAGE).await?;
+            let Some(last) = open.last() else { break };
+            after = Some(last.uid);
+            shard.recover_executions(open);
+        }
         Ok(shard)
     }
 
@@ -208,7 +218,51 @@ impl Runner {
             let page = self.store.task_list(&query).await?;
             reads.sweeps.push((function, page.items, page.next));
         }
+        let flows = (wants.executions, wants.names, wants.plans);
+        self.read_flows(flows, &mut reads).await?;
+        reads.seed[..16].copy_from_slice(&self.engine.random_u128().to_le_bytes());
+        reads.seed[16..].copy_from_slice(&self.engine.random_u128().to_le_bytes());
         Ok(reads)
+    }
+
+    /// Executions with their documents, definitions and map runs.
+    async fn read_flows(
+        &self,
+        (mut uids, names, plans): (Vec<ExecutionUid>, Vec<ListedName>, Vec<(FlowId, u64)>),
+        reads: &mut Reads,
+    ) -> Result<(), StoreError> {
+        for (flow, revision) in plans {
+            let found = self.parts.plans.load(self.store.as_ref(), flow, revision).await?;
+            if let Some(definition) = found {
+                reads.plans.insert((flow, revision), definition);
+            }
+        }
+        if !names.is_empty() {
+            let found = self.store.execution_find(&names).await?;
+            let found = names.into_iter().zip(found);
+            reads.names = found.filter_map(|(name, uid)| Some((name, uid?))).collect();
+            uids.extend(reads.names.values());
+        }
+        uids.sort_unstable();
+        uids.dedup();
+        if uids.is_empty() {
+            return Ok(());
+        }
+        let heads = self.store.execution_get(&uids).await?;
+        let documents = self.store.execution_document(&uids).await?;
+        for (head, document) in heads.into_iter().zip(documents) {
+            let Some(head) = head else { continue };
+            let (flow, revision) = (head.flow, head.revision);
+            let definition = self.parts.plans.load(self.store.as_ref(), flow, revision).await?;
+            let Some(definition) = definition else {
+                tracing::error!(execution = %head.uid, "its definition is gone; it is left alone");
+                continue;
+            };
+            let mut loaded = Loaded::read(head, definition, document.as_ref())?;
+            loaded.read_maps(self.store.as_ref()).await?;
+            reads.executions.insert(loaded.head.uid, loaded);
+        }
+        Ok(())
     }
 
     /// Does what the shard decided. What a node does not take comes back as refused.
@@ -254,7 +308,8 @@ impl Runner {
                 Act::Issue { .. }
                 | Act::Deliver(_)
                 | Act::TellAccounts(_)
-                | Act::DeleteBlobs(_) => self.outside(act),
+                | Act::DeleteBlobs(_)
+                | Act::Flow(_) => self.outside(act),
             }
         }
     }
@@ -280,6 +335,10 @@ impl Runner {
             }
             Act::DeleteBlobs(blobs) => {
                 guest.spawn(move |_stop| async move { delete_blobs(&engine, blobs).await });
+            }
+            Act::Flow(act) => {
+                let number = self.number;
+                guest.spawn(move |_stop| outside::act(engine, number, act));
             }
             Act::Send(..) | Act::Broadcast(_) | Act::Nudge(_) => {
                 unreachable!("done at once, inside the loop")

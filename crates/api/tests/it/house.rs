@@ -53,6 +53,7 @@ impl House {
             store: Arc::new(MemoryStore::new()),
             blobs: Arc::new(MemoryBlobs::new()),
             buckets: Arc::new(NoBuckets),
+            http: Arc::new(stint_engine::flows::http::NoHttp),
             clock: clock.clone(),
             entropy: stint_engine::Entropy::System,
             keyring: Keyring::in_memory(),

@@ -170,26 +170,25 @@ impl Engine {
             return Err(missing(name));
         }
         let activity = (caller.account, name.to_owned());
-        let look = async {
-            loop {
-                // Made before the look, so that work which comes in between wakes it.
-                let mut offered = std::pin::pin!(self.work_nudge().notified());
-                offered.as_mut().enable();
-                for shard in (0..self.shards()).map(Shard::new) {
-                    let input = |reply| {
-                        let (activity, poller) = (activity.clone(), poller.clone());
-                        Input::Flow(FlowInput::Take { activity, poller, reply })
-                    };
-                    if let Some(task) = self.ask_shard(shard, input).await? {
-                        return Ok(Some(task));
-                    }
+        let until = self.clock().now() + wait;
+        loop {
+            // Made before the look, so that work which comes in between wakes it.
+            let mut offered = std::pin::pin!(self.work_nudge().notified());
+            offered.as_mut().enable();
+            // A look is never cut short: work that was taken must reach whoever asked.
+            for shard in (0..self.shards()).map(Shard::new) {
+                let input = |reply| {
+                    let (activity, poller) = (activity.clone(), poller.clone());
+                    Input::Flow(FlowInput::Take { activity, poller, reply })
+                };
+                if let Some(task) = self.ask_shard(shard, input).await? {
+                    return Ok(Some(task));
                 }
-                offered.await;
             }
-        };
-        if wait == Span::ZERO {
-            return self.clock().within(Span::from_millis(200), look).await.unwrap_or(Ok(None));
+            let left = until.since(self.clock().now());
+            if left == Span::ZERO || self.clock().within(left, offered).await.is_none() {
+                return Ok(None);
+            }
         }
-        self.clock().within(wait, look).await.unwrap_or(Ok(None))
     }
 }

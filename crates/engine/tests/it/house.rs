@@ -155,6 +155,7 @@ impl House {
             store: Arc::new(store.clone()),
             blobs: Arc::new(blobs.clone()),
             buckets: Arc::new(NoBuckets),
+            http: Arc::new(stint_engine::flows::http::NoHttp),
             clock: clock.clone(),
             entropy: Entropy::System,
             keyring: Keyring::in_memory(),

@@ -3,6 +3,7 @@
 
 mod control;
 mod crash;
+mod flows;
 mod house;
 mod images;
 mod invoke;

@@ -27,7 +27,7 @@ use super::directory::{self, TRIGGER_ADDRESS};
 use super::embedded::{self, LateApi};
 use super::figures::Figures;
 use super::goodbye::{self, Leaving, Wings};
-use super::{identity, logging};
+use super::{http, identity, logging};
 use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
@@ -138,6 +138,7 @@ async fn start(
         store,
         blobs: Arc::clone(&blobs),
         buckets: Arc::new(Buckets::open(&config, environment)?),
+        http: Arc::new(http::Caller::open()?),
         clock: clock.clone(),
         keyring,
         entropy: Entropy::System,
@@ -333,6 +334,7 @@ fn engine_config(config: &Config) -> EngineConfig {
             functions_max: config.account.functions,
             ..AccountLimits::default()
         },
+        flows: config.flows.clone(),
         sched: SchedConfig {
             aging: Span::from_secs(60),
             cpu_overcommit_percent: config.node.cpu_overcommit_percent,

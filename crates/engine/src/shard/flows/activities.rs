@@ -65,6 +65,10 @@ impl Shard {
         reply: Reply<Option<ActivityTask>>,
         reads: &mut Reads,
     ) {
+        if reply.is_closed() {
+            // The poller is gone: the work waits for another.
+            return;
+        }
         while let Some((uid, call)) = self.work_first(activity) {
             if !self.hold(uid, reads) {
                 // Another poller took what was read for this one: the next is read in the next turn.

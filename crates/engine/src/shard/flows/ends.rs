@@ -87,8 +87,8 @@ impl Shard {
     pub(super) fn tell_execution_waiters(&mut self, uid: ExecutionUid) {
         let Some(waiters) = self.flows.waiters.remove(&uid) else { return };
         let Some(live) = self.flows.live.get(&uid) else { return };
-        let has_ended = live.head.status.is_terminal();
-        // Events of the batch that gathers are not in the book yet.
+        // What the gathering batch holds is not in the book yet.
+        let has_ended = live.head.status.is_terminal() && !self.flows.dirty.contains(&uid);
         let written = live.rows.first().map_or(live.state.history_len(), |row| row.id - 1);
         let head = live.head.clone();
         let (done, rest): (Vec<_>, Vec<_>) = waiters

@@ -202,6 +202,10 @@ impl Shard {
     pub(super) fn maps_go_on(&mut self, share: &mut usize, reads: &mut Reads) -> bool {
         let mut has_moved = false;
         for key in self.flows.maps_busy.clone() {
+            if !self.hold(key.0, reads) {
+                self.flows.wanted.insert(key.0);
+                continue;
+            }
             while *share > 0 {
                 let Some(map) = self.flows.maps.get_mut(&key) else { break };
                 let Some((unit, outcome)) = map.inbox.pop_front() else { break };

@@ -230,3 +230,26 @@ CREATE INDEX chunk_stream ON chunk (stream, seq, at);
 CREATE TABLE last (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL) STRICT;
 INSERT INTO last VALUES (1, 0);
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_book_of_format_1_is_brought_up_to_date() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("book.db");
+        let first = Format { version: 1, fresh: book_v1!(), steps: &[], ..BOOK };
+        let mut old = Connection::open(&path).expect("opens");
+        first.prepare(&mut old, &path).expect("makes an old book");
+        old.execute("INSERT INTO shard VALUES (0, 4, 5, 6, 7, 8, 9)", []).expect("writes");
+        drop(old);
+        let mut conn = Connection::open(&path).expect("opens");
+        BOOK.prepare(&mut conn, &path).expect("migrates");
+        let sum = "SELECT tasks + executions + executions_open FROM shard";
+        assert_eq!(conn.query_row(sum, [], |row| row.get::<_, i64>(0)), Ok(8));
+        let none = conn.query_row("SELECT count(*) FROM execution", [], |row| row.get::<_, i64>(0));
+        assert_eq!(none, Ok(0));
+        assert!(dir.path().join("book.db.v1").exists(), "a copy was put aside");
+    }
+}

@@ -86,7 +86,11 @@ fn pass() -> serde_json::Value {
 }
 
 fn task(function: &str) -> serde_json::Value {
-    serde_json::json!({"StartAt": "T", "States": {"T": {
+    task_in("T", function)
+}
+
+fn task_in(state: &str, function: &str) -> serde_json::Value {
+    serde_json::json!({"StartAt": state, "States": {state: {
         "Type": "Task", "Resource": format!("arn:aws:lambda:local:1:function:{function}"), "End": true
     }}})
 }
@@ -155,8 +159,8 @@ async fn branches_and_items_run_side_by_side() {
         &house,
         "wide",
         serde_json::json!({"StartAt": "P", "States": {
-            "P": {"Type": "Parallel", "Next": "M", "Branches": [task("f"), task("g")]},
-            "M": {"Type": "Map", "End": true, "ItemProcessor": task("f")}
+            "P": {"Type": "Parallel", "Next": "M", "Branches": [task_in("A", "f"), task_in("B", "g")]},
+            "M": {"Type": "Map", "End": true, "ItemProcessor": task_in("I", "f")}
         }}),
     )
     .await;

@@ -18,14 +18,14 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use stint_model::account::{AccessKey, Account};
-use stint_model::function::{Alias, AsyncConfig, Function, LayerVersion, Version};
 use stint_model::flow::Activity;
+use stint_model::function::{Alias, AsyncConfig, Function, LayerVersion, Version};
 use stint_model::id::{AccountId, FlowId, FunctionId};
 use stint_model::scaling::ScalingConfig;
 
 pub use entry::{FunctionEntry, Target};
-pub use flows::{FlowChange, FlowEntry, FlowPart, FlowTarget};
 pub(crate) use entry::{version_not_found, version_number};
+pub use flows::{FlowChange, FlowEntry, FlowPart, FlowTarget};
 
 /// What changes in the catalog once an edit is committed.
 #[derive(Clone, Debug)]

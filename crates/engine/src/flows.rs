@@ -37,8 +37,8 @@ pub use why::{CallTarget, LiveGraph, LiveStep, StepState, StepWhy};
 
 pub use stint_flow::{
     CallId, Dialect, Edge, EdgeKind, Graph, GraphScope, GraphStep, Kind as StepKind, MapCounts,
-    MapStatus, Moment, OpenStep, Position, Problem, ProblemCode, Report, Row as HistoryRow, Severity,
-    Waits,
+    MapStatus, Moment, OpenStep, Position, Problem, ProblemCode, Report, Row as HistoryRow,
+    Severity, Waits,
 };
 
 use stint_model::code::Refusal;
@@ -65,6 +65,7 @@ impl FlowListing {
             return Err(Refusal::invalid(message));
         }
         let most = usize::try_from(limit).unwrap_or(1_000);
-        Listing { prefix: self.prefix.clone(), limit: None, token: self.token.clone() }.at_most(most)
+        Listing { prefix: self.prefix.clone(), limit: None, token: self.token.clone() }
+            .at_most(most)
     }
 }

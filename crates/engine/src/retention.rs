@@ -1,11 +1,13 @@
 //! Retention: ended tasks past their time go, in bounded steps, and what they alone named; blobs that
 //! nothing names are swept after a grace. An idempotent pass over the book, on a period.
 
+use stint_model::id::FlowId;
 use stint_model::shard::Shard;
 use stint_model::time::Span;
-use stint_store::Kind;
+use stint_store::{ExecutionList, ExecutionQuery, Kind};
 use stint_supervise::Stop;
 
+use crate::control::{Change, expect_of};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::shard::{FlowInput, Input};
@@ -15,6 +17,8 @@ use crate::storage::{TASK_AREAS, task_of};
 const PERIOD: Span = Span::from_secs(600);
 /// Tasks of one step.
 const STEP: usize = 1_000;
+/// Definitions of one step: each may be large.
+const DEFINITIONS: usize = 50;
 /// Between two steps, so that the path keeps its disk.
 const STEP_PAUSE: Span = Span::from_millis(20);
 /// Keys that ended stay this long, so that a late question about one has an answer.
@@ -56,7 +60,36 @@ async fn sweep_control(engine: &Engine) -> Result<(), EngineError> {
     engine.keys_sweep(engine.clock().now() - KEY_GRACE).await?;
     let old = engine.clock().now() - engine.config().audit_retention;
     engine.audit_sweep(old).await?;
-    Ok(())
+    sweep_definitions(engine).await
+}
+
+/// Definitions of flows that were deleted go when nothing that ran them is kept any more.
+async fn sweep_definitions(engine: &Engine) -> Result<(), EngineError> {
+    let mut after: Option<String> = None;
+    loop {
+        let kind = Kind::FlowDefinition;
+        let page = engine.store().record_list(kind, "", after.as_deref(), DEFINITIONS).await?;
+        for record in page.items {
+            let flow = record.key.name.split_once('/').and_then(|(flow, _)| flow.parse().ok());
+            // A flow that is made at this moment may not be in the catalog yet.
+            let old = engine.clock().now() - KEY_GRACE;
+            let is_gone = |flow: &FlowId| {
+                flow.minted_at() < old && engine.catalog().flow_by_id(*flow).is_none()
+            };
+            let Some(flow) = flow.filter(is_gone) else { continue };
+            let list = ExecutionList::Flow(flow);
+            let query = ExecutionQuery { limit: 1, ..ExecutionQuery::of(list) };
+            if engine.store().execution_list(&query).await?.items.is_empty() {
+                let mut change = Change::new(record.shard);
+                change.delete(expect_of(&record));
+                engine.commit_untold(change).await?;
+            }
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
+        }
+    }
 }
 
 async fn forget_tasks(engine: &Engine, shard: Shard, stop: &Stop) -> Result<(), EngineError> {

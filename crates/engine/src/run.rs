@@ -21,9 +21,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::flows::outside;
 use crate::invoke::Ended;
-use crate::shard::{
-    Act, GoneBlob, Input, Loaded, NodeEvent, Parts, Reads, Returned, Shard, Wants,
-};
+use crate::shard::{Act, GoneBlob, Input, Loaded, NodeEvent, Parts, Reads, Returned, Shard, Wants};
 
 /// Recovery and sweeps read this many tasks at a time.
 const PAGE: usize = 2_000;

@@ -31,9 +31,7 @@ use std::sync::Arc;
 
 use stint_model::code::Refusal;
 use stint_model::function::Revision;
-use stint_model::id::{
-    AccountId, ExecutionUid, FlowId, FunctionId, InstanceId, NodeId, TaskUid,
-};
+use stint_model::id::{AccountId, ExecutionUid, FlowId, FunctionId, InstanceId, NodeId, TaskUid};
 use stint_model::limit::Resources;
 use stint_model::link::{Gauge, Lease, Outcome, StopReason, ToNode};
 use stint_model::payload::Payload;
@@ -46,9 +44,9 @@ use tokio::sync::oneshot;
 
 pub(crate) use ask::Ask;
 pub use ask::{BacklogReport, ShardReport, Why};
+pub(crate) use flows::{FlowAct, FlowInput, Followup, Loaded};
 use lanes::Lanes;
 use letters::LetterBody;
-pub(crate) use flows::{FlowAct, FlowInput, Followup, Loaded};
 pub(crate) use recover::Parts;
 
 use crate::budget::Spending;

@@ -30,7 +30,9 @@ impl FlowMode {
 
     /// From its word, in any case.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Standard, Self::Express].into_iter().find(|mode| mode.word().eq_ignore_ascii_case(word))
+        [Self::Standard, Self::Express]
+            .into_iter()
+            .find(|mode| mode.word().eq_ignore_ascii_case(word))
     }
 }
 

@@ -243,16 +243,22 @@ fn history_holds(head: &Execution, rows: &[HistoryRow]) -> Vec<String> {
     if let Some((at, row)) = (1_u64..).zip(rows).find(|(at, row)| row.id != *at) {
         say(format!("event {} stands where {at} should", row.id));
     }
-    let count = |moments: &[Moment]| rows.iter().filter(|row| moments.contains(&row.moment)).count();
+    let count =
+        |moments: &[Moment]| rows.iter().filter(|row| moments.contains(&row.moment)).count();
     let ends = [
         Moment::ExecutionSucceeded,
         Moment::ExecutionFailed,
         Moment::ExecutionTimedOut,
         Moment::ExecutionStopped,
     ];
-    if count(&[Moment::ExecutionStarted]) != 1 || count(&ends) != usize::from(head.status.is_terminal())
+    if count(&[Moment::ExecutionStarted]) != 1
+        || count(&ends) != usize::from(head.status.is_terminal())
     {
-        say(format!("it begins {} and ends {} times", count(&[Moment::ExecutionStarted]), count(&ends)));
+        say(format!(
+            "it begins {} and ends {} times",
+            count(&[Moment::ExecutionStarted]),
+            count(&ends)
+        ));
     }
     if head.status.is_terminal() && !rows.last().is_some_and(|row| ends.contains(&row.moment)) {
         say(format!("something happened after its end: {:?}", rows.last()));

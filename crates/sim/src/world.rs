@@ -256,8 +256,7 @@ impl World {
         });
         let (poller, throws) = (engine.clone(), dice.fork());
         let time = clock.clone();
-        supervisor
-            .spawn("poller", OnExit::Ignore, |stop| flows::poll(poller, time, throws, stop));
+        supervisor.spawn("poller", OnExit::Ignore, |stop| flows::poll(poller, time, throws, stop));
         if faulty {
             return self.stumble(hand, dice).await;
         }

@@ -22,9 +22,7 @@ pub use blobs::MemoryBlobs;
 pub use journal::MemoryJournal;
 
 use crate::batch::{Batch, Committed, Letter};
-use crate::executions::{
-    ExecutionQuery, Executions, HistoryChunk, ListedName, OpenExecution,
-};
+use crate::executions::{ExecutionQuery, Executions, HistoryChunk, ListedName, OpenExecution};
 use crate::record::{Key, Kind, Record};
 use crate::store::{CommitError, Opened, Page, Store, StoreError, TaskQuery};
 use book::Book;

@@ -83,7 +83,9 @@ impl Catalog {
                 CatalogChange::ScalingSet { function, qualifier, config }
             }
             Kind::Flow => CatalogChange::Flow(FlowChange::Set(flow::decode(body)?)),
-            Kind::FlowVersion => self.part(record, FlowPart::Version(flow::decode_version(body)?))?,
+            Kind::FlowVersion => {
+                self.part(record, FlowPart::Version(flow::decode_version(body)?))?
+            }
             Kind::FlowAlias => self.part(record, FlowPart::Alias(flow::decode_alias(body)?))?,
             Kind::FlowSchedule => {
                 self.part(record, FlowPart::Schedule(flow::decode_schedule(body)?))?

@@ -58,9 +58,8 @@ impl Calendar {
 
 /// `90s`, `1h30m`, `2d`: at least a second.
 fn every(text: &str) -> Result<Span, Refusal> {
-    let bad = || {
-        Refusal::invalid(format!("@every {text:?}: write a duration such as 90s, 1h30m or 2d"))
-    };
+    let bad =
+        || Refusal::invalid(format!("@every {text:?}: write a duration such as 90s, 1h30m or 2d"));
     let mut seconds: u64 = 0;
     let mut digits = String::new();
     for c in text.chars() {
@@ -76,7 +75,8 @@ fn every(text: &str) -> Result<Span, Refusal> {
             _ => return Err(bad()),
         };
         let number: u64 = std::mem::take(&mut digits).parse().map_err(|_| bad())?;
-        seconds = number.checked_mul(unit).and_then(|more| seconds.checked_add(more)).ok_or_else(bad)?;
+        seconds =
+            number.checked_mul(unit).and_then(|more| seconds.checked_add(more)).ok_or_else(bad)?;
     }
     if !digits.is_empty() || seconds == 0 || seconds > 366 * 86_400 {
         return Err(bad());
@@ -109,8 +109,13 @@ mod tests {
         let calendar = Calendar::read("30 9 * * * *").unwrap();
         assert_eq!(calendar.next(at(0), at(0)), Some(at(9 * 60 + 30)));
         let zoned = Calendar::read("CRON_TZ=Asia/Shanghai 0 0 4 * * *").unwrap();
-        assert_eq!(zoned.next(at(0), at(0)), Some(at(20 * 3_600)), "04:00 in Shanghai is 20:00 UTC");
-        for bad in ["* * * * *", "99 * * * * *", "CRON_TZ=Moon/Sea 0 0 4 * * *", "CRON_TZ=UTC", ""] {
+        assert_eq!(
+            zoned.next(at(0), at(0)),
+            Some(at(20 * 3_600)),
+            "04:00 in Shanghai is 20:00 UTC"
+        );
+        for bad in ["* * * * *", "99 * * * * *", "CRON_TZ=Moon/Sea 0 0 4 * * *", "CRON_TZ=UTC", ""]
+        {
             assert!(Calendar::read(bad).is_err(), "{bad}");
         }
     }

@@ -52,7 +52,8 @@ pub fn decode_rows(chunk: &HistoryChunk) -> Result<Vec<Row>, StoreError> {
     };
     let mut reader = serde_json::Deserializer::from_slice(&chunk.body);
     reader.disable_recursion_limit();
-    let StoredRows::V1 { rows } = StoredRows::<Vec<Row>>::deserialize(&mut reader).map_err(corrupt)?;
+    let StoredRows::V1 { rows } =
+        StoredRows::<Vec<Row>>::deserialize(&mut reader).map_err(corrupt)?;
     Ok(rows)
 }
 
@@ -111,7 +112,8 @@ impl Engine {
         let mut at = from;
         loop {
             // A chunk has at least one event.
-            let chunks = self.store().history_list(uid, (at, reverse), limit + 1 - rows.len()).await?;
+            let chunks =
+                self.store().history_list(uid, (at, reverse), limit + 1 - rows.len()).await?;
             let count = chunks.len();
             for chunk in chunks {
                 let mut read = decode_rows(&chunk)?;
@@ -144,7 +146,8 @@ impl Engine {
     /// The audit trail hears what a person did to an execution. It is done already: what cannot be
     /// written is logged.
     async fn told(&self, caller: &Caller, operation: Operation, execution: &Execution) {
-        let deed = deed(operation, &execution.flow_name).told(format!("execution {}", execution.name));
+        let deed =
+            deed(operation, &execution.flow_name).told(format!("execution {}", execution.name));
         let change = Change::new(self.account_home(caller.account));
         if let Err(error) = self.commit(caller, deed, change).await {
             tracing::warn!(%error, execution = %execution.uid, "a deed is not in the audit trail");
@@ -186,7 +189,9 @@ impl FromStr for ExecutionRef {
     type Err = NotAnId;
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         match text.split_once('/') {
-            Some((flow, name)) if !flow.is_empty() && !name.is_empty() => Ok(Self::named(flow, name)),
+            Some((flow, name)) if !flow.is_empty() && !name.is_empty() => {
+                Ok(Self::named(flow, name))
+            }
             Some(_) => Err(NotAnId),
             None => text.parse().map(Self::Uid),
         }

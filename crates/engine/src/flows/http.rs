@@ -111,9 +111,11 @@ pub(crate) fn answer_of(
     if reply.status >= 400 {
         let cause = match &body {
             Value::String(text) => text.clone(),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                body.to_string()
-            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => body.to_string(),
         };
         return Err(Wrong::new(format!("States.Http.StatusCode.{}", reply.status), cause));
     }
@@ -165,7 +167,10 @@ mod tests {
         assert_eq!(states["ResponseBody"]["k"], 1);
         assert_eq!(states["Headers"]["a"], json!(["1", "2"]));
         let wrong = answer_of(&order(true), reply(404)).unwrap_err();
-        assert_eq!((wrong.error.as_str(), wrong.cause.as_str()), ("States.Http.StatusCode.404", "{\"k\":1}"));
+        assert_eq!(
+            (wrong.error.as_str(), wrong.cause.as_str()),
+            ("States.Http.StatusCode.404", "{\"k\":1}")
+        );
         assert_eq!(answer_of(&order(false), reply(404)).unwrap()["Code"], 404);
         let wrong = answer_of(&order(false), Err(HttpFailure::TimedOut)).unwrap_err();
         assert_eq!(wrong.error, "HTTP.Timeout");

@@ -24,7 +24,12 @@ enum Source {
     /// Lines of JSON: where each begins and ends.
     Lines(Bytes, Vec<(usize, usize)>),
     /// Records of CSV under these names.
-    Records { bytes: Bytes, records: Vec<(usize, usize)>, names: Vec<String>, mark: u8 },
+    Records {
+        bytes: Bytes,
+        records: Vec<(usize, usize)>,
+        names: Vec<String>,
+        mark: u8,
+    },
 }
 
 /// The last few sources, so that an object is fetched once for all its items.
@@ -142,7 +147,8 @@ async fn open(engine: &Engine, run: &MapRun) -> Result<Source, Wrong> {
 
 fn cut(bytes: Bytes, config: &Value, key: &str) -> Result<Source, Wrong> {
     let said = config.get("InputType").and_then(Value::as_str).map(str::to_ascii_uppercase);
-    let by_name = || match key.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase()).as_deref() {
+    let by_name = || match key.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase()).as_deref()
+    {
         Some("csv") => "CSV".to_owned(),
         Some("jsonl") => "JSONL".to_owned(),
         Some(_) | None => "JSON".to_owned(),
@@ -291,7 +297,10 @@ mod tests {
     #[test]
     fn objects_are_cut_by_their_type() {
         assert_eq!(items("[1,2]", json!({}), "a.json"), [json!(1), json!(2)]);
-        assert_eq!(items("{\"a\":1}\n\n{\"a\":2}\r\n", json!({}), "a.jsonl"), [json!({"a": 1}), json!({"a": 2})]);
+        assert_eq!(
+            items("{\"a\":1}\n\n{\"a\":2}\r\n", json!({}), "a.jsonl"),
+            [json!({"a": 1}), json!({"a": 2})]
+        );
         let config = json!({"InputType": "JSON", "ItemsPointer": "/x/y"});
         assert_eq!(items("{\"x\":{\"y\":[3]}}", config, "a"), [json!(3)]);
         let rows = items("n,t\n1,\"a, \"\"b\"\"\nc\"\n2,\n", json!({}), "a.csv");

@@ -52,9 +52,9 @@ fn happened(execution: ExecutionUid, body: EventBody) -> FlowInput {
 
 async fn request(engine: &Engine, order: &HttpOrder) -> Result<serde_json::Value, Wrong> {
     let said = &engine.config().flows;
-    let timeout = order.timeout.map_or(said.http_timeout, |seconds| {
-        Span::from_secs(seconds).min(said.http_timeout)
-    });
+    let timeout = order
+        .timeout
+        .map_or(said.http_timeout, |seconds| Span::from_secs(seconds).min(said.http_timeout));
     let bounds = HttpBounds {
         timeout,
         answer_bytes_max: said.http_answer_bytes_max,

@@ -140,7 +140,8 @@ impl Engine {
         let key = stored::schedule_key(caller.account, flow, &schedule.name);
         change.create(key, stored::encode_schedule(&schedule));
         self.schedule_shown(&mut change, entry.flow.id, &schedule);
-        let deed = deed(Operation::ScheduleCreate, flow).told(format!("schedule {}", schedule.name));
+        let deed =
+            deed(Operation::ScheduleCreate, flow).told(format!("schedule {}", schedule.name));
         match self.commit(caller, deed, change).await {
             Err(EngineError::Commit(CommitError::Stale(_))) => {
                 let message =

@@ -29,9 +29,8 @@ const INPUT_BYTES_MAX: usize = 1 << 20;
 
 /// What Step Functions takes as a name: 1 to 80 characters without blanks, brackets, wildcards and controls.
 pub(crate) fn is_free_name(name: &str) -> bool {
-    let is_bad = |c: char| {
-        c.is_whitespace() || c.is_control() || "<>{}[]?*\"#%\\^|~`$&,;:/".contains(c)
-    };
+    let is_bad =
+        |c: char| c.is_whitespace() || c.is_control() || "<>{}[]?*\"#%\\^|~`$&,;:/".contains(c);
     (1..=80).contains(&name.chars().count()) && !name.chars().any(is_bad)
 }
 

@@ -116,9 +116,7 @@ impl Engine {
         let mut all = Vec::with_capacity(looked.open.len());
         for open in looked.open {
             let target = match open.waits {
-                Waits::Call { call, .. } => {
-                    looked.targets.iter().find(|(known, _)| *known == call)
-                }
+                Waits::Call { call, .. } => looked.targets.iter().find(|(known, _)| *known == call),
                 Waits::Turn
                 | Waits::Evaluation
                 | Waits::Time { .. }

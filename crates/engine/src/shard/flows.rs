@@ -43,7 +43,7 @@ pub(crate) use maps::{MapLive, key_of as map_run_key_of};
 use notes::{Ask, Target};
 pub(crate) use verbs::Followup;
 
-use super::{Act, Effect, Reads, Reply, Shard, Wants};
+use super::{Act, Reads, Reply, Shard, Wants};
 use crate::flows::plans::Definition;
 use crate::flows::{ActivityTask, MapRunPatch, MapRunView};
 
@@ -62,13 +62,28 @@ pub(crate) enum FlowInput {
     /// A server outside answered a request that somebody will report about.
     Submitted { execution: ExecutionUid, call: CallId },
     /// Items of a map run.
-    Items { execution: ExecutionUid, call: CallId, items: Result<(Vec<serde_json::Value>, bool), Wrong> },
+    Items {
+        execution: ExecutionUid,
+        call: CallId,
+        items: Result<(Vec<serde_json::Value>, bool), Wrong>,
+    },
     /// The results of a map run are written.
     MapWritten { execution: ExecutionUid, call: CallId, result: Result<serde_json::Value, Wrong> },
     /// A report by token.
-    Report { to: ReportTo, account: AccountId, token: String, report: stint_flow::Report, reply: Reply<Option<u64>> },
+    Report {
+        to: ReportTo,
+        account: AccountId,
+        token: String,
+        report: stint_flow::Report,
+        reply: Reply<Option<u64>>,
+    },
     /// A person stops one.
-    Stop { execution: ExecutionUid, error: Option<String>, cause: Option<String>, reply: Reply<Execution> },
+    Stop {
+        execution: ExecutionUid,
+        error: Option<String>,
+        cause: Option<String>,
+        reply: Reply<Execution>,
+    },
     /// A person runs one again.
     Redrive { execution: ExecutionUid, reply: Reply<Execution> },
     /// Somebody waits for its end, or for history beyond an event.
@@ -80,7 +95,12 @@ pub(crate) enum FlowInput {
     /// How much work waits.
     Waiting { activity: Activity, reply: Reply<u64> },
     /// How a map run stands; with a patch, after it is changed.
-    MapRun { execution: ExecutionUid, call: CallId, patch: Option<MapRunPatch>, reply: Reply<Option<MapRunView>> },
+    MapRun {
+        execution: ExecutionUid,
+        call: CallId,
+        patch: Option<MapRunPatch>,
+        reply: Reply<Option<MapRunView>>,
+    },
     /// Retention.
     Forget { executions: Vec<ExecutionUid>, map_runs: Vec<Key>, reply: Reply<usize> },
 }
@@ -105,10 +125,27 @@ pub(crate) struct Looked {
 /// What is to be done outside for an execution.
 #[derive(Debug)]
 pub(crate) enum FlowAct {
-    Evaluate { execution: ExecutionUid, evaluation: Box<stint_flow::Evaluation>, entropy: [u8; 16] },
-    Http { execution: ExecutionUid, call: CallId, order: Box<HttpOrder> },
-    Items { execution: Box<Execution>, definition: Arc<Definition>, run: Arc<stint_flow::MapRun>, from: u64, count: u64 },
-    Write { execution: Box<Execution>, run: Arc<stint_flow::MapRun> },
+    Evaluate {
+        execution: ExecutionUid,
+        evaluation: Box<stint_flow::Evaluation>,
+        entropy: [u8; 16],
+    },
+    Http {
+        execution: ExecutionUid,
+        call: CallId,
+        order: Box<HttpOrder>,
+    },
+    Items {
+        execution: Box<Execution>,
+        definition: Arc<Definition>,
+        run: Arc<stint_flow::MapRun>,
+        from: u64,
+        count: u64,
+    },
+    Write {
+        execution: Box<Execution>,
+        run: Arc<stint_flow::MapRun>,
+    },
     /// Work waits for pollers.
     Work,
 }
@@ -124,7 +161,11 @@ pub(crate) enum Happening {
     /// A child of a call ended.
     ChildEnded(CallId, Box<Execution>),
     /// A child of a map run ended, or could not start.
-    Unit { call: CallId, unit: u64, outcome: Box<stint_flow::Outcome> },
+    Unit {
+        call: CallId,
+        unit: u64,
+        outcome: Box<stint_flow::Outcome>,
+    },
 }
 
 /// A shard's executions.
@@ -164,7 +205,8 @@ impl Flows {
 
     /// When it must turn even if nothing comes in.
     pub(super) fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let has_more = !self.wanted.is_empty() || !self.going.is_empty() || !self.maps_busy.is_empty();
+        let has_more =
+            !self.wanted.is_empty() || !self.going.is_empty() || !self.maps_busy.is_empty();
         if has_more || !self.queue.is_empty() {
             return Some(now);
         }
@@ -290,7 +332,8 @@ impl Shard {
                 live.notes.ask(Ask::Evaluate(evaluation.clone()));
                 let entropy = self.flows.entropy(&reads.seed);
                 let act = FlowAct::Evaluate { execution: uid, evaluation, entropy };
-                self.after_commit(Effect::Act(Act::Flow(act)));
+                // It changes nothing outside: no commit has to come first.
+                self.acts.push(Act::Flow(act));
             }
             Command::Wake { timer, at } => live.notes.wake(timer, at),
             Command::Unwake { timer } => live.notes.unwake(timer),
@@ -430,7 +473,8 @@ impl Shard {
                 live.notes.end_call(*call);
             }
             EventBody::Submitted { call } => {
-                live.notes.answered(|ask| matches!(ask, Ask::Http { call: known, .. } if known == call));
+                live.notes
+                    .answered(|ask| matches!(ask, Ask::Http { call: known, .. } if known == call));
             }
             EventBody::Taken { call, .. } => live.notes.taken(*call),
             EventBody::Started(_)

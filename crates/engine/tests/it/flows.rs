@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use stint_engine::flows::{
-    ExecutionFilter, ExecutionRef, ExecutionStart, FlowAliasCreate, FlowCreate, FlowPatch, Followed,
-    HistoryAsked, Report, StartOutcome, Started, Waits,
+    ExecutionFilter, ExecutionRef, ExecutionStart, FlowAliasCreate, FlowCreate, FlowPatch,
+    Followed, HistoryAsked, Report, StartOutcome, Started, Waits,
 };
 use stint_model::code::Code;
 use stint_model::execution::{Execution, ExecutionStatus};
@@ -356,7 +356,8 @@ async fn an_express_flow_is_waited_for() {
     let refused = house.engine.execution_start(&caller(), "quick", named("a", "{}")).await;
     assert_eq!(refused.expect_err("is Express").code(), Code::ActionNotSupported);
     for _ in 0..2 {
-        let done = house.engine.execution_start_sync(&caller(), "quick", named("a", "{}"), None).await;
+        let done =
+            house.engine.execution_start_sync(&caller(), "quick", named("a", "{}"), None).await;
         let done = done.expect("ends");
         assert_eq!(output(&done)["k"], 1);
         assert!(done.name.starts_with("a:"), "{}", done.name);
@@ -366,14 +367,11 @@ async fn an_express_flow_is_waited_for() {
 #[tokio::test]
 async fn versions_and_aliases_lead_to_definitions() {
     let house = House::build(Plan::new(|_| Answer::Ok(b""))).await;
-    let says = |text: &str| {
-        serde_json::json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Result": text, "End": true}}})
-    };
+    let says = |text: &str| serde_json::json!({"StartAt": "A", "States": {"A": {"Type": "Pass", "Result": text, "End": true}}});
     make(&house, "v", says("one")).await;
     let engine = &house.engine;
     assert_eq!(engine.flow_version_publish(&caller(), "v", "").await.expect("publishes").number, 1);
-    let patch =
-        FlowPatch { definition: Some(says("two").to_string()), ..FlowPatch::default() };
+    let patch = FlowPatch { definition: Some(says("two").to_string()), ..FlowPatch::default() };
     engine.flow_update(&caller(), "v", &patch).await.expect("updates");
     assert_eq!(engine.flow_version_publish(&caller(), "v", "").await.expect("publishes").number, 2);
     let route = |version, weight| FlowRoute { version, weight };
@@ -383,11 +381,11 @@ async fn versions_and_aliases_lead_to_definitions() {
         routes: vec![route(1, 100)],
     };
     engine.flow_alias_create(&caller(), "v", &alias).await.expect("is made");
-    for (qualifier, said) in [(None, "two"), (Some("1"), "one"), (Some("2"), "two"), (Some("prod"), "one")] {
-        let start_with = ExecutionStart {
-            qualifier: qualifier.map(str::to_owned),
-            ..ExecutionStart::default()
-        };
+    for (qualifier, said) in
+        [(None, "two"), (Some("1"), "one"), (Some("2"), "two"), (Some("prod"), "one")]
+    {
+        let start_with =
+            ExecutionStart { qualifier: qualifier.map(str::to_owned), ..ExecutionStart::default() };
         let started = start(&house, "v", start_with).await;
         assert_eq!(output(&ended(&house, &started.execution).await), said, "{qualifier:?}");
     }

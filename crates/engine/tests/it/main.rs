@@ -4,6 +4,7 @@
 mod control;
 mod crash;
 mod flows;
+mod flows_apart;
 mod house;
 mod images;
 mod invoke;

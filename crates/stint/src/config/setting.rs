@@ -326,18 +326,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Kind::Count,
         "Branches and iterations of one execution that are alive at one moment.",
     ),
-    plain(
-        "flows.depth",
-        "STINT_FLOWS_DEPTH",
-        Kind::Count,
-        "How deep flows call each other.",
-    ),
-    plain(
-        "flows.flows",
-        "STINT_FLOWS_FLOWS",
-        Kind::Count,
-        "Flows of one account.",
-    ),
+    plain("flows.depth", "STINT_FLOWS_DEPTH", Kind::Count, "How deep flows call each other."),
+    plain("flows.flows", "STINT_FLOWS_FLOWS", Kind::Count, "Flows of one account."),
     plain(
         "flows.cache",
         "STINT_FLOWS_CACHE",
@@ -356,12 +346,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Kind::Count,
         "Children of one distributed map at one moment.",
     ),
-    plain(
-        "flows.map_items",
-        "STINT_FLOWS_MAP_ITEMS",
-        Kind::Count,
-        "Items of one distributed map.",
-    ),
+    plain("flows.map_items", "STINT_FLOWS_MAP_ITEMS", Kind::Count, "Items of one distributed map."),
     plain(
         "flows.map_object",
         "STINT_FLOWS_MAP_OBJECT",
@@ -380,12 +365,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Kind::Duration,
         "The longest HTTP request of a step.",
     ),
-    plain(
-        "flows.http_answer",
-        "STINT_FLOWS_HTTP_ANSWER",
-        Kind::Size,
-        "The largest answer to one.",
-    ),
+    plain("flows.http_answer", "STINT_FLOWS_HTTP_ANSWER", Kind::Size, "The largest answer to one."),
     plain(
         "flows.http_private",
         "STINT_FLOWS_HTTP_PRIVATE",

@@ -47,9 +47,13 @@ fn refusal(host: &str) -> String {
 impl Caller {
     pub(crate) fn open() -> Result<Self, Failure> {
         let client = || {
-            Client::builder().no_proxy().redirect(redirect::Policy::none()).user_agent("stint-flows")
+            Client::builder()
+                .no_proxy()
+                .redirect(redirect::Policy::none())
+                .user_agent("stint-flows")
         };
-        let failed = |error: reqwest::Error| Failure::cannot("prepare HTTP requests of flows", &error);
+        let failed =
+            |error: reqwest::Error| Failure::cannot("prepare HTTP requests of flows", &error);
         let guarded = client().dns_resolver(Arc::new(Guard)).build().map_err(failed)?;
         Ok(Self { guarded, free: client().build().map_err(failed)? })
     }
@@ -180,13 +184,29 @@ mod tests {
     #[test]
     fn only_what_is_public_is_called() {
         for private in [
-            "127.0.0.1", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254",
-            "100.100.100.200", "0.0.0.0", "224.0.0.1", "255.255.255.255", "198.18.0.1", "::1", "::",
-            "fd00::1", "fe80::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::a00:1", "2002:7f00:1::",
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.3.4",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.100.100.200",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "198.18.0.1",
+            "::1",
+            "::",
+            "fd00::1",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:7f00:1::",
         ] {
             assert!(!is_public(private.parse().unwrap()), "{private}");
         }
-        for public in ["8.8.8.8", "100.128.0.1", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
+        for public in ["8.8.8.8", "100.128.0.1", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"]
+        {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
     }
@@ -211,7 +231,13 @@ mod tests {
             answer_bytes_max: 10,
             allow_private: false,
         };
-        for url in ["http://127.0.0.1:1/", "http://[::1]:1/", "http://2130706433:1/", "file:///etc/passwd", "x"] {
+        for url in [
+            "http://127.0.0.1:1/",
+            "http://[::1]:1/",
+            "http://2130706433:1/",
+            "file:///etc/passwd",
+            "x",
+        ] {
             let refused = caller.call(&order(url), bounds).await.unwrap_err();
             assert!(matches!(refused, HttpFailure::Refused(_)), "{url}: {refused:?}");
         }

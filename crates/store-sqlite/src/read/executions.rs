@@ -87,8 +87,7 @@ pub(crate) fn list(conn: &Connection, query: &ExecutionQuery) -> Found<Page<Exec
         | (ExecutionList::Account(_), _) => (index, String::new()),
     };
     let mut from = query.from.map_or(0, |at| number_floor(at - MINT_SLACK).cast_signed());
-    let mut until =
-        query.until.map_or(i64::MAX, |at| number_floor(at + MINT_SLACK).cast_signed());
+    let mut until = query.until.map_or(i64::MAX, |at| number_floor(at + MINT_SLACK).cast_signed());
     if let Some(after) = query.resume()? {
         if query.ascending {
             from = from.max(number(after) + 1);

@@ -2,9 +2,9 @@
 //! whoever commits, so that the writer only moves bytes.
 
 use bytes::Bytes;
+use stint_model::id::ExecutionUid;
 use stint_model::shard::{Fence, LetterId};
 use stint_model::time::Timestamp;
-use stint_model::id::ExecutionUid;
 use stint_store::record::execution;
 use stint_store::record::task::{write_life, write_life_always, write_order};
 use stint_store::{Batch, Document, Expect, Key, Letter, Put, TaskRow};

@@ -203,7 +203,10 @@ pub async fn a_document_is_open_until_it_is_not(store: &dyn Store) {
     let puts = all.iter().flat_map(|one| [new(one), document(one, true, "asks")]).collect();
     put(store, fence, puts).await;
     let first = store.execution_open(Shard::FIRST, None, 3).await.expect("reads");
-    assert_eq!(first.iter().map(|open| open.uid).collect::<Vec<_>>(), [0, 1, 2].map(|n: usize| all[n].uid));
+    assert_eq!(
+        first.iter().map(|open| open.uid).collect::<Vec<_>>(),
+        [0, 1, 2].map(|n: usize| all[n].uid)
+    );
     assert!(first[0].asks && first[0].wake_at == all[0].started_at + Span::from_secs(60));
     let rest = store.execution_open(Shard::FIRST, Some(all[2].uid), 3).await.expect("reads");
     assert_eq!(rest.len(), 1);
@@ -222,7 +225,10 @@ pub async fn a_document_is_open_until_it_is_not(store: &dyn Store) {
     put(store, fence, vec![document(&all[0], true, "again")]).await;
     let open = store.execution_open(Shard::FIRST, None, 9).await.expect("reads");
     assert_eq!(open.len(), 3, "what was closed may be opened again");
-    assert_eq!(store.execution_document(&uids[..1]).await.expect("reads")[0].as_deref(), Some(&b"again"[..]));
+    assert_eq!(
+        store.execution_document(&uids[..1]).await.expect("reads")[0].as_deref(),
+        Some(&b"again"[..])
+    );
 }
 
 /// By chunks, whole ones.
@@ -230,7 +236,8 @@ pub async fn history_is_read_from_any_event_in_both_directions(store: &dyn Store
     let fence = open(store, Shard::FIRST).await;
     let mut made = Made::new();
     let (one, other) = (made.of(0, "one"), made.of(0, "two"));
-    let rows = vec![history(&one, 1, 3), history(&one, 4, 1), history(&one, 5, 6), history(&other, 1, 2)];
+    let rows =
+        vec![history(&one, 1, 3), history(&one, 4, 1), history(&one, 5, 6), history(&other, 1, 2)];
     put(store, fence, rows).await;
     let firsts = |chunks: Vec<HistoryChunk>| chunks.iter().map(|c| c.first).collect::<Vec<_>>();
     for (from, expected) in [
@@ -246,7 +253,8 @@ pub async fn history_is_read_from_any_event_in_both_directions(store: &dyn Store
     }
     let read = store.history_list(one.uid, (3, false), 2).await.expect("reads");
     assert_eq!(firsts(read), [1, 4]);
-    for (from, expected) in [(u64::MAX, vec![5, 4, 1]), (4, vec![4, 1]), (3, vec![1]), (0, vec![])] {
+    for (from, expected) in [(u64::MAX, vec![5, 4, 1]), (4, vec![4, 1]), (3, vec![1]), (0, vec![])]
+    {
         let read = store.history_list(one.uid, (from, true), 9).await.expect("reads");
         assert_eq!(firsts(read), expected, "down from {from}");
     }

@@ -159,8 +159,10 @@ impl Shelf {
         self.documents
             .range((after, Bound::Unbounded))
             .filter(|(uid, document)| uid.shard() == shard && document.is_open)
-            .map(|(uid, document)| {
-                OpenExecution { uid: *uid, wake_at: document.wake_at, asks: document.asks }
+            .map(|(uid, document)| OpenExecution {
+                uid: *uid,
+                wake_at: document.wake_at,
+                asks: document.asks,
             })
             .take(limit)
             .collect()

@@ -50,7 +50,10 @@ impl Shard {
     }
 
     /// The work that a take would give, so that its execution is read.
-    pub(super) fn work_first(&self, activity: &Activity) -> Option<(stint_model::id::ExecutionUid, CallId)> {
+    pub(super) fn work_first(
+        &self,
+        activity: &Activity,
+    ) -> Option<(stint_model::id::ExecutionUid, CallId)> {
         self.flows.work.get(activity)?.front().copied()
     }
 

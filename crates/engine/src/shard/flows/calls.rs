@@ -87,7 +87,8 @@ impl Shard {
         reads: &mut Reads,
     ) -> Result<(), Wrong> {
         let order = self.step_order(live, (id, timeout), &call, reads)?;
-        let (uid, function, name) = (live.head.uid, order.function, order.function_name.to_string());
+        let (uid, function, name) =
+            (live.head.uid, order.function, order.function_name.to_string());
         let is_detached = call.how == Wait::Accepted;
         if is_detached {
             let output = accepted_of(call.shape, &order.request_id);
@@ -109,7 +110,8 @@ impl Shard {
         }
         if !is_detached {
             let (shape, how) = (call.shape, call.how);
-            live.notes.call(id, Target::Task { function: function.number(), name, task, shape, how });
+            live.notes
+                .call(id, Target::Task { function: function.number(), name, task, shape, how });
         }
         Ok(())
     }
@@ -169,7 +171,9 @@ impl Shard {
             order_key: None,
             limit_key: None,
             after: Vec::new(),
-            timeout: timeout.filter(|_| call.how != Wait::Reported).map(stint_model::time::Span::from_secs),
+            timeout: timeout
+                .filter(|_| call.how != Wait::Reported)
+                .map(stint_model::time::Span::from_secs),
             heartbeat: None,
             size: None,
             retry,
@@ -227,11 +231,8 @@ impl Shard {
                 match task {
                     Some(task) => self.stop_task(task, reason, reads),
                     None => {
-                        let home = ShardNumber::of_function(
-                            live.head.account,
-                            &name,
-                            self.config.shards,
-                        );
+                        let home =
+                            ShardNumber::of_function(live.head.account, &name, self.config.shards);
                         let function = FunctionId::from_number(function);
                         let chosen = chosen_id(live.head.uid, call);
                         let reason = reason.to_owned();

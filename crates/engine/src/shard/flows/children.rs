@@ -15,12 +15,12 @@ use stint_model::time::Timestamp;
 use stint_store::ListedName;
 
 use super::integration::{Wait, Wrong, ended_of, execution_arn, started_of};
+use super::letters::FlowLetter;
 use super::live::Live;
 use super::notes::{Notes, Target};
 use super::{Flows, Followup, Happening, Shard, call_ref};
 use crate::flows::plans::{Definition, mode_of};
 use crate::flows::{StartOutcome, Started};
-use super::letters::FlowLetter;
 use crate::shard::{Effect, Reads, Reply, tell};
 
 /// An execution to begin.
@@ -157,7 +157,8 @@ impl Shard {
     fn fail_unstarted(&mut self, uid: ExecutionUid, now: Timestamp) {
         let Some(mut live) = self.flows.live.remove(&uid) else { return };
         let cause = "the definition has no such map step".to_owned();
-        let outcome = Outcome::Failed { error: Some("States.Runtime".to_owned()), cause: Some(cause) };
+        let outcome =
+            Outcome::Failed { error: Some("States.Runtime".to_owned()), cause: Some(cause) };
         self.finish_execution(&mut live, outcome, &mut Reads::at(now));
         self.set_wake_of(&live);
         self.flows.live.insert(uid, live);
@@ -171,7 +172,8 @@ impl Shard {
             stint_flow::Dialect::Fdl | stint_flow::Dialect::CloudFlow => head.uid.to_string(),
         };
         let environment = head.environment.iter();
-        let environment = environment.map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+        let environment =
+            environment.map(|(key, value)| (key.clone(), Value::from(value.as_str())));
         let facts = Facts {
             id,
             name: head.name.clone(),
@@ -213,7 +215,8 @@ impl Shard {
         let is_states = live.definition.plan.dialect() == stint_flow::Dialect::StatesLanguage;
         let named = |states: &str, other: &str| (if is_states { states } else { other }).to_owned();
         let Some(entry) = self.catalog.flow(parent.account, &flow) else {
-            let name = named("StepFunctions.StateMachineDoesNotExistException", "fnf.FlowNotExists");
+            let name =
+                named("StepFunctions.StateMachineDoesNotExistException", "fnf.FlowNotExists");
             return Err(Wrong::new(name, format!("flow '{flow}' does not exist")));
         };
         if parent.depth >= self.config.flows.depth_max {
@@ -298,11 +301,8 @@ impl Shard {
             ExecutionMode::Express => FlowMode::Express,
         };
         let map = Some(MapChild { step: run.step.clone(), items });
-        let parent_call = ParentCall {
-            execution: parent.uid,
-            call: call_ref(run.id),
-            unit: Some(unit),
-        };
+        let parent_call =
+            ParentCall { execution: parent.uid, call: call_ref(run.id), unit: Some(unit) };
         let head = Execution {
             uid: unborn(),
             name: format!("{}-{unit}", run.id),
@@ -336,14 +336,14 @@ impl Shard {
         let definition = self.definition(head.flow, head.revision, reads);
         let parent = head.parent;
         let begun = match definition {
-            _ if taken => Err(Wrong::new("ExecutionAlreadyExists", format!(
-                "execution '{}' of flow '{}' already exists",
-                head.name, head.flow_name
-            ))),
-            None => Err(Wrong::new("FlowNotExists", format!(
-                "the definition of flow '{}' is gone",
-                head.flow_name
-            ))),
+            _ if taken => Err(Wrong::new(
+                "ExecutionAlreadyExists",
+                format!("execution '{}' of flow '{}' already exists", head.name, head.flow_name),
+            )),
+            None => Err(Wrong::new(
+                "FlowNotExists",
+                format!("the definition of flow '{}' is gone", head.flow_name),
+            )),
             Some(definition) => Ok(Box::new(self.begin(head, definition, reads))),
         };
         if let Some((uid, call)) = asker {
@@ -373,7 +373,9 @@ impl Shard {
         Some(match (child, how) {
             (Err(wrong), _) => {
                 let name = match dialect {
-                    stint_flow::Dialect::StatesLanguage => format!("StepFunctions.{}Exception", wrong.error),
+                    stint_flow::Dialect::StatesLanguage => {
+                        format!("StepFunctions.{}Exception", wrong.error)
+                    }
                     stint_flow::Dialect::Fdl | stint_flow::Dialect::CloudFlow => {
                         format!("fnf.{}", wrong.error)
                     }

@@ -8,13 +8,18 @@ use stint_model::id::{AccountId, ExecutionUid};
 use stint_model::payload::Payload;
 use stint_model::shard::Shard as ShardNumber;
 
+use super::letters::FlowLetter;
 use super::live::Live;
 use super::{Happening, ReportTo, Shard, call_id};
-use super::letters::FlowLetter;
 use crate::shard::{Reads, tell};
 
 impl Shard {
-    pub(super) fn finish_execution(&mut self, live: &mut Live, outcome: Outcome, reads: &mut Reads) {
+    pub(super) fn finish_execution(
+        &mut self,
+        live: &mut Live,
+        outcome: Outcome,
+        reads: &mut Reads,
+    ) {
         let head = &mut live.head;
         head.ended_at = reads.now;
         head.events = live.state.history_len();

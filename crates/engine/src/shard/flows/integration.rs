@@ -124,7 +124,8 @@ fn service(
         ("states", "startexecution" | "startsyncexecution") => {
             let arn = text(&call.input, &["StateMachineArn", "stateMachineArn"]);
             let arn = arn.ok_or_else(|| missing(dialect, "StateMachineArn"))?;
-            let name = after(&arn, "stateMachine:").split(':').next().unwrap_or_default().to_owned();
+            let name =
+                after(&arn, "stateMachine:").split(':').next().unwrap_or_default().to_owned();
             let input = call.input.get("Input").or_else(|| call.input.get("input"));
             let input = input.cloned().unwrap_or_else(|| json!({}));
             let execution = text(&call.input, &["Name", "name"]);
@@ -147,7 +148,8 @@ fn service(
                 Dialect::StatesLanguage => "States.TaskFailed".to_owned(),
                 Dialect::Fdl | Dialect::CloudFlow => format!("{product}.NotSupported"),
             };
-            let what = format!("there is no integration with '{product}:{api}' in this version of Stint");
+            let what =
+                format!("there is no integration with '{product}:{api}' in this version of Stint");
             Err(Wrong::new(name, what))
         }
     }
@@ -174,7 +176,9 @@ fn after<'a>(text: &'a str, mark: &str) -> &'a str {
 fn parsed(value: Value) -> Value {
     match &value {
         Value::String(text) => serde_json::from_str(text).unwrap_or(value),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value
+        }
     }
 }
 
@@ -235,9 +239,8 @@ fn function_of(said: &str) -> (String, Option<String>) {
 }
 
 fn http_of_states(call: &Call, how: Wait) -> Result<HttpOrder, Wrong> {
-    let need = |key: &str| {
-        text(&call.input, &[key]).ok_or_else(|| missing(Dialect::StatesLanguage, key))
-    };
+    let need =
+        |key: &str| text(&call.input, &[key]).ok_or_else(|| missing(Dialect::StatesLanguage, key));
     let (mut url, method) = (need("ApiEndpoint")?, need("Method")?);
     let mut headers = pairs(call.input.get("Headers"));
     let query = pairs(call.input.get("QueryParameters"));
@@ -282,7 +285,11 @@ fn pairs(value: Option<&Value>) -> Vec<(String, String)> {
             Value::Array(values) => {
                 pairs.extend(values.iter().map(|value| (key.clone(), plain(value))));
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_) => {
                 pairs.push((key.clone(), plain(value)));
             }
         }
@@ -336,7 +343,8 @@ impl TaskEnd {
     pub(crate) fn of(task: &Task) -> Self {
         let order = task.order();
         let error = task.error();
-        let (class, kind) = error.map(|error| (error.class.clone(), error.kind.clone())).unwrap_or_default();
+        let (class, kind) =
+            error.map(|error| (error.class.clone(), error.kind.clone())).unwrap_or_default();
         let message = match task.state() {
             TaskState::Stopped => format!("the task was stopped: {}", task.stop_reason()),
             TaskState::Expired => "the task was too old to start".to_owned(),
@@ -549,10 +557,8 @@ pub(crate) fn ended_of(
         ExecutionStatus::TimedOut => "TIMED_OUT",
         ExecutionStatus::Stopped => "ABORTED",
     };
-    let machine = format!(
-        "arn:aws:states:{region}:{}:stateMachine:{}",
-        child.account, child.flow_name
-    );
+    let machine =
+        format!("arn:aws:states:{region}:{}:stateMachine:{}", child.account, child.flow_name);
     let mut told = Map::new();
     told.insert("ExecutionArn".into(), Value::String(execution_arn(region, child)));
     told.insert("Input".into(), shown(&child.input));
@@ -604,23 +610,30 @@ mod tests {
             ("acs:fc:::functions/f/prod", "f", Some("prod")),
             ("acs:fc:r:1:services/s.q/functions/f", "s$f", Some("q")),
         ] {
-            assert_eq!(function_of(said), (name.to_owned(), qualifier.map(str::to_owned)), "{said}");
+            assert_eq!(
+                function_of(said),
+                (name.to_owned(), qualifier.map(str::to_owned)),
+                "{said}"
+            );
         }
     }
 
     #[test]
     fn a_call_says_what_and_when_the_step_goes_on() {
         let states = Dialect::StatesLanguage;
-        let invoke = call("lambda", "invoke", CallMode::Request, json!({"FunctionName": "f", "Payload": 1}));
+        let invoke =
+            call("lambda", "invoke", CallMode::Request, json!({"FunctionName": "f", "Payload": 1}));
         let Ok(Aim::Function { event, how, shape, .. }) = aim(&invoke, states) else { panic!() };
         assert_eq!((event, how, shape), (json!(1), Wait::Ended, FunctionShape::Lambda));
         let event = json!({"FunctionName": "f", "InvocationType": "Event"});
-        let Ok(Aim::Function { how, .. }) = aim(&call("lambda", "invoke", CallMode::Request, event), states)
+        let Ok(Aim::Function { how, .. }) =
+            aim(&call("lambda", "invoke", CallMode::Request, event), states)
         else {
             panic!()
         };
         assert_eq!(how, Wait::Accepted);
-        let child = json!({"StateMachineArn": "arn:aws:states:r:1:stateMachine:child", "Input": {"a": 1}});
+        let child =
+            json!({"StateMachineArn": "arn:aws:states:r:1:stateMachine:child", "Input": {"a": 1}});
         let child = call("states", "startExecution", CallMode::FollowParsed, child);
         let Ok(Aim::Flow { name, how, input, .. }) = aim(&child, states) else { panic!() };
         assert_eq!((name.as_str(), how, input), ("child", Wait::EndedParsed, json!({"a": 1})));
@@ -628,9 +641,11 @@ mod tests {
 
     #[test]
     fn what_is_not_known_fails_by_name() {
-        let wrong = aim(&call("ocr", "Recognize", CallMode::Request, json!({})), Dialect::CloudFlow);
+        let wrong =
+            aim(&call("ocr", "Recognize", CallMode::Request, json!({})), Dialect::CloudFlow);
         assert_eq!(wrong.unwrap_err().error, "ocr.NotSupported");
-        let wrong = aim(&call("lambda", "invoke", CallMode::Request, json!({})), Dialect::StatesLanguage);
+        let wrong =
+            aim(&call("lambda", "invoke", CallMode::Request, json!({})), Dialect::StatesLanguage);
         assert_eq!(wrong.unwrap_err().error, "States.Runtime");
     }
 

@@ -33,13 +33,34 @@ pub(crate) enum FlowLetter {
 /// The stored form.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum StoredFlowLetter {
-    HappenedV1 { to: u64, what: StoredHappening },
+    HappenedV1 {
+        to: u64,
+        what: StoredHappening,
+    },
     /// The head as the book writes it, in Base64.
-    StartV1 { head: String, asker: Option<(u64, CallId)> },
-    StopStepV1 { function: u64, chosen: String, reason: String },
-    StopTaskV1 { task: u64, reason: String },
-    StopExecutionV1 { list: u64, name: String },
-    ReportV1 { uid: Option<u64>, name: Option<(u64, String)>, token: String, report: Report },
+    StartV1 {
+        head: String,
+        asker: Option<(u64, CallId)>,
+    },
+    StopStepV1 {
+        function: u64,
+        chosen: String,
+        reason: String,
+    },
+    StopTaskV1 {
+        task: u64,
+        reason: String,
+    },
+    StopExecutionV1 {
+        list: u64,
+        name: String,
+    },
+    ReportV1 {
+        uid: Option<u64>,
+        name: Option<(u64, String)>,
+        token: String,
+        report: Report,
+    },
 }
 
 #[derive(Serialize, Deserialize)]

@@ -76,7 +76,9 @@ impl Loaded {
         };
         let calls: Vec<CallId> = self.notes.asks().iter().filter_map(call).collect();
         for call in calls {
-            if let Some(record) = store.record_get(&super::maps::key_of(self.head.uid, call)).await? {
+            if let Some(record) =
+                store.record_get(&super::maps::key_of(self.head.uid, call)).await?
+            {
                 self.maps.insert(call, MapLive::decode(&record.body)?);
             }
         }
@@ -122,7 +124,8 @@ impl Shard {
                 self.batch.puts.push(Put::Execution { is_new, execution });
             }
             (live.is_new, live.is_changed) = (false, false);
-            let is_redrivable = live.head.status != stint_model::execution::ExecutionStatus::Succeeded;
+            let is_redrivable =
+                live.head.status != stint_model::execution::ExecutionStatus::Succeeded;
             if is_open || is_redrivable {
                 let document = Document {
                     is_open,

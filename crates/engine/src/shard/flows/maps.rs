@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stint_flow::{CallId, EventBody, MapCommand, MapEvent, MapRun, MapRunState, MapStatus, Outcome};
+use stint_flow::{
+    CallId, EventBody, MapCommand, MapEvent, MapRun, MapRunState, MapStatus, Outcome,
+};
 use stint_model::id::ExecutionUid;
 use stint_model::time::Timestamp;
 use stint_store::record::flow::map_run_key;
@@ -130,9 +132,8 @@ impl MapLive {
     /// # Errors
     /// `Corrupt`.
     pub(crate) fn decode(body: &[u8]) -> Result<Self, StoreError> {
-        let corrupt = |error: serde_json::Error| StoreError::Corrupt {
-            what: format!("map run: {error}"),
-        };
+        let corrupt =
+            |error: serde_json::Error| StoreError::Corrupt { what: format!("map run: {error}") };
         let mut reader = serde_json::Deserializer::from_slice(body);
         reader.disable_recursion_limit();
         let Stored::V1(form) = Stored::deserialize(&mut reader).map_err(corrupt)?;
@@ -263,7 +264,9 @@ impl Shard {
                 }
                 MapCommand::Start { unit, input, items } => starts.push((unit, input, items)),
                 MapCommand::StopChild { unit } => self.stop_unit(key.0, key.1, unit),
-                MapCommand::Finish(result) => self.map_finishes(key, &mut map, result, parent, reads),
+                MapCommand::Finish(result) => {
+                    self.map_finishes(key, &mut map, result, parent, reads)
+                }
             }
         }
         let run = Arc::clone(&map.run);
@@ -287,7 +290,8 @@ impl Shard {
             Ok(_) if map.run.writer.is_some() => {
                 map.is_writing = true;
                 let (execution, run) = (Box::new(parent.clone()), Arc::clone(&map.run));
-                return self.after_commit(Effect::Act(Act::Flow(FlowAct::Write { execution, run })));
+                return self
+                    .after_commit(Effect::Act(Act::Flow(FlowAct::Write { execution, run })));
             }
             Ok(output) => Ok(output.unwrap_or(Value::Array(Vec::new()))),
             Err(fault) => {
@@ -353,7 +357,8 @@ impl Shard {
             let bounds = &mut map.bounds;
             bounds.concurrency = concurrency.unwrap_or(bounds.concurrency);
             bounds.tolerated_count = tolerated_count.or(bounds.tolerated_count);
-            bounds.tolerated_basis_points = tolerated_basis_points.or(bounds.tolerated_basis_points);
+            bounds.tolerated_basis_points =
+                tolerated_basis_points.or(bounds.tolerated_basis_points);
             let event = MapEvent::Updated { concurrency, tolerated_count, tolerated_basis_points };
             self.map_happens(key, event, reads);
         }

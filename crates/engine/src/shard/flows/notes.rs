@@ -176,7 +176,8 @@ pub(crate) fn encode(notes: &Notes, state: &State) -> Bytes {
 /// # Errors
 /// `Corrupt`.
 pub(crate) fn decode(body: &[u8]) -> Result<(Notes, State), StoreError> {
-    let corrupt = |why: String| StoreError::Corrupt { what: format!("the document of an execution: {why}") };
+    let corrupt =
+        |why: String| StoreError::Corrupt { what: format!("the document of an execution: {why}") };
     let text = std::str::from_utf8(body).map_err(|error| corrupt(error.to_string()))?;
     let (notes, state) =
         text.split_once('\n').ok_or_else(|| corrupt("it has no state".to_owned()))?;

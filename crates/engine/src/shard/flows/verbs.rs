@@ -41,7 +41,8 @@ fn missing(uid: ExecutionUid) -> EngineError {
 }
 
 fn over() -> EngineError {
-    let message = "the step has ended: its result is known, its time was up, or its execution ended";
+    let message =
+        "the step has ended: its result is known, its time was up, or its execution ended";
     EngineError::refused(Code::TaskAlreadyCompleted, message)
 }
 

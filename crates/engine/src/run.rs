@@ -256,9 +256,16 @@ impl Runner {
                 tracing::error!(execution = %head.uid, "its definition is gone; it is left alone");
                 continue;
             };
-            let mut loaded = Loaded::read(head, definition, document.as_ref())?;
-            loaded.read_maps(self.store.as_ref()).await?;
-            reads.executions.insert(loaded.head.uid, loaded);
+            let uid = head.uid;
+            match Loaded::read(head, definition, document.as_ref(), self.store.as_ref()).await {
+                Ok(loaded) => drop(reads.executions.insert(uid, loaded)),
+                // One that does not read must not keep the others from running.
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    let error = stint_supervise::chain(&error);
+                    tracing::error!(execution = %uid, error, "it does not read; it is left alone");
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

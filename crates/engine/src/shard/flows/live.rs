@@ -51,25 +51,25 @@ impl Loaded {
     /// From what the book has.
     ///
     /// # Errors
-    /// `Corrupt`.
-    pub(crate) fn read(
+    /// `Corrupt`; when the book cannot be read.
+    pub(crate) async fn read(
         head: Execution,
         definition: Arc<Definition>,
         document: Option<&Bytes>,
+        store: &dyn Store,
     ) -> Result<Self, StoreError> {
         let (notes, state) = match document {
             Some(body) => notes::decode(body)?,
             // It ended well: nothing goes on from there.
             None => (Notes::default(), State::new()),
         };
-        Ok(Self { head, definition, notes, state, maps: HashMap::new() })
+        let mut loaded = Self { head, definition, notes, state, maps: HashMap::new() };
+        loaded.read_maps(store).await?;
+        Ok(loaded)
     }
 
     /// Reads its map runs that go on.
-    ///
-    /// # Errors
-    /// When the book cannot be read.
-    pub(crate) async fn read_maps(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn read_maps(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let call = |ask: &Ask| match ask {
             Ask::Map(call) => Some(*call),
             Ask::Evaluate(_) | Ask::Http { .. } | Ask::Work { .. } | Ask::Go => None,

@@ -50,8 +50,8 @@ struct Bounds {
     tolerated_basis_points: Option<u32>,
 }
 
+/// Tagged from outside: maps by number do not read back from inside of an internal tag.
 #[derive(Serialize, Deserialize)]
-#[serde(tag = "form")]
 enum Stored {
     #[serde(rename = "1")]
     V1(Box<Form>),
@@ -399,5 +399,50 @@ impl Shard {
             self.flows.maps.remove(&key);
             self.flows.maps_busy.remove(&key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use stint_flow::{ExecutionMode, MapFrame};
+
+    use super::*;
+
+    #[test]
+    fn a_map_run_under_way_reads_back() {
+        let run = MapRun {
+            id: CallId { entered: 2, attempt: 1 },
+            step: "M".into(),
+            mode: ExecutionMode::Standard,
+            label: None,
+            items: Some(json!([1, 2, 3])),
+            reader: None,
+            writer: None,
+            batch: None,
+            concurrency: Some(2),
+            items_max: Some(9),
+            tolerated_count: None,
+            tolerated_basis_points: None,
+            frame: Box::new(MapFrame {
+                input: json!({}),
+                context: json!({}),
+                variables: Default::default(),
+            }),
+        };
+        let mut map = MapLive::new(run, 100, Timestamp::from_micros(5));
+        for event in [
+            MapEvent::Begun,
+            MapEvent::Items { items: vec![json!(1), json!(2), json!(3)], is_last: true },
+            MapEvent::ChildEnded { unit: 0, outcome: Outcome::Succeeded { output: json!("x") } },
+        ] {
+            map.state = map.state.advance(event).0;
+        }
+        map.inbox.push_back((1, Outcome::Failed { error: Some("E".into()), cause: None }));
+        let body = map.encode();
+        let read = MapLive::decode(&body).expect("reads back");
+        assert_eq!((&read.state, &read.inbox), (&map.state, &map.inbox));
+        assert_eq!(read.encode(), body);
+        assert!(body.starts_with(br#"{"1":{"run":{"id":{"entered":2,"attempt":1},"step":"M""#));
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Runner {
     pub(crate) inbox: mpsc::Receiver<Input>,
     pub(crate) engine: Engine,
     pub(crate) guests: Guests,
+    /// What steps of flows wait for outside: a slow server holds up other steps and nothing else.
+    pub(crate) flow_guests: Guests,
     /// What could not be begun outside yet.
     pub(crate) later: VecDeque<Act>,
     /// How many shards are open and recovered.
@@ -321,7 +323,8 @@ impl Runner {
 
     /// Begins something outside the loop, or keeps it until there is a place.
     fn outside(&mut self, act: Act) {
-        let Some(guest) = self.guests.try_admit() else {
+        let guests = if matches!(act, Act::Flow(_)) { &self.flow_guests } else { &self.guests };
+        let Some(guest) = guests.try_admit() else {
             if self.later.len() < LATER_MAX {
                 return self.later.push_back(act);
             }

@@ -109,6 +109,7 @@ pub async fn start(
             inbox,
             engine: engine.clone(),
             guests: supervisor.guests("engine/outside", OUTSIDE_MAX),
+            flow_guests: supervisor.guests("engine/flows", OUTSIDE_MAX),
             later: Default::default(),
             ready: ready.clone(),
         };

@@ -16,7 +16,7 @@ use stint_model::id::{ExecutionUid, FunctionId, TaskUid};
 use stint_model::shard::Shard;
 use stint_model::task::Task;
 use stint_model::time::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 pub use blobs::MemoryBlobs;
 pub use journal::MemoryJournal;
@@ -47,8 +47,9 @@ pub struct MemoryStore {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Woken when letters come, commits are released, or a life ends.
-    changed: watch::Sender<()>,
+    /// Woken when letters come, commits are released, or a life ends; in the order of asking, so that a
+    /// simulated life can be played again.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +69,7 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty book.
     pub fn new() -> Self {
-        let changed = watch::Sender::new(());
+        let changed = Notify::new();
         Self { shared: Arc::new(Shared { state: Mutex::default(), changed }), life: 0 }
     }
 
@@ -82,7 +83,7 @@ impl MemoryStore {
         state.faults.clear();
         let life = state.life;
         drop(state);
-        self.shared.changed.send_replace(());
+        self.shared.changed.notify_waiters();
         Self { shared: Arc::clone(&self.shared), life }
     }
 
@@ -104,7 +105,7 @@ impl MemoryStore {
     /// Lets held commits through.
     pub fn release_commits(&self) {
         self.shared.lock().held = false;
-        self.shared.changed.send_replace(());
+        self.shared.changed.notify_waiters();
     }
 
     /// Every task in the book, by uid: what checkers look at.
@@ -127,15 +128,15 @@ impl MemoryStore {
         &self,
         mut done: impl FnMut(&mut State) -> Option<T> + Send,
     ) -> Result<T, StoreError> {
-        let mut changed = self.shared.changed.subscribe();
         loop {
+            let mut changed = std::pin::pin!(self.shared.changed.notified());
+            // Before the look, so that what changes in between wakes it.
+            changed.as_mut().enable();
             let found = done(&mut *self.open()?);
             if let Some(found) = found {
                 return Ok(found);
             }
-            if changed.changed().await.is_err() {
-                return Err(StoreError::Closed);
-            }
+            changed.await;
         }
     }
 }
@@ -155,7 +156,7 @@ fn injected() -> CommitError {
 impl Store for MemoryStore {
     async fn shard_open(&self, shard: Shard, now: Timestamp) -> Result<Opened, StoreError> {
         let opened = self.open()?.book.shard_open(shard, now);
-        self.shared.changed.send_replace(());
+        self.shared.changed.notify_waiters();
         Ok(opened)
     }
 
@@ -170,7 +171,7 @@ impl Store for MemoryStore {
         let committed = state.book.commit(batch)?;
         drop(state);
         if has_letters {
-            self.shared.changed.send_replace(());
+            self.shared.changed.notify_waiters();
         }
         if fault == Some(Fault::WrittenUnanswered) { Err(injected()) } else { Ok(committed) }
     }

@@ -168,6 +168,9 @@ pub(crate) enum Happening {
     },
 }
 
+/// Who waits for an execution's end, or for history beyond an event.
+type Waiter = (Option<u64>, Reply<Execution>);
+
 /// A shard's executions.
 #[derive(Debug, Default)]
 pub(super) struct Flows {
@@ -185,7 +188,7 @@ pub(super) struct Flows {
     going: BTreeSet<ExecutionUid>,
     /// Names of executions in batches not yet committed, and by which gathering.
     new_names: HashMap<ListedName, (u64, ExecutionUid)>,
-    waiters: HashMap<ExecutionUid, Vec<(Option<u64>, Reply<Execution>)>>,
+    waiters: HashMap<ExecutionUid, Vec<Waiter>>,
     /// Work that waits for pollers, oldest first.
     work: BTreeMap<Activity, VecDeque<(ExecutionUid, CallId)>>,
     maps: BTreeMap<(ExecutionUid, CallId), MapLive>,

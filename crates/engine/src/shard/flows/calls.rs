@@ -61,7 +61,7 @@ impl Shard {
                 self.submit_function(live, (id, call.timeout), function, reads)
             }
             Ok(Aim::Flow { name, execution, input, told, how }) => {
-                self.start_child(live, id, (name, execution), (input, told, how), reads)
+                self.start_child(live, (id, name, execution), (input, told, how), reads)
             }
             Ok(Aim::Http(order)) => {
                 let order = Box::new(order);

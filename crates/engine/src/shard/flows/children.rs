@@ -206,8 +206,7 @@ impl Shard {
     pub(super) fn start_child(
         &mut self,
         live: &mut Live,
-        call: CallId,
-        (flow, execution): (String, Option<String>),
+        (call, flow, execution): (CallId, String, Option<String>),
         (input, told, how): (Value, Option<String>, Wait),
         reads: &mut Reads,
     ) -> Result<(), Wrong> {

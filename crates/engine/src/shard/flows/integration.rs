@@ -246,7 +246,9 @@ fn http_of_states(call: &Call, how: Wait) -> Result<HttpOrder, Wrong> {
     let query = pairs(call.input.get("QueryParameters"));
     for (n, (key, value)) in query.iter().enumerate() {
         let join = if n == 0 && !url.contains('?') { '?' } else { '&' };
-        url.push_str(&format!("{join}{}={}", encoded(key), encoded(value)));
+        for piece in [&*join.to_string(), &encoded(key), "=", &encoded(value)] {
+            url.push_str(piece);
+        }
     }
     let body = call.input.get("RequestBody").map(|body| body_text(body, &mut headers));
     Ok(HttpOrder {
@@ -316,7 +318,8 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            out.push('%');
+            out.push_str(&hex::encode_upper([byte]));
         }
     }
     out

@@ -265,7 +265,8 @@ impl Shard {
                 MapCommand::Start { unit, input, items } => starts.push((unit, input, items)),
                 MapCommand::StopChild { unit } => self.stop_unit(key.0, key.1, unit),
                 MapCommand::Finish(result) => {
-                    self.map_finishes(key, &mut map, result, parent, reads)
+                    map.ended_at = reads.now;
+                    self.map_finishes(key, &mut map, result, parent);
                 }
             }
         }
@@ -282,9 +283,7 @@ impl Shard {
         map: &mut MapLive,
         result: Result<Option<Value>, stint_flow::Fault>,
         parent: &stint_model::execution::Execution,
-        reads: &Reads,
     ) {
-        map.ended_at = reads.now;
         map.inbox.clear();
         let outcome = match result {
             Ok(_) if map.run.writer.is_some() => {

@@ -28,6 +28,12 @@ pub fn status(code: Code) -> StatusCode {
         | Code::EntityTooLarge
         | Code::LimitExceededError
         | Code::InstanceMetricsRequired
+        | Code::ExecutionAlreadyExists
+        | Code::ExecutionAlreadyCompleted
+        | Code::ExecutionNotRedrivable
+        | Code::InvalidTaskToken
+        | Code::TaskAlreadyCompleted
+        | Code::ActionNotSupported
         | Code::PayloadSchemaMismatch => StatusCode::BAD_REQUEST,
         Code::AccessDenied
         | Code::SignatureNotMatch
@@ -50,6 +56,13 @@ pub fn status(code: Code) -> StatusCode {
         | Code::ScalingConfigNotFound
         | Code::AccountNotFound
         | Code::KeyNotFound
+        | Code::FlowNotExists
+        | Code::FlowVersionNotExists
+        | Code::FlowAliasNotExists
+        | Code::ExecutionNotExists
+        | Code::ScheduleNotExists
+        | Code::ActivityNotExists
+        | Code::MapRunNotExists
         | Code::ResourceNotFound => StatusCode::NOT_FOUND,
         Code::ProvisionConfigExist
         | Code::ScalingConfigExist
@@ -59,6 +72,9 @@ pub fn status(code: Code) -> StatusCode {
         | Code::AsyncTaskAlreadyExists
         | Code::AsyncTaskAlreadyFinished
         | Code::AsyncTaskNotFinished
+        | Code::FlowAlreadyExists
+        | Code::FlowAliasAlreadyExists
+        | Code::ScheduleAlreadyExists
         | Code::ConcurrentUpdateError => StatusCode::CONFLICT,
         Code::FunctionNotStarted | Code::FunctionNotReady => StatusCode::PRECONDITION_FAILED,
         Code::ResourceExhausted | Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,

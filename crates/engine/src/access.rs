@@ -2,12 +2,13 @@
 //!
 //! | role | may |
 //! |---|---|
-//! | invoker | invoke, submit, follow a task by its id, report progress |
+//! | invoker | invoke, submit, follow a task by its id, report progress; start executions, follow one, report by token |
 //! | viewer | read everything of the account |
 //! | developer | both, and change functions, tasks, layers and tags |
 //! | admin | all of that, and keys and audit; of the root account: accounts and the master key |
 //!
-//! A key with a scope reaches only the functions it names: verbs that name no function refuse it.
+//! A key with a scope reaches only the functions it names: verbs that name no function refuse it. Flows and
+//! activities are matched by their names the same way.
 
 use stint_model::access::{Caller, Need};
 use stint_model::code::{Code, Refusal};
@@ -196,6 +197,75 @@ operations! {
     /// Make a layer public or private.
     LayerAclPut: "fc:PutLayerACL" on "layers" needs Write;
 
+    /// Create a flow.
+    FlowCreate: "fnf:CreateFlow" on "flows" needs Write;
+    /// Change a flow.
+    FlowUpdate: "fnf:UpdateFlow" on "flows" needs Write;
+    /// Read a flow.
+    FlowGet: "fnf:DescribeFlow" on "flows" needs Read;
+    /// List flows.
+    FlowList: "fnf:ListFlows" on "flows" needs Read;
+    /// Delete a flow.
+    FlowDelete: "fnf:DeleteFlow" on "flows" needs Write;
+    /// Check a definition without making anything of it.
+    FlowCheck: "stint:CheckFlow" on "flows" needs Read;
+    /// Publish a version of a flow.
+    FlowVersionPublish: "fnf:PublishFlowVersion" on "flows" needs Write;
+    /// List versions of a flow.
+    FlowVersionList: "fnf:ListFlowVersions" on "flows" needs Read;
+    /// Delete a version of a flow.
+    FlowVersionDelete: "fnf:DeleteFlowVersion" on "flows" needs Write;
+    /// Create an alias of a flow.
+    FlowAliasCreate: "fnf:CreateFlowAlias" on "flows" needs Write;
+    /// Change one.
+    FlowAliasUpdate: "fnf:UpdateFlowAlias" on "flows" needs Write;
+    /// Read one.
+    FlowAliasGet: "fnf:DescribeFlowAlias" on "flows" needs Read;
+    /// List them.
+    FlowAliasList: "fnf:ListFlowAliases" on "flows" needs Read;
+    /// Delete one.
+    FlowAliasDelete: "fnf:DeleteFlowAlias" on "flows" needs Write;
+    /// Start an execution.
+    ExecutionStart: "fnf:StartExecution" on "flows" needs Invoke;
+    /// Start one and wait for its end.
+    ExecutionStartSync: "fnf:StartSyncExecution" on "flows" needs Invoke;
+    /// Read an execution.
+    ExecutionGet: "fnf:DescribeExecution" on "flows" needs Invoke | Read;
+    /// List and search executions.
+    ExecutionList: "fnf:ListExecutions" on "flows" needs Read;
+    /// Read or follow the history of an execution.
+    ExecutionHistory: "fnf:GetExecutionHistory" on "flows" needs Invoke | Read;
+    /// Ask why an execution waits, or where it stands in its graph.
+    ExecutionWhy: "stint:ExplainExecution" on "flows" needs Invoke | Read;
+    /// Stop an execution.
+    ExecutionStop: "fnf:StopExecution" on "flows" needs Write;
+    /// Run a failed execution again from where it failed.
+    ExecutionRedrive: "stint:RedriveExecution" on "flows" needs Write;
+    /// Report the end of a step, or a sign of life, by its token.
+    ExecutionReport: "fnf:ReportTask" on "flows" needs Invoke;
+    /// Create an activity.
+    ActivityCreate: "stint:CreateActivity" on "activities" needs Write;
+    /// Read or list activities.
+    ActivityGet: "stint:DescribeActivity" on "activities" needs Read;
+    /// Delete an activity.
+    ActivityDelete: "stint:DeleteActivity" on "activities" needs Write;
+    /// Take work of an activity.
+    ActivityTake: "stint:GetActivityTask" on "activities" needs Invoke;
+    /// Create a schedule.
+    ScheduleCreate: "fnf:CreateSchedule" on "flows" needs Write;
+    /// Change a schedule.
+    ScheduleUpdate: "fnf:UpdateSchedule" on "flows" needs Write;
+    /// Read a schedule.
+    ScheduleGet: "fnf:DescribeSchedule" on "flows" needs Read;
+    /// List schedules.
+    ScheduleList: "fnf:ListSchedules" on "flows" needs Read;
+    /// Delete a schedule.
+    ScheduleDelete: "fnf:DeleteSchedule" on "flows" needs Write;
+    /// Read or list map runs.
+    MapRunGet: "fnf:DescribeMapRun" on "flows" needs Read;
+    /// Change the bounds of a map run.
+    MapRunUpdate: "fnf:UpdateMapRun" on "flows" needs Write;
+
     /// Create an account.
     AccountCreate: "stint:CreateAccount" on "accounts" needs Operate;
     /// Read the own account.
@@ -219,6 +289,11 @@ operations! {
 }
 
 impl Operation {
+    /// Whether it is about flows and what belongs to them.
+    fn is_of_flows(self) -> bool {
+        matches!(self.resource_kind(), "flows" | "activities")
+    }
+
     /// Whether the caller may do this to `function` (`None`: to no particular function).
     ///
     /// # Errors
@@ -233,13 +308,15 @@ impl Operation {
             return Ok(());
         }
         let resource = match function {
+            Some(name) if self.is_of_flows() => format!("{}/{name}", self.resource_kind()),
             Some(name) => format!("functions/{name}"),
             None => format!("{}/*", self.resource_kind()),
         };
         let message = format!(
-            "the caller is not authorized to perform '{}' on resource 'acs:fc:{region}:{}:{resource}' \
+            "the caller is not authorized to perform '{}' on resource 'acs:{}:{region}:{}:{resource}' \
              with condition '[role={}{}]'",
             self.action(),
+            if self.is_of_flows() { "fnf" } else { "fc" },
             caller.account,
             caller.role.word(),
             if caller.scope.functions.is_empty() { "" } else { " scope=functions" },

@@ -6,6 +6,7 @@
 //! head, versions, aliases and configurations that belong together. Writers replace the snapshot.
 
 mod entry;
+mod flows;
 mod load;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -17,12 +18,14 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use stint_model::account::{AccessKey, Account};
+use stint_model::flow::Activity;
 use stint_model::function::{Alias, AsyncConfig, Function, LayerVersion, Version};
-use stint_model::id::{AccountId, FunctionId};
+use stint_model::id::{AccountId, FlowId, FunctionId};
 use stint_model::scaling::ScalingConfig;
 
 pub use entry::{FunctionEntry, Target};
 pub(crate) use entry::{version_not_found, version_number};
+pub use flows::{FlowChange, FlowEntry, FlowPart, FlowTarget};
 
 /// What changes in the catalog once an edit is committed.
 #[derive(Clone, Debug)]
@@ -117,6 +120,8 @@ pub enum CatalogChange {
         /// Which version.
         version: u64,
     },
+    /// Something of flows.
+    Flow(FlowChange),
 }
 
 impl CatalogChange {
@@ -138,7 +143,8 @@ impl CatalogChange {
             | Self::KeySet(_)
             | Self::KeyGone(_)
             | Self::LayerSet(_)
-            | Self::LayerGone { .. } => None,
+            | Self::LayerGone { .. }
+            | Self::Flow(_) => None,
         }
     }
 
@@ -160,7 +166,8 @@ impl CatalogChange {
             | Self::KeySet(_)
             | Self::KeyGone(_)
             | Self::LayerSet(_)
-            | Self::LayerGone { .. } => None,
+            | Self::LayerGone { .. }
+            | Self::Flow(_) => None,
         }
     }
 }
@@ -173,6 +180,7 @@ pub struct Catalog {
     accounts: RwLock<BTreeMap<AccountId, Arc<Account>>>,
     keys: RwLock<HashMap<Arc<str>, Arc<AccessKey>>>,
     layers: RwLock<BTreeMap<(AccountId, String), Layer>>,
+    flows: RwLock<flows::FlowShelf>,
 }
 
 /// The versions of one layer.
@@ -333,6 +341,38 @@ impl Catalog {
         layers.values().filter_map(|versions| versions.values().next_back().cloned()).collect()
     }
 
+    /// A flow with all that is bound to it.
+    pub fn flow(&self, account: AccountId, name: &str) -> Option<Arc<FlowEntry>> {
+        read(&self.flows).get(account, name)
+    }
+
+    /// The same by its id.
+    pub fn flow_by_id(&self, id: FlowId) -> Option<Arc<FlowEntry>> {
+        read(&self.flows).by_id(id)
+    }
+
+    /// Every flow of every account, by account and name.
+    pub fn flows(&self) -> Vec<Arc<FlowEntry>> {
+        read(&self.flows).all().cloned().collect()
+    }
+
+    /// The flows of an account, by name.
+    pub fn flows_of(&self, account: AccountId) -> Vec<Arc<FlowEntry>> {
+        let flows = read(&self.flows);
+        flows.all().filter(|entry| entry.flow.account == account).cloned().collect()
+    }
+
+    /// An activity.
+    pub fn activity(&self, account: AccountId, name: &str) -> Option<Arc<Activity>> {
+        read(&self.flows).activity(account, name)
+    }
+
+    /// The activities of an account, by name.
+    pub fn activities_of(&self, account: AccountId) -> Vec<Arc<Activity>> {
+        let flows = read(&self.flows);
+        flows.activities().filter(|activity| activity.account == account).cloned().collect()
+    }
+
     /// What the shard loop does after the commit of an edit, in the order of its changes.
     pub fn apply(&self, change: CatalogChange) {
         match change {
@@ -376,6 +416,7 @@ impl Catalog {
             CatalogChange::LayerGone { account, layer, version } => {
                 self.layer_gone(account, layer, version);
             }
+            CatalogChange::Flow(change) => write(&self.flows).apply(change),
         }
     }
 

@@ -64,6 +64,11 @@ impl Listing {
             let message = format!("limit must be between 1 and 100, got {limit}");
             return Err(Refusal::invalid(message));
         }
+        self.at_most(usize::try_from(limit).expect("at most 100"))
+    }
+
+    /// The same with a limit that was checked.
+    pub(crate) fn at_most(&self, limit: usize) -> Result<Asked, Refusal> {
         let after = match self.token.as_deref() {
             None | Some("") => None,
             Some(token) => {
@@ -75,7 +80,6 @@ impl Listing {
                 Some(String::from_utf8(bytes).map_err(|_| bad(()))?)
             }
         };
-        let limit = usize::try_from(limit).expect("at most 100");
         Ok(Asked { prefix: self.prefix.clone(), after, limit })
     }
 }

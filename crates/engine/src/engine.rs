@@ -9,7 +9,7 @@ use stint_model::access::Caller;
 use stint_model::account::AccountLimits;
 use stint_model::code::Code;
 use stint_model::function::Function;
-use stint_model::id::{AccountId, FunctionId, Mint, RevisionId, TaskUid};
+use stint_model::id::{AccountId, FlowId, FunctionId, Mint, RevisionId, TaskUid};
 use stint_model::link::StopReason;
 use stint_model::shard::Shard;
 use stint_model::time::Span;
@@ -25,6 +25,11 @@ use crate::control::keys::Issued;
 use crate::edit::Edit;
 use crate::entropy::Entropy;
 use crate::error::EngineError;
+use crate::flows::FlowConfig;
+use crate::flows::evaluate::Evaluator;
+use crate::flows::http::HttpCaller;
+use crate::flows::items::Sources;
+use crate::flows::plans::Plans;
 use crate::invoke::CallSlot;
 use crate::link::Link;
 use crate::schema::Schemas;
@@ -65,6 +70,8 @@ pub struct EngineConfig {
     pub stop_grace: Span,
     /// What an account may take when nothing else was said at its making.
     pub account_limits: AccountLimits,
+    /// Bounds of flows.
+    pub flows: FlowConfig,
     /// The scheduler's own settings.
     pub sched: SchedConfig,
 }
@@ -88,6 +95,7 @@ impl EngineConfig {
             audit_retention: Span::from_secs(90 * 86_400),
             stop_grace: Span::from_secs(90),
             account_limits: AccountLimits::default(),
+            flows: FlowConfig::default(),
             sched: SchedConfig::for_tests(),
         }
     }
@@ -104,6 +112,8 @@ pub struct Ports {
     pub buckets: Arc<dyn CodeBuckets>,
     /// Who looks at code before it is kept.
     pub judge: Arc<dyn CodeJudge>,
+    /// Requests of flows' steps.
+    pub http: Arc<dyn HttpCaller>,
     /// The engine's time.
     pub clock: Clock,
     /// Request ids, draws, jitter.
@@ -133,8 +143,21 @@ pub(crate) struct Inner {
     pub(crate) schemas: Schemas,
     pub(crate) issued: Issued,
     images: Notify,
+    flows: FlowTools,
     pub(crate) storage: Storage,
     admitting: AtomicBool,
+}
+
+/// What flows need beside the shards.
+#[derive(Debug)]
+pub(crate) struct FlowTools {
+    pub(crate) plans: Arc<Plans>,
+    pub(crate) evaluator: Evaluator,
+    pub(crate) sources: Sources,
+    /// Told when work waits for pollers.
+    pub(crate) work: Notify,
+    /// Told when a schedule changed.
+    pub(crate) schedules: Notify,
 }
 
 /// What assembling an engine takes beyond its ports; made by `start`.
@@ -145,6 +168,7 @@ pub(crate) struct Assembly {
     pub(crate) inboxes: Vec<mpsc::Sender<Input>>,
     pub(crate) mints: Arc<Vec<Mutex<Mint>>>,
     pub(crate) link: Arc<Link>,
+    pub(crate) flows: FlowTools,
 }
 
 impl Engine {
@@ -159,6 +183,7 @@ impl Engine {
             schemas: Schemas::new(),
             issued: Issued::default(),
             images: Notify::new(),
+            flows: parts.flows,
             storage: Storage::default(),
             admitting: AtomicBool::new(true),
         };
@@ -249,6 +274,30 @@ impl Engine {
         &self.inner.images
     }
 
+    pub(crate) fn plans(&self) -> &Plans {
+        &self.inner.flows.plans
+    }
+
+    pub(crate) fn evaluator(&self) -> &Evaluator {
+        &self.inner.flows.evaluator
+    }
+
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.inner.flows.sources
+    }
+
+    pub(crate) fn work_nudge(&self) -> &Notify {
+        &self.inner.flows.work
+    }
+
+    pub(crate) fn schedules_nudge(&self) -> &Notify {
+        &self.inner.flows.schedules
+    }
+
+    pub(crate) fn http(&self) -> &Arc<dyn HttpCaller> {
+        &self.inner.ports.http
+    }
+
     pub(crate) fn shards(&self) -> u16 {
         self.inner.config.shards
     }
@@ -263,6 +312,10 @@ impl Engine {
 
     pub(crate) fn mint_function(&self, shard: Shard) -> FunctionId {
         self.mint(shard).function(self.clock().now())
+    }
+
+    pub(crate) fn mint_flow(&self, shard: Shard) -> FlowId {
+        self.mint(shard).flow(self.clock().now())
     }
 
     pub(crate) fn mint_revision(&self, shard: Shard) -> RevisionId {

@@ -45,9 +45,14 @@ impl EngineError {
             Self::Refused(refusal) => refusal.code,
             Self::Commit(CommitError::Stale(_)) => Code::ConcurrentUpdateError,
             Self::Commit(CommitError::TaskExists(_)) => Code::AsyncTaskAlreadyExists,
+            Self::Commit(CommitError::ExecutionExists(_)) => Code::ExecutionAlreadyExists,
             Self::Stopping | Self::Commit(CommitError::Deposed) => Code::ServiceUnavailable,
             Self::Commit(
-                CommitError::TaskMissing(_) | CommitError::LetterApplied | CommitError::Store(_),
+                CommitError::TaskMissing(_)
+                | CommitError::ExecutionMissing(_)
+                | CommitError::HistoryExists(_)
+                | CommitError::LetterApplied
+                | CommitError::Store(_),
             )
             | Self::Store(StoreError::Backend { .. } | StoreError::Corrupt { .. })
             | Self::Blob(_)

@@ -3,6 +3,7 @@
 
 pub mod destination;
 pub mod exec;
+pub mod flows;
 mod images;
 pub mod invoke;
 pub mod link;
@@ -30,12 +31,13 @@ pub mod control;
 pub mod secret;
 
 pub use budget::{BudgetUse, Spending, Unmetered};
-pub use catalog::{Catalog, CatalogChange, FunctionEntry, Target};
+pub use catalog::{Catalog, CatalogChange, FlowEntry, FunctionEntry, Target};
 pub use control::scalings::{KeptStatus, ScalingView};
 pub use engine::{Engine, EngineConfig, Ports};
 pub use entropy::Entropy;
 pub use error::EngineError;
 pub use exec::{ExecPiece, Execution};
+pub use flows::FlowConfig;
 pub use invoke::{Answer, AnswerBody, AnswerStream, Ended, Invoke, Piece};
 pub use link::{Link, NodeView};
 pub use sessions::{SessionAsked, SessionFilter, SessionSaid, SessionStatus, SessionView};

@@ -7,20 +7,21 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use stint_model::id::{AccountId, FunctionId, Mint};
+use stint_model::id::{AccountId, ExecutionUid, FlowId, FunctionId, Mint};
 use stint_model::link::{Outcome, ToNode};
 use stint_model::shard::Shard as ShardNumber;
 use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
-use stint_store::{CommitError, Committed, Store, StoreError, TaskQuery};
+use stint_store::{CommitError, Committed, ListedName, Store, StoreError, TaskQuery};
 use stint_supervise::{Clock, Guests, Stop};
 use tokio::sync::{mpsc, watch};
 
 use crate::destination;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::flows::outside;
 use crate::invoke::Ended;
-use crate::shard::{Act, GoneBlob, Input, NodeEvent, Parts, Reads, Returned, Shard, Wants};
+use crate::shard::{Act, GoneBlob, Input, Loaded, NodeEvent, Parts, Reads, Returned, Shard, Wants};
 
 /// Recovery and sweeps read this many tasks at a time.
 const PAGE: usize = 2_000;
@@ -49,6 +50,8 @@ pub(crate) struct Runner {
     pub(crate) inbox: mpsc::Receiver<Input>,
     pub(crate) engine: Engine,
     pub(crate) guests: Guests,
+    /// What steps of flows wait for outside: a slow server holds up other steps and nothing else.
+    pub(crate) flow_guests: Guests,
     /// What could not be begun outside yet.
     pub(crate) later: VecDeque<Act>,
     /// How many shards are open and recovered.
@@ -122,6 +125,13 @@ impl Runner {
             let Some(last) = tasks.last() else { break };
             after = Some(last.uid());
             shard.recover(tasks, self.clock.now());
+        }
+        let mut after = None;
+        loop {
+            let open = self.store.execution_open(self.number, after, PAGE).await?;
+            let Some(last) = open.last() else { break };
+            after = Some(last.uid);
+            shard.recover_executions(open);
         }
         Ok(shard)
     }
@@ -208,7 +218,58 @@ impl Runner {
             let page = self.store.task_list(&query).await?;
             reads.sweeps.push((function, page.items, page.next));
         }
+        let flows = (wants.executions, wants.names, wants.plans);
+        self.read_flows(flows, &mut reads).await?;
+        reads.seed[..16].copy_from_slice(&self.engine.random_u128().to_le_bytes());
+        reads.seed[16..].copy_from_slice(&self.engine.random_u128().to_le_bytes());
         Ok(reads)
+    }
+
+    /// Executions with their documents, definitions and map runs.
+    async fn read_flows(
+        &self,
+        (mut uids, names, plans): (Vec<ExecutionUid>, Vec<ListedName>, Vec<(FlowId, u64)>),
+        reads: &mut Reads,
+    ) -> Result<(), StoreError> {
+        for (flow, revision) in plans {
+            let found = self.parts.plans.load(self.store.as_ref(), flow, revision).await?;
+            if let Some(definition) = found {
+                reads.plans.insert((flow, revision), definition);
+            }
+        }
+        if !names.is_empty() {
+            let found = self.store.execution_find(&names).await?;
+            let found = names.into_iter().zip(found);
+            reads.names = found.filter_map(|(name, uid)| Some((name, uid?))).collect();
+            uids.extend(reads.names.values());
+        }
+        uids.sort_unstable();
+        uids.dedup();
+        if uids.is_empty() {
+            return Ok(());
+        }
+        let heads = self.store.execution_get(&uids).await?;
+        let documents = self.store.execution_document(&uids).await?;
+        for (head, document) in heads.into_iter().zip(documents) {
+            let Some(head) = head else { continue };
+            let (flow, revision) = (head.flow, head.revision);
+            let definition = self.parts.plans.load(self.store.as_ref(), flow, revision).await?;
+            let Some(definition) = definition else {
+                tracing::error!(execution = %head.uid, "its definition is gone; it is left alone");
+                continue;
+            };
+            let uid = head.uid;
+            match Loaded::read(head, definition, document.as_ref(), self.store.as_ref()).await {
+                Ok(loaded) => drop(reads.executions.insert(uid, loaded)),
+                // One that does not read must not keep the others from running.
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    let error = stint_supervise::chain(&error);
+                    tracing::error!(execution = %uid, error, "it does not read; it is left alone");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Does what the shard decided. What a node does not take comes back as refused.
@@ -256,14 +317,16 @@ impl Runner {
                 Act::Issue { .. }
                 | Act::Deliver(_)
                 | Act::TellAccounts(_)
-                | Act::DeleteBlobs(_) => self.outside(act),
+                | Act::DeleteBlobs(_)
+                | Act::Flow(_) => self.outside(act),
             }
         }
     }
 
     /// Begins something outside the loop, or keeps it until there is a place.
     fn outside(&mut self, act: Act) {
-        let Some(guest) = self.guests.try_admit() else {
+        let guests = if matches!(act, Act::Flow(_)) { &self.flow_guests } else { &self.guests };
+        let Some(guest) = guests.try_admit() else {
             if self.later.len() < LATER_MAX {
                 return self.later.push_back(act);
             }
@@ -282,6 +345,10 @@ impl Runner {
             }
             Act::DeleteBlobs(blobs) => {
                 guest.spawn(move |_stop| async move { delete_blobs(&engine, blobs).await });
+            }
+            Act::Flow(act) => {
+                let number = self.number;
+                guest.spawn(move |_stop| outside::act(engine, number, act));
             }
             Act::Send(..) | Act::Broadcast(_) | Act::Nudge(_) => {
                 unreachable!("done at once, inside the loop")

@@ -17,6 +17,7 @@ mod calls;
 mod credentials;
 mod dispatch;
 mod edits;
+pub(crate) mod flows;
 mod keeping;
 mod lanes;
 mod letters;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 
 use stint_model::code::Refusal;
 use stint_model::function::Revision;
-use stint_model::id::{AccountId, FunctionId, InstanceId, NodeId, TaskUid};
+use stint_model::id::{AccountId, ExecutionUid, FlowId, FunctionId, InstanceId, NodeId, TaskUid};
 use stint_model::limit::Resources;
 use stint_model::link::{Gauge, Lease, Outcome, StopReason, ToNode};
 use stint_model::payload::Payload;
@@ -38,11 +39,12 @@ use stint_model::shard::{Epoch, Fence};
 use stint_model::task::{AttemptFence, Backoff, Measured, Progress, Task};
 use stint_model::time::{Span, Timestamp};
 use stint_sched::{Change, Scheduler, Work};
-use stint_store::{Batch, Key, Letter, Put, TaskRow};
+use stint_store::{Batch, Key, Letter, ListedName, Put, TaskRow};
 use tokio::sync::oneshot;
 
 pub(crate) use ask::Ask;
 pub use ask::{BacklogReport, ShardReport, Why};
+pub(crate) use flows::{FlowAct, FlowInput, Followup, Loaded};
 use lanes::Lanes;
 use letters::LetterBody;
 pub(crate) use recover::Parts;
@@ -100,6 +102,8 @@ pub(crate) enum Input {
     Accounts(Vec<AccountId>),
     /// A question.
     Ask(Ask),
+    /// About executions.
+    Flow(FlowInput),
 }
 
 /// A sync call as it reaches the shard.
@@ -157,6 +161,11 @@ pub(crate) struct Wants {
     pub(crate) records: Vec<Key>,
     /// Open tasks of these functions, to be swept; a page each.
     pub(crate) sweeps: Vec<(FunctionId, Option<String>)>,
+    /// With their documents and definitions.
+    pub(crate) executions: Vec<ExecutionUid>,
+    /// Whose these names are, and those too.
+    pub(crate) names: Vec<ListedName>,
+    pub(crate) plans: Vec<(FlowId, u64)>,
 }
 
 /// What a turn goes by: the time, and what the book said.
@@ -167,6 +176,11 @@ pub(crate) struct Reads {
     pub(crate) tasks: HashMap<TaskUid, Task>,
     pub(crate) records: HashMap<Key, u64>,
     pub(crate) sweeps: Vec<(FunctionId, Vec<Task>, Option<String>)>,
+    pub(crate) executions: HashMap<ExecutionUid, Loaded>,
+    pub(crate) names: HashMap<ListedName, ExecutionUid>,
+    pub(crate) plans: HashMap<(FlowId, u64), Arc<crate::flows::plans::Definition>>,
+    /// Random bits of the turn.
+    pub(crate) seed: [u8; 32],
 }
 
 impl Reads {
@@ -193,6 +207,8 @@ pub(crate) enum Act {
     TellAccounts(Vec<AccountId>),
     /// These blobs are named by nothing any more.
     DeleteBlobs(Vec<GoneBlob>),
+    /// Something for an execution.
+    Flow(FlowAct),
 }
 
 /// A task's blob that is to be deleted.
@@ -213,6 +229,7 @@ enum Effect {
     Edited(Vec<CatalogChange>, Reply<()>),
     Ended(TaskUid),
     Act(Act),
+    Flow(Followup),
 }
 
 /// What the scheduler must know of a waiting task.
@@ -262,6 +279,8 @@ pub(crate) struct Shard {
     link: Arc<Link>,
     mint: Arc<Vec<std::sync::Mutex<stint_model::id::Mint>>>,
     keyring: crate::secret::Keyring,
+    plans: Arc<crate::flows::plans::Plans>,
+    flows: flows::Flows,
     sched: Scheduler,
     lanes: Lanes,
     dice: Dice,
@@ -313,6 +332,7 @@ impl Shard {
     pub(crate) fn wants(&self, inputs: &[Input]) -> Wants {
         let mut wants = Wants { tasks: self.wanted.clone(), ..Wants::default() };
         wants.sweeps.clone_from(&self.sweeps);
+        self.wants_of_flows(&mut wants);
         for input in inputs {
             match input {
                 Input::Submit { orders, .. } => self.wants_of_submit(orders, &mut wants),
@@ -336,6 +356,7 @@ impl Shard {
                     tasks.iter().for_each(|task| self.want(*task, &mut wants));
                 }
                 Input::Ask(ask) => self.wants_of_ask(ask, &mut wants),
+                Input::Flow(input) => self.wants_of_flow(input, &mut wants),
                 Input::Call(_)
                 | Input::EndCall { .. }
                 | Input::EndAll { .. }
@@ -365,6 +386,7 @@ impl Shard {
         self.sched.observe(Change::Clock(now));
         self.take_fetched(&mut reads);
         self.sweep(&mut reads);
+        self.flows_begin(&mut reads);
         for input in inputs {
             self.decide_one(input, &mut reads, now);
         }
@@ -372,6 +394,7 @@ impl Shard {
             self.reconcile(now);
             self.reconcile_at = now + RECONCILE_EVERY;
         }
+        self.flows_settle(&mut reads);
         self.dispatch(now);
         self.write_leases(now);
         self.publish_open();
@@ -408,6 +431,7 @@ impl Shard {
                 accounts.into_iter().for_each(|account| self.observe_account(account));
             }
             Input::Ask(ask) => self.answer(ask, reads, now),
+            Input::Flow(input) => self.flow(input, reads),
         }
     }
 
@@ -418,7 +442,8 @@ impl Shard {
         }
         let delay = self.config.lease_write_delay;
         let write = self.unwritten.front().map(|(leased_at, _)| *leased_at + delay);
-        let times = [self.wake_at, write, self.calls.give_up_at(), self.keep_wake_at()];
+        let flows = self.flows.wake_at(now);
+        let times = [self.wake_at, write, self.calls.give_up_at(), self.keep_wake_at(), flows];
         let idle = if self.leases.is_empty() { Timestamp::MAX } else { self.reconcile_at };
         times.into_iter().flatten().fold(idle, Timestamp::min)
     }
@@ -433,6 +458,7 @@ impl Shard {
         if self.in_flight.is_some() {
             return None;
         }
+        self.flows_write();
         if self.batch.is_empty() {
             // Nothing to write: what follows is true already.
             let effects = std::mem::take(&mut self.gathering.effects);
@@ -457,6 +483,7 @@ impl Shard {
         self.overlay.retain(|_, (number, _)| *number > done);
         self.records.retain(|_, (number, _)| *number > done);
         self.new_ids.retain(|_, (number, _)| *number > done);
+        self.flows_committed(done);
         self.dispatch(now);
     }
 
@@ -473,6 +500,7 @@ impl Shard {
                 }
                 Effect::Ended(uid) => self.tell_waiters(uid),
                 Effect::Act(act) => self.acts.push(act),
+                Effect::Flow(followup) => self.follow_up(followup),
             }
         }
     }

@@ -16,8 +16,11 @@ use stint_supervise::{Guests, OnExit, Stop, Supervisor};
 use tokio::sync::{mpsc, watch};
 
 use crate::catalog::Catalog;
-use crate::engine::{Assembly, Engine, EngineConfig, Ports};
+use crate::engine::{Assembly, Engine, EngineConfig, FlowTools, Ports};
 use crate::error::EngineError;
+use crate::flows::evaluate::Evaluator;
+use crate::flows::plans::Plans;
+use crate::flows::scheduler;
 use crate::images;
 use crate::invoke::Ended;
 use crate::link::{Link, NodeView};
@@ -74,6 +77,7 @@ pub async fn start(
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..shards).map(|_| mpsc::channel(config.inbox_max)).unzip();
     let (ready, seen) = watch::channel(0);
+    let plans = Arc::new(Plans::default());
     let parts = Parts {
         config: Arc::new(config.clone()),
         catalog: Arc::clone(&catalog),
@@ -82,11 +86,19 @@ pub async fn start(
         grants: Arc::default(),
         keyring: ports.keyring.clone(),
         spending: Arc::clone(&ports.spending),
+        plans: Arc::clone(&plans),
         seed: ports.entropy.bits(),
     };
     let (store, clock) = (Arc::clone(&ports.store), ports.clock.clone());
-    let engine =
-        Engine::assemble(Assembly { config, ports, catalog, inboxes: senders, mints, link });
+    let flows = FlowTools {
+        plans,
+        evaluator: Evaluator::new(supervisor.clone(), config.flows.evaluators),
+        sources: Default::default(),
+        work: Default::default(),
+        schedules: Default::default(),
+    };
+    let inboxes = senders;
+    let engine = Engine::assemble(Assembly { config, ports, catalog, inboxes, mints, link, flows });
     for (number, inbox) in (0..shards).zip(receivers) {
         let number = ShardNumber::new(number);
         let runner = Runner {
@@ -97,6 +109,7 @@ pub async fn start(
             inbox,
             engine: engine.clone(),
             guests: supervisor.guests("engine/outside", OUTSIDE_MAX),
+            flow_guests: supervisor.guests("engine/flows", OUTSIDE_MAX),
             later: Default::default(),
             ready: ready.clone(),
         };
@@ -115,6 +128,10 @@ pub async fn start(
     let asker = engine.clone();
     supervisor.spawn_restarting("images", Span::from_secs(1), move |stop| {
         images::run(asker.clone(), stop)
+    });
+    let timer = engine.clone();
+    supervisor.spawn_restarting("schedules", Span::from_secs(1), move |stop| {
+        scheduler::run(timer.clone(), stop)
     });
     Ok(Running { engine, ready: seen })
 }

@@ -34,7 +34,7 @@ impl Fault {
     }
 
     /// An error that came from outside: its texts are cut to what upstream takes.
-    pub(crate) fn reported(error: Option<String>, cause: Option<String>) -> Self {
+    pub fn reported(error: Option<String>, cause: Option<String>) -> Self {
         let error = error.map(|error| value::cut(error, ERROR_BYTES_MAX));
         let cause = cause.map(|cause| value::cut(cause, CAUSE_BYTES_MAX));
         Self { error, cause, is_fatal: false }

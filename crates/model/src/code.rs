@@ -93,6 +93,38 @@ codes! {
     AsyncTaskAlreadyFinished,
     /// The task has not ended: it cannot be retried yet.
     AsyncTaskNotFinished,
+    /// No such flow.
+    FlowNotExists,
+    /// A flow of this name exists.
+    FlowAlreadyExists,
+    /// No such version of the flow.
+    FlowVersionNotExists,
+    /// No such alias of the flow.
+    FlowAliasNotExists,
+    /// An alias of this name exists in the flow.
+    FlowAliasAlreadyExists,
+    /// No such execution.
+    ExecutionNotExists,
+    /// An execution of this name exists in the flow.
+    ExecutionAlreadyExists,
+    /// The execution has ended.
+    ExecutionAlreadyCompleted,
+    /// The execution has not failed, so there is nothing to run again.
+    ExecutionNotRedrivable,
+    /// No such schedule.
+    ScheduleNotExists,
+    /// A schedule of this name exists in the flow.
+    ScheduleAlreadyExists,
+    /// No such activity.
+    ActivityNotExists,
+    /// No such map run.
+    MapRunNotExists,
+    /// The token is not one of ours.
+    InvalidTaskToken,
+    /// The step that the token is of has ended: its result is known, or its time was up.
+    TaskAlreadyCompleted,
+    /// The operation does not fit the resource, such as a synchronous start of a Standard flow.
+    ActionNotSupported,
     /// Two writers on one resource; read and try again.
     ConcurrentUpdateError,
     /// The instance did not start.

@@ -162,6 +162,16 @@ impl Mint {
         RevisionId(self.next(now))
     }
 
+    /// The next flow's id.
+    pub fn flow(&mut self, now: Timestamp) -> FlowId {
+        FlowId(self.next(now))
+    }
+
+    /// The next execution's id.
+    pub fn execution(&mut self, now: Timestamp) -> ExecutionUid {
+        ExecutionUid(self.next(now))
+    }
+
     /// A number for anything else that must be unique in this shard (letters, calls, leases).
     pub fn number(&mut self, now: Timestamp) -> u64 {
         self.next(now).0
@@ -233,6 +243,17 @@ minted_id!(
     /// published version keeps the one it was published from.
     RevisionId,
     "rev_"
+);
+
+minted_id!(
+    /// A flow's own id: a flow deleted and made again under its name is another one.
+    FlowId,
+    "flw_"
+);
+minted_id!(
+    /// An execution's own id, unique in the whole book.
+    ExecutionUid,
+    "exe_"
 );
 
 /// A machine that hosts instances.

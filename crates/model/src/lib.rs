@@ -10,6 +10,8 @@ pub mod access;
 pub mod account;
 pub mod code;
 pub mod exec;
+pub mod execution;
+pub mod flow;
 pub mod function;
 pub mod id;
 pub mod image;

@@ -43,6 +43,15 @@ impl Shard {
         hash.write(&account.number().to_be_bytes());
         Self(hash.bucket(count))
     }
+
+    /// The home of an execution, by the list its name is unique in and the name: uniqueness is then
+    /// decided in one place.
+    pub fn of_execution(list: u64, name: &str, count: u16) -> Self {
+        let mut hash = Fnv::new();
+        hash.write(&list.to_be_bytes());
+        hash.write(name.as_bytes());
+        Self(hash.bucket(count))
+    }
 }
 
 struct Fnv(u64);

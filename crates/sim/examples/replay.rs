@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     };
     let shards = u16::try_from(shards).unwrap_or(1);
     for seed in first..first + count {
-        let report = play(Settings { seed, shards, crashes: 4, tasks: 12 });
+        let report = play(Settings { seed, shards, crashes: 4, tasks: 12, executions: 6 });
         #[expect(clippy::print_stdout, reason = "what the example is for")]
         if !report.wrong.is_empty() || !hunt {
             println!("seed {seed}, {shards} shards: {report:#?}");

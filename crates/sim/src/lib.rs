@@ -11,6 +11,7 @@
 pub mod checkers;
 pub mod client;
 pub mod dice;
+pub mod flows;
 pub mod node;
 pub mod world;
 

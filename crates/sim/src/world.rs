@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use crate::checkers;
 use crate::client::{Acked, Client};
 use crate::dice::Dice;
+use crate::flows::{self, Begun, Starter};
 use crate::node::{Diary, Faults, SimNode};
 
 /// The functions of every world. The first sends its outcomes to the second.
@@ -50,6 +51,8 @@ pub struct Settings {
     pub crashes: u32,
     /// Tasks of each client in each life.
     pub tasks: u32,
+    /// Executions of flows in each life.
+    pub executions: u32,
 }
 
 /// What a world came to.
@@ -59,6 +62,8 @@ pub struct Report {
     pub wrong: Vec<String>,
     /// Tasks in the book at the end.
     pub tasks: usize,
+    /// Executions in the book at the end.
+    pub executions: usize,
     /// Runs of user code.
     pub runs: usize,
     /// A digest of every task's states and times: the same seed gives the same.
@@ -80,6 +85,7 @@ struct World {
     book: MemoryStore,
     blobs: MemoryBlobs,
     acked: Acked,
+    begun: Begun,
     diary: Diary,
     now: Timestamp,
     /// When each life began and ended.
@@ -95,12 +101,14 @@ pub fn play(settings: Settings) -> Report {
         book: MemoryStore::new(),
         blobs: MemoryBlobs::new(),
         acked: Acked::default(),
+        begun: Begun::default(),
         diary: Diary::default(),
         now: BEGINNING,
         lives: Vec::new(),
         wrong: Vec::new(),
     };
     world.found();
+    world.found_flows();
     for life in 0..settings.crashes {
         let before = world.book.tasks();
         world.live(life, true);
@@ -151,6 +159,20 @@ impl World {
         }
     }
 
+    /// Writes the flows.
+    fn found_flows(&mut self) {
+        let book = self.book.clone();
+        let puts = flows::puts(self.settings.shards, BEGINNING);
+        runtime().block_on(async move {
+            for (shard, put) in puts {
+                let opened = book.shard_open(shard, BEGINNING).await.expect("opens");
+                let mut batch = Batch::new(Fence { shard, epoch: opened.epoch });
+                batch.puts.push(put);
+                book.commit(batch).await.expect("commits");
+            }
+        });
+    }
+
     /// One life of the process: until a drawn moment, or until everything has settled.
     fn live(&mut self, life: u32, faulty: bool) {
         let (clock, hand) = Clock::simulated(self.now);
@@ -178,6 +200,7 @@ impl World {
             blobs: Arc::new(self.blobs.clone()),
             buckets: Arc::new(NoBuckets),
             judge: Arc::new(NoJudge),
+            http: Arc::new(stint_engine::flows::http::NoHttp),
             clock: clock.clone(),
             keyring: Keyring::in_memory(),
             entropy: Entropy::seeded(dice.bits()),
@@ -203,7 +226,7 @@ impl World {
         let node = SimNode { life, clock: clock.clone(), diary, faults, dice: dice.fork(), outbox };
         let capacity = Resources { cpu_milli: 1_000, memory_mb: 2_048 };
         supervisor.spawn("node", OnExit::Ignore, |stop| node.run(capacity, inbox, stop));
-        let busy = Arc::new(AtomicU32::new(CLIENTS));
+        let busy = Arc::new(AtomicU32::new(CLIENTS + 1));
         for n in 0..CLIENTS {
             let client = Client {
                 name: format!("c{life}-{n}"),
@@ -219,6 +242,22 @@ impl World {
                 busy.fetch_sub(1, Ordering::Relaxed);
             });
         }
+        let starter = Starter {
+            name: format!("x{life}"),
+            engine: engine.clone(),
+            clock: clock.clone(),
+            dice: dice.fork(),
+            begun: self.begun.clone(),
+            executions: self.settings.executions,
+        };
+        let working = Arc::clone(&busy);
+        supervisor.spawn("starter", OnExit::Ignore, |stop| async move {
+            starter.run(stop).await;
+            working.fetch_sub(1, Ordering::Relaxed);
+        });
+        let (poller, throws) = (engine.clone(), dice.fork());
+        let time = clock.clone();
+        supervisor.spawn("poller", OnExit::Ignore, |stop| flows::poll(poller, time, throws, stop));
         if faulty {
             return self.stumble(hand, dice).await;
         }
@@ -266,7 +305,9 @@ impl World {
                 tokio::task::yield_now().await;
             }
             let tasks = self.book.tasks();
-            if !is_busy && checkers::everything_ended(&tasks).is_empty() {
+            let is_done = checkers::everything_ended(&tasks).is_empty()
+                && flows::all_ended(&self.book.executions()).is_empty();
+            if !is_busy && is_done {
                 return;
             }
             let next = hand.next_wake().unwrap_or(until).min(until);
@@ -289,8 +330,12 @@ impl World {
         }
         self.wrong.extend(checkers::dependencies_held(&tasks));
         self.wrong.extend(checkers::delivered_once(&tasks));
+        let kept = self.book.executions();
+        self.wrong.extend(flows::all_ended(&kept));
+        self.wrong.extend(flows::executions_hold(&kept, &self.begun));
         let digest = digest(&tasks);
-        Report { wrong: self.wrong, tasks: tasks.len(), runs: runs.len(), digest }
+        let (tasks, executions) = (tasks.len(), kept.len());
+        Report { wrong: self.wrong, tasks, executions, runs: runs.len(), digest }
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod directory;
 pub(crate) mod embedded;
 pub(crate) mod figures;
 pub(crate) mod goodbye;
+pub(crate) mod http;
 pub(crate) mod identity;
 pub(crate) mod logging;
 pub(crate) mod programs;

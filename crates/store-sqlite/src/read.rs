@@ -15,6 +15,7 @@ use crate::figure;
 use crate::schema;
 use crate::writer::seconds;
 
+pub(crate) mod executions;
 pub(crate) mod rows;
 
 /// The pool. Cheap to clone.

@@ -60,20 +60,12 @@ pub(crate) fn tune_reader(
     ))
 }
 
-/// The book's format.
-pub(crate) const BOOK: Format = Format {
-    name: "book",
-    // "stnB"
-    application_id: 0x7374_6e42,
-    version: 1,
-    fresh: BOOK_V1,
-    steps: &[] as &[Step],
-};
-
 /// `task` is written once; `task_life` holds what changes and is missing while nothing has;
 /// `task_open` is what recovery reads. `task_touched` lists, commit by commit, the tasks that the
 /// search index has not seen yet (uids, eight bytes each).
-const BOOK_V1: &str = "
+macro_rules! book_v1 {
+    () => {
+        "
 CREATE TABLE shard (
     shard INTEGER PRIMARY KEY,
     epoch INTEGER NOT NULL,
@@ -116,7 +108,59 @@ CREATE TABLE letter_applied (
     number INTEGER NOT NULL,
     PRIMARY KEY (to_shard, from_shard, number)
 ) STRICT, WITHOUT ROWID;
-";
+"
+    };
+}
+
+/// `execution` is the head of one: `list` is the flow's number, of a map run's child the number of the
+/// execution that holds it. `execution_open` is what goes on, rewritten at each turn; `execution_ended`
+/// what could be run again. `history` has a row for each turn that wrote some.
+macro_rules! executions_v2 {
+    () => {
+        "
+ALTER TABLE shard ADD COLUMN executions INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shard ADD COLUMN executions_open INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE execution (
+    uid INTEGER PRIMARY KEY,
+    list INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    account INTEGER NOT NULL,
+    is_child INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX execution_name ON execution (list, name);
+CREATE INDEX execution_list ON execution (list);
+CREATE INDEX execution_status ON execution (list, status);
+CREATE INDEX execution_account ON execution (account) WHERE is_child = 0;
+CREATE TABLE execution_open (
+    uid INTEGER PRIMARY KEY,
+    wake_at INTEGER NOT NULL,
+    asks INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE TABLE execution_ended (uid INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE history (
+    execution INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (execution, first)
+) STRICT, WITHOUT ROWID;
+"
+    };
+}
+
+/// The book's format.
+pub(crate) const BOOK: Format = Format {
+    name: "book",
+    // "stnB"
+    application_id: 0x7374_6e42,
+    version: 2,
+    fresh: concat!(book_v1!(), executions_v2!()),
+    steps: &[Step { from: 1, sql: executions_v2!() }],
+};
 
 /// The search index's format.
 pub(crate) const SEARCH: Format = Format {
@@ -186,3 +230,26 @@ CREATE INDEX chunk_stream ON chunk (stream, seq, at);
 CREATE TABLE last (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL) STRICT;
 INSERT INTO last VALUES (1, 0);
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_book_of_format_1_is_brought_up_to_date() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("book.db");
+        let first = Format { version: 1, fresh: book_v1!(), steps: &[], ..BOOK };
+        let mut old = Connection::open(&path).expect("opens");
+        first.prepare(&mut old, &path).expect("makes an old book");
+        old.execute("INSERT INTO shard VALUES (0, 4, 5, 6, 7, 8, 9)", []).expect("writes");
+        drop(old);
+        let mut conn = Connection::open(&path).expect("opens");
+        BOOK.prepare(&mut conn, &path).expect("migrates");
+        let sum = "SELECT tasks + executions + executions_open FROM shard";
+        assert_eq!(conn.query_row(sum, [], |row| row.get::<_, i64>(0)), Ok(8));
+        let none = conn.query_row("SELECT count(*) FROM execution", [], |row| row.get::<_, i64>(0));
+        assert_eq!(none, Ok(0));
+        assert!(dir.path().join("book.db.v1").exists(), "a copy was put aside");
+    }
+}

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rusqlite::Connection;
-use stint_model::id::{FunctionId, TaskUid};
+use stint_model::execution::Execution;
+use stint_model::id::{ExecutionUid, FunctionId, TaskUid};
 use stint_model::shard::Shard;
 use stint_model::task::Task;
 use stint_model::time::Timestamp;
 use stint_store::{
-    Batch, CommitError, Committed, Key, Kind, Letter, Opened, Page, Record, Store, StoreError,
-    TaskQuery,
+    Batch, CommitError, Committed, ExecutionQuery, Executions, HistoryChunk, Key, Kind, Letter,
+    ListedName, OpenExecution, Opened, Page, Record, Store, StoreError, TaskQuery,
 };
 use stint_supervise::{OnExit, Supervisor};
 use thiserror::Error;
@@ -21,7 +23,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::SqliteConfig;
 use crate::lock::DirLock;
-use crate::read::{Readers, rows};
+use crate::read::{Readers, executions, rows};
 use crate::schema;
 use crate::search::{Pending, Search};
 use crate::writer::{Request, Writer, checkpoint, encode, log};
@@ -338,5 +340,64 @@ impl Store for SqliteStore {
         let mut figures = self.read(rows::figures).await?;
         figures.push(("search_lag", lag));
         Ok(figures)
+    }
+}
+
+#[async_trait]
+impl Executions for SqliteStore {
+    async fn execution_get(
+        &self,
+        uids: &[ExecutionUid],
+    ) -> Result<Vec<Option<Execution>>, StoreError> {
+        let uids = uids.to_vec();
+        self.read(move |conn| executions::get(conn, &uids)).await
+    }
+
+    async fn execution_document(
+        &self,
+        uids: &[ExecutionUid],
+    ) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let uids = uids.to_vec();
+        self.read(move |conn| executions::document(conn, &uids)).await
+    }
+
+    async fn execution_find(
+        &self,
+        names: &[ListedName],
+    ) -> Result<Vec<Option<ExecutionUid>>, StoreError> {
+        let names = names.to_vec();
+        self.read(move |conn| executions::find(conn, &names)).await
+    }
+
+    async fn execution_list(&self, query: &ExecutionQuery) -> Result<Page<Execution>, StoreError> {
+        let query = query.clone();
+        self.read(move |conn| executions::list(conn, &query)).await
+    }
+
+    async fn execution_open(
+        &self,
+        shard: Shard,
+        after: Option<ExecutionUid>,
+        limit: usize,
+    ) -> Result<Vec<OpenExecution>, StoreError> {
+        self.read(move |conn| executions::open(conn, shard, after, limit)).await
+    }
+
+    async fn execution_old(
+        &self,
+        shard: Shard,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ExecutionUid>, StoreError> {
+        self.read(move |conn| executions::old(conn, shard, before, limit)).await
+    }
+
+    async fn history_list(
+        &self,
+        execution: ExecutionUid,
+        from: (u64, bool),
+        limit: usize,
+    ) -> Result<Vec<HistoryChunk>, StoreError> {
+        self.read(move |conn| executions::history(conn, execution, from, limit)).await
     }
 }

@@ -22,6 +22,7 @@ use crate::store::Mail;
 pub(crate) mod apply;
 pub(crate) mod checkpoint;
 pub(crate) mod encode;
+mod executions;
 pub(crate) mod log;
 
 use apply::Statements;
@@ -48,6 +49,8 @@ pub(crate) struct ShardRow {
     pub(crate) minted: u64,
     pub(crate) tasks: i64,
     pub(crate) tasks_open: i64,
+    pub(crate) executions: i64,
+    pub(crate) executions_open: i64,
 }
 
 pub(crate) type Shards = BTreeMap<Shard, ShardRow>;

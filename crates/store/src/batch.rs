@@ -1,7 +1,8 @@
 //! One atomic write: the fence, what must still be so, what is put, and the letters.
 
 use bytes::Bytes;
-use stint_model::id::{AccountId, FunctionId, TaskUid};
+use stint_model::execution::Execution;
+use stint_model::id::{AccountId, ExecutionUid, FunctionId, TaskUid};
 use stint_model::shard::{Epoch, Fence, LetterId, Shard};
 use stint_model::task::{Delivery, Task, TaskState};
 use stint_model::time::Timestamp;
@@ -82,6 +83,49 @@ pub enum Put {
         /// Which.
         task: TaskUid,
     },
+    /// An execution's head, new or replaced.
+    Execution {
+        /// Whether this batch creates it: uid and name must be free.
+        is_new: bool,
+        /// The head.
+        execution: Box<Execution>,
+    },
+    /// The document of an execution, new or replaced; none: it goes.
+    Document {
+        /// Whose.
+        execution: ExecutionUid,
+        /// What is kept.
+        document: Option<Document>,
+    },
+    /// New history of an execution; never rewritten.
+    History {
+        /// Whose.
+        execution: ExecutionUid,
+        /// The number of the first event.
+        first: u64,
+        /// How many there are.
+        count: u32,
+        /// A form of whoever decides.
+        body: Bytes,
+    },
+    /// An execution goes with its document and history (retention).
+    ForgetExecution {
+        /// Which.
+        execution: ExecutionUid,
+    },
+}
+
+/// What an execution goes on from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Document {
+    /// Whether recovery must see it: it has not ended.
+    pub is_open: bool,
+    /// When it is to be woken.
+    pub wake_at: Timestamp,
+    /// Whether something was asked outside and is to be asked again.
+    pub asks: bool,
+    /// A form of whoever decides.
+    pub body: Bytes,
 }
 
 /// A task with what the book indexes it by, all derived from the task. What was ordered is written

@@ -8,6 +8,7 @@
 
 pub mod agree;
 pub mod blobs;
+pub mod executions;
 pub mod journal;
 pub mod letters;
 pub mod life;
@@ -74,6 +75,20 @@ macro_rules! store_conformance {
             a_refused_batch_sends_nothing
             a_letter_wakes_its_receiver
             an_opened_shard_is_told_of_waiting_letters
+        }}
+        $crate::conformance_rules! { $make, executions {
+            an_execution_reads_as_written
+            a_duplicate_execution_refuses_the_batch
+            a_name_is_unique_in_its_list_only
+            an_unknown_execution_cannot_be_changed
+            a_document_is_open_until_it_is_not
+            history_is_read_from_any_event_in_both_directions
+            history_is_never_rewritten
+            executions_are_listed_by_condition
+            paging_executions_is_stable
+            a_forgotten_execution_leaves_nothing
+            an_ended_execution_grows_old
+            execution_ids_count_as_minted
         }}
         $crate::conformance_rules! { $make, agree {
             random_batches_agree_with_the_specification

@@ -5,14 +5,18 @@
 pub mod batch;
 pub mod blobs;
 pub mod conformance;
+pub mod executions;
 pub mod journal;
 pub mod memory;
 pub mod query;
 pub mod record;
 pub mod store;
 
-pub use batch::{Batch, Committed, Expect, Letter, Put, TaskRow};
+pub use batch::{Batch, Committed, Document, Expect, Letter, Put, TaskRow};
 pub use blobs::{BlobError, Blobs};
+pub use executions::{
+    ExecutionList, ExecutionQuery, Executions, HistoryChunk, ListedName, OpenExecution,
+};
 pub use journal::{Chunk, Journal, JournalError, JournalQuery, Scope};
 pub use memory::{Fault, MemoryBlobs, MemoryJournal, MemoryStore};
 pub use record::{Key, Kind, Record};

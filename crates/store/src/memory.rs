@@ -4,21 +4,25 @@
 
 mod blobs;
 mod book;
+mod executions;
 mod journal;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use stint_model::id::{FunctionId, TaskUid};
+use bytes::Bytes;
+use stint_model::execution::Execution;
+use stint_model::id::{ExecutionUid, FunctionId, TaskUid};
 use stint_model::shard::Shard;
 use stint_model::task::Task;
 use stint_model::time::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 pub use blobs::MemoryBlobs;
 pub use journal::MemoryJournal;
 
 use crate::batch::{Batch, Committed, Letter};
+use crate::executions::{ExecutionQuery, Executions, HistoryChunk, ListedName, OpenExecution};
 use crate::record::{Key, Kind, Record};
 use crate::store::{CommitError, Opened, Page, Store, StoreError, TaskQuery};
 use book::Book;
@@ -43,8 +47,9 @@ pub struct MemoryStore {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// Woken when letters come, commits are released, or a life ends.
-    changed: watch::Sender<()>,
+    /// Woken when letters come, commits are released, or a life ends; in the order of asking, so that a
+    /// simulated life can be played again.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +69,7 @@ impl Default for MemoryStore {
 impl MemoryStore {
     /// An empty book.
     pub fn new() -> Self {
-        let changed = watch::Sender::new(());
+        let changed = Notify::new();
         Self { shared: Arc::new(Shared { state: Mutex::default(), changed }), life: 0 }
     }
 
@@ -78,7 +83,7 @@ impl MemoryStore {
         state.faults.clear();
         let life = state.life;
         drop(state);
-        self.shared.changed.send_replace(());
+        self.shared.changed.notify_waiters();
         Self { shared: Arc::clone(&self.shared), life }
     }
 
@@ -100,12 +105,17 @@ impl MemoryStore {
     /// Lets held commits through.
     pub fn release_commits(&self) {
         self.shared.lock().held = false;
-        self.shared.changed.send_replace(());
+        self.shared.changed.notify_waiters();
     }
 
     /// Every task in the book, by uid: what checkers look at.
     pub fn tasks(&self) -> Vec<Task> {
         self.shared.lock().book.tasks().cloned().collect()
+    }
+
+    /// Every execution in the book with its history, by uid: what checkers look at.
+    pub fn executions(&self) -> Vec<(Execution, Vec<HistoryChunk>)> {
+        self.shared.lock().book.executions.all()
     }
 
     fn open(&self) -> Result<MutexGuard<'_, State>, StoreError> {
@@ -118,15 +128,15 @@ impl MemoryStore {
         &self,
         mut done: impl FnMut(&mut State) -> Option<T> + Send,
     ) -> Result<T, StoreError> {
-        let mut changed = self.shared.changed.subscribe();
         loop {
+            let mut changed = std::pin::pin!(self.shared.changed.notified());
+            // Before the look, so that what changes in between wakes it.
+            changed.as_mut().enable();
             let found = done(&mut *self.open()?);
             if let Some(found) = found {
                 return Ok(found);
             }
-            if changed.changed().await.is_err() {
-                return Err(StoreError::Closed);
-            }
+            changed.await;
         }
     }
 }
@@ -146,7 +156,7 @@ fn injected() -> CommitError {
 impl Store for MemoryStore {
     async fn shard_open(&self, shard: Shard, now: Timestamp) -> Result<Opened, StoreError> {
         let opened = self.open()?.book.shard_open(shard, now);
-        self.shared.changed.send_replace(());
+        self.shared.changed.notify_waiters();
         Ok(opened)
     }
 
@@ -161,7 +171,7 @@ impl Store for MemoryStore {
         let committed = state.book.commit(batch)?;
         drop(state);
         if has_letters {
-            self.shared.changed.send_replace(());
+            self.shared.changed.notify_waiters();
         }
         if fault == Some(Fault::WrittenUnanswered) { Err(injected()) } else { Ok(committed) }
     }
@@ -231,6 +241,64 @@ impl Store for MemoryStore {
 
     async fn figures(&self) -> Result<Vec<(&'static str, u64)>, StoreError> {
         Ok(self.open()?.book.figures())
+    }
+}
+
+#[async_trait]
+impl Executions for MemoryStore {
+    async fn execution_get(
+        &self,
+        uids: &[ExecutionUid],
+    ) -> Result<Vec<Option<Execution>>, StoreError> {
+        let state = self.open()?;
+        Ok(uids.iter().map(|uid| state.book.executions.get(*uid)).collect())
+    }
+
+    async fn execution_document(
+        &self,
+        uids: &[ExecutionUid],
+    ) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let state = self.open()?;
+        Ok(uids.iter().map(|uid| state.book.executions.document(*uid)).collect())
+    }
+
+    async fn execution_find(
+        &self,
+        names: &[ListedName],
+    ) -> Result<Vec<Option<ExecutionUid>>, StoreError> {
+        let state = self.open()?;
+        Ok(names.iter().map(|name| state.book.executions.find(name)).collect())
+    }
+
+    async fn execution_list(&self, query: &ExecutionQuery) -> Result<Page<Execution>, StoreError> {
+        self.open()?.book.executions.list(query)
+    }
+
+    async fn execution_open(
+        &self,
+        shard: Shard,
+        after: Option<ExecutionUid>,
+        limit: usize,
+    ) -> Result<Vec<OpenExecution>, StoreError> {
+        Ok(self.open()?.book.executions.open(shard, after, limit))
+    }
+
+    async fn execution_old(
+        &self,
+        shard: Shard,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ExecutionUid>, StoreError> {
+        Ok(self.open()?.book.executions.old(shard, before, limit))
+    }
+
+    async fn history_list(
+        &self,
+        execution: ExecutionUid,
+        from: (u64, bool),
+        limit: usize,
+    ) -> Result<Vec<HistoryChunk>, StoreError> {
+        Ok(self.open()?.book.executions.history(execution, from, limit))
     }
 }
 

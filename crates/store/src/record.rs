@@ -7,6 +7,8 @@ pub mod alias;
 pub mod async_config;
 pub mod audit;
 pub mod check;
+pub mod execution;
+pub mod flow;
 pub mod function;
 mod json;
 pub mod layer;
@@ -48,11 +50,25 @@ pub enum Kind {
     Setting = 11,
     /// A provision or scaling configuration: `{account}/{function}/{qualifier}`.
     Scaling = 12,
+    /// A flow and its head: `{account}/{flow}`.
+    Flow = 13,
+    /// A definition of a flow, which never changes: `{flow id}/{revision, 12 digits}`.
+    FlowDefinition = 14,
+    /// A published version of a flow: `{account}/{flow}/{number, 12 digits}`.
+    FlowVersion = 15,
+    /// An alias of a flow: `{account}/{flow}/{alias}`.
+    FlowAlias = 16,
+    /// A schedule of a flow: `{account}/{flow}/{schedule}`.
+    FlowSchedule = 17,
+    /// An activity: `{account}/{activity}`.
+    Activity = 18,
+    /// A distributed map of an execution: `{execution}/{event, 12 digits}.{attempt}`.
+    MapRun = 19,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 19] = [
         Self::Account,
         Self::AccessKey,
         Self::Function,
@@ -65,6 +81,13 @@ impl Kind {
         Self::Secret,
         Self::Setting,
         Self::Scaling,
+        Self::Flow,
+        Self::FlowDefinition,
+        Self::FlowVersion,
+        Self::FlowAlias,
+        Self::FlowSchedule,
+        Self::Activity,
+        Self::MapRun,
     ];
 
     /// The stored number.

@@ -1,13 +1,14 @@
 //! The [`Store`] port: one write, a few reads, one wait.
 
 use async_trait::async_trait;
-use stint_model::id::{AccountId, FunctionId, TaskUid};
+use stint_model::id::{AccountId, ExecutionUid, FunctionId, TaskUid};
 use stint_model::shard::{Epoch, Shard};
 use stint_model::task::{Task, TaskState};
 use stint_model::time::{Span, Timestamp};
 use thiserror::Error;
 
 use crate::batch::{Batch, Committed, Letter};
+use crate::executions::Executions;
 use crate::record::{Key, Kind, Record};
 
 /// Retry, give up, or read again.
@@ -73,6 +74,15 @@ pub enum CommitError {
     /// A task that is put as known and is not there.
     #[error("commit: task {0} does not exist")]
     TaskMissing(TaskUid),
+    /// A new execution whose uid or name exists; the uid is the new one's.
+    #[error("commit: execution {0} exists")]
+    ExecutionExists(ExecutionUid),
+    /// An execution that is put as known and is not there.
+    #[error("commit: execution {0} does not exist")]
+    ExecutionMissing(ExecutionUid),
+    /// History that begins where other history does.
+    #[error("commit: the history of execution {0} was written before")]
+    HistoryExists(ExecutionUid),
     /// A letter that was applied before (or never sent).
     #[error("commit: a letter was applied before")]
     LetterApplied,
@@ -138,9 +148,9 @@ pub struct TaskQuery {
     pub cursor: Option<String>,
 }
 
-/// The book.
+/// The book. What it reads of executions is a port of its own, [`Executions`].
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug + 'static {
+pub trait Store: Executions {
     /// Becomes the owner of a shard: commits `epoch + 1`. Older owners can no longer commit.
     async fn shard_open(&self, shard: Shard, now: Timestamp) -> Result<Opened, StoreError>;
 

@@ -54,6 +54,7 @@ impl House {
             blobs: Arc::new(MemoryBlobs::new()),
             buckets: Arc::new(NoBuckets),
             judge: Arc::new(NoJudge),
+            http: Arc::new(stint_engine::flows::http::NoHttp),
             clock: clock.clone(),
             entropy: stint_engine::Entropy::System,
             keyring: Keyring::in_memory(),

@@ -25,6 +25,10 @@ const TABLE: &[(&str, &[Operation])] = &[
             Operation::SessionCreate,
             Operation::SessionUpdate,
             Operation::SessionDelete,
+            Operation::ExecutionStart,
+            Operation::ExecutionStartSync,
+            Operation::ExecutionReport,
+            Operation::ActivityTake,
         ],
     ),
     (
@@ -37,6 +41,9 @@ const TABLE: &[(&str, &[Operation])] = &[
             Operation::TaskWhy,
             Operation::TaskLogs,
             Operation::Regions,
+            Operation::ExecutionGet,
+            Operation::ExecutionHistory,
+            Operation::ExecutionWhy,
         ],
     ),
     (
@@ -69,6 +76,17 @@ const TABLE: &[(&str, &[Operation])] = &[
             Operation::LayerGet,
             Operation::LayerList,
             Operation::AccountGet,
+            Operation::FlowGet,
+            Operation::FlowList,
+            Operation::FlowCheck,
+            Operation::FlowVersionList,
+            Operation::FlowAliasGet,
+            Operation::FlowAliasList,
+            Operation::ExecutionList,
+            Operation::ActivityGet,
+            Operation::ScheduleGet,
+            Operation::ScheduleList,
+            Operation::MapRunGet,
         ],
     ),
     (
@@ -108,6 +126,22 @@ const TABLE: &[(&str, &[Operation])] = &[
             Operation::LayerDelete,
             Operation::LayerAclPut,
             Operation::KeyIssue,
+            Operation::FlowCreate,
+            Operation::FlowUpdate,
+            Operation::FlowDelete,
+            Operation::FlowVersionPublish,
+            Operation::FlowVersionDelete,
+            Operation::FlowAliasCreate,
+            Operation::FlowAliasUpdate,
+            Operation::FlowAliasDelete,
+            Operation::ExecutionStop,
+            Operation::ExecutionRedrive,
+            Operation::ActivityCreate,
+            Operation::ActivityDelete,
+            Operation::ScheduleCreate,
+            Operation::ScheduleUpdate,
+            Operation::ScheduleDelete,
+            Operation::MapRunUpdate,
         ],
     ),
     ("ar", &[Operation::KeyCreate, Operation::KeyList, Operation::KeyUpdate, Operation::AuditList]),
@@ -180,7 +214,7 @@ fn a_denial_speaks_as_upstream_does() {
 fn actions_are_named_as_upstream_or_as_ours() {
     for operation in Operation::ALL {
         let action = operation.action();
-        assert!(action.starts_with("fc:") || action.starts_with("stint:"), "{action}");
+        assert!(["fc:", "fnf:", "stint:"].iter().any(|p| action.starts_with(p)), "{action}");
         assert!(!operation.needs().is_empty());
     }
 }

@@ -3,11 +3,11 @@
 use stint_model::id::AccountId;
 use stint_store::record::layer::LayerRecord;
 use stint_store::record::{
-    access_key, account, alias, async_config, function, layer, scaling, version,
+    access_key, account, alias, async_config, flow, function, layer, scaling, version,
 };
 use stint_store::{Kind, Record, Store, StoreError};
 
-use super::{Catalog, CatalogChange};
+use super::{Catalog, CatalogChange, FlowChange, FlowPart};
 
 /// Records of one read.
 const PAGE: usize = 1_000;
@@ -26,6 +26,11 @@ impl Catalog {
             Kind::Alias,
             Kind::AsyncConfig,
             Kind::Scaling,
+            Kind::Flow,
+            Kind::FlowVersion,
+            Kind::FlowAlias,
+            Kind::FlowSchedule,
+            Kind::Activity,
         ] {
             catalog.load_kind(store, kind).await?;
         }
@@ -77,8 +82,37 @@ impl Catalog {
                 let config = scaling::decode(body)?;
                 CatalogChange::ScalingSet { function, qualifier, config }
             }
-            Kind::ShardState | Kind::Audit | Kind::Secret | Kind::Setting => return Ok(None),
+            Kind::Flow => CatalogChange::Flow(FlowChange::Set(flow::decode(body)?)),
+            Kind::FlowVersion => {
+                self.part(record, FlowPart::Version(flow::decode_version(body)?))?
+            }
+            Kind::FlowAlias => self.part(record, FlowPart::Alias(flow::decode_alias(body)?))?,
+            Kind::FlowSchedule => {
+                self.part(record, FlowPart::Schedule(flow::decode_schedule(body)?))?
+            }
+            Kind::Activity => {
+                CatalogChange::Flow(FlowChange::ActivitySet(flow::decode_activity(body)?))
+            }
+            Kind::ShardState
+            | Kind::Audit
+            | Kind::Secret
+            | Kind::Setting
+            | Kind::FlowDefinition
+            | Kind::MapRun => return Ok(None),
         }))
+    }
+
+    /// What is bound to a flow, by its record's key.
+    fn part(&self, record: &Record, part: FlowPart) -> Result<CatalogChange, StoreError> {
+        let bad = || StoreError::Corrupt { what: format!("{:?}: no such flow", record.key) };
+        let mut parts = record.key.name.splitn(3, '/');
+        let (Some(account), Some(name), Some(_)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(bad());
+        };
+        let account: AccountId = account.parse().map_err(|_| bad())?;
+        let flow = self.flow(account, name).ok_or_else(bad)?.flow.id;
+        Ok(CatalogChange::Flow(FlowChange::Part { flow, part }))
     }
 
     /// The function a record is bound to and the last part of its key.

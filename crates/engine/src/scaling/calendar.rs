@@ -1,7 +1,6 @@
 //! The calendar's texts: when a policy counts, and when it fires. Croner finds the moments, jiff knows
 //! the zones; neither type leaves this file.
 
-use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::Zoned;
 use jiff::civil::DateTime;
@@ -42,11 +41,45 @@ impl Period {
     }
 }
 
-/// When a schedule fires.
+/// Six fields, seconds first, on the wall clock of a zone.
+#[derive(Clone, Debug)]
+pub(crate) struct Cron {
+    cron: Box<croner::Cron>,
+    zone: TimeZone,
+}
+
+impl Cron {
+    /// Reads the fields; an empty zone is UTC.
+    pub(crate) fn read(fields: &str, zone_name: &str) -> Result<Self, Refusal> {
+        let zone = zone(zone_name)?;
+        let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Disallowed);
+        let cron = parser.build().parse(fields).map_err(|error| {
+            Refusal::invalid(format!(
+                "cron {fields:?}: {error}; its six fields are second, minute, hour, day, month and day \
+                 of the week"
+            ))
+        })?;
+        Ok(Self { cron: Box::new(cron), zone })
+    }
+
+    /// When it fired last, `now` included.
+    pub(crate) fn last(&self, now: Timestamp) -> Option<Timestamp> {
+        let found = self.cron.find_previous_occurrence(&zoned(now, &self.zone)?, true).ok()?;
+        Some(back(&found)).filter(|at| *at <= now)
+    }
+
+    /// When it fires next, after `now`.
+    pub(crate) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        let found = self.cron.find_next_occurrence(&zoned(now, &self.zone)?, false).ok()?;
+        Some(back(&found)).filter(|at| *at > now)
+    }
+}
+
+/// When a policy's schedule fires.
 #[derive(Clone, Debug)]
 pub(crate) enum Expression {
     Once(Timestamp),
-    Again(Box<Cron>, TimeZone),
+    Again(Cron),
 }
 
 impl Expression {
@@ -62,24 +95,16 @@ impl Expression {
             );
             return Err(Refusal::invalid(message));
         };
-        let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Disallowed);
-        let cron = parser.build().parse(fields).map_err(|error| {
-            Refusal::invalid(format!(
-                "scheduleExpression {text:?}: {error}; its six fields are second, minute, hour, day, \
-                 month and day of the week"
-            ))
-        })?;
-        Ok(Self::Again(Box::new(cron), zone))
+        Cron::read(fields, &span.zone).map(Self::Again).map_err(|refusal| {
+            Refusal::new(refusal.code, format!("scheduleExpression: {}", refusal.message))
+        })
     }
 
     /// When it fired last, `now` included.
     pub(crate) fn last(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Once(at) => Some(*at).filter(|at| *at <= now),
-            Self::Again(cron, zone) => {
-                let found = cron.find_previous_occurrence(&zoned(now, zone)?, true).ok()?;
-                Some(back(&found)).filter(|at| *at <= now)
-            }
+            Self::Again(cron) => cron.last(now),
         }
     }
 
@@ -87,10 +112,7 @@ impl Expression {
     pub(crate) fn next(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Once(at) => Some(*at).filter(|at| *at > now),
-            Self::Again(cron, zone) => {
-                let found = cron.find_next_occurrence(&zoned(now, zone)?, false).ok()?;
-                Some(back(&found)).filter(|at| *at > now)
-            }
+            Self::Again(cron) => cron.next(now),
         }
     }
 }

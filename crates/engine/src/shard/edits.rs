@@ -30,7 +30,12 @@ impl Shard {
             let (key, deleted) = match &put {
                 Put::Record { key, .. } => (key.clone(), false),
                 Put::Delete { key } => (key.clone(), true),
-                Put::Task(_) | Put::Forget { .. } => {
+                Put::Task(_)
+                | Put::Forget { .. }
+                | Put::Execution { .. }
+                | Put::Document { .. }
+                | Put::History { .. }
+                | Put::ForgetExecution { .. } => {
                     unreachable!("an edit is of control records")
                 }
             };

@@ -9,6 +9,7 @@ use stint_sched::Change;
 use stint_store::Letter;
 use stint_store::record::task::{read_order, write_order};
 
+use super::flows::letters::{FlowLetter, StoredFlowLetter};
 use super::{Reads, Shard, Wants};
 
 /// What a letter says.
@@ -20,6 +21,8 @@ pub(crate) enum LetterBody {
     Ended { task: TaskUid, state: TaskState, by: TaskUid },
     /// A fresh task for a function of the receiving shard.
     Submit { order: Box<Order> },
+    /// About executions.
+    Flow(FlowLetter),
 }
 
 /// The stored form.
@@ -28,6 +31,7 @@ enum StoredLetter {
     WatchV1 { task: u64, by: u64 },
     EndedV1 { task: u64, state: u8, by: u64 },
     SubmitV1 { order: Vec<u8> },
+    Flow(StoredFlowLetter),
 }
 
 impl LetterBody {
@@ -42,6 +46,7 @@ impl LetterBody {
                 by: by.number(),
             },
             Self::Submit { order } => StoredLetter::SubmitV1 { order: write_order(order) },
+            Self::Flow(letter) => StoredLetter::Flow(letter.store()),
         };
         serde_json::to_vec(&stored).expect("numbers and bytes serialize").into()
     }
@@ -59,6 +64,7 @@ impl LetterBody {
             StoredLetter::SubmitV1 { order } => {
                 Self::Submit { order: Box::new(read_order(&order).ok()?) }
             }
+            StoredLetter::Flow(letter) => Self::Flow(FlowLetter::read(letter)?),
         })
     }
 }
@@ -76,6 +82,7 @@ impl Shard {
             match LetterBody::decode(&letter.body) {
                 Some(LetterBody::Watch { task, .. }) => self.want(task, wants),
                 Some(LetterBody::Ended { by, .. }) => self.want(by, wants),
+                Some(LetterBody::Flow(letter)) => self.wants_of_flow_letter(&letter, wants),
                 Some(LetterBody::Submit { .. }) | None => {}
             }
         }
@@ -93,6 +100,7 @@ impl Shard {
                     self.dependency_ended(by, task, state, reads);
                 }
                 Some(LetterBody::Submit { order }) => self.submit_letter(*order, reads),
+                Some(LetterBody::Flow(letter)) => self.flow_letter(letter, reads),
                 None => tracing::error!(id = ?letter.id, "a letter does not read; it is dropped"),
             }
         }
@@ -182,6 +190,7 @@ impl Shard {
         order.uid = self.mint_task();
         order.submitted_at = reads.now;
         order.not_before = reads.now;
+        self.note_chosen(&order);
         self.admit_task(Task::submit(std::sync::Arc::new(order)), reads);
     }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use stint_model::id::{Mint, TaskUid};
+use stint_model::id::{ExecutionUid, Mint, TaskUid};
 use stint_model::shard::{Fence, Shard as ShardNumber};
 use stint_model::task::{Delivery, Next, Task, TaskState};
 use stint_model::time::Timestamp;
@@ -16,6 +16,7 @@ use super::{Act, Dice, Gathering, Shard, calls};
 use crate::budget::Spending;
 use crate::catalog::Catalog;
 use crate::engine::EngineConfig;
+use crate::flows::plans::Plans;
 use crate::grants::Grants;
 use crate::link::Link;
 use crate::secret::Keyring;
@@ -31,6 +32,8 @@ pub(crate) struct Parts {
     /// Opens what instances need.
     pub(crate) keyring: Keyring,
     pub(crate) spending: Arc<dyn Spending>,
+    /// Compiled definitions of flows.
+    pub(crate) plans: Arc<Plans>,
     /// Seeds the jitter.
     pub(crate) seed: u64,
 }
@@ -51,6 +54,8 @@ impl Shard {
             loans: BTreeMap::new(),
             published: BTreeMap::new(),
             keyring: parts.keyring,
+            plans: parts.plans,
+            flows: Default::default(),
             instances: BTreeMap::new(),
             budgets: Default::default(),
             keeping: Default::default(),
@@ -151,6 +156,10 @@ impl Shard {
 
     pub(super) fn minted(&self) -> u64 {
         self.mint().last()
+    }
+
+    pub(super) fn mint_execution(&self) -> ExecutionUid {
+        self.mint().execution(Timestamp::ZERO)
     }
 
     pub(super) fn mint_task(&self) -> TaskUid {

@@ -121,6 +121,7 @@ impl Shard {
             *open = open.saturating_sub(1);
         }
         count_end(task.state());
+        self.step_task_ended(&task);
         self.after_commit(Effect::Ended(task.uid()));
         if task.delivery() == Delivery::Pending {
             self.after_commit(Effect::Act(Act::Deliver(Box::new(task))));
@@ -138,6 +139,9 @@ impl Shard {
 
     pub(super) fn wants_of_watchers(&self, work: u64, wants: &mut Wants) {
         let Some(lease) = self.leases.get(&work) else { return };
+        if let Some((execution, _)) = super::flows::step_of(&lease.task) {
+            self.want_execution(execution, wants);
+        }
         for watcher in lease.task.watchers() {
             if watcher.shard() == self.fence.shard {
                 self.want(*watcher, wants);
@@ -220,12 +224,14 @@ impl Shard {
                 Effect::Accepted(_, reply) => tell(reply, Err(error())),
                 Effect::Done(reply) | Effect::Edited(_, reply) => tell(reply, Err(error())),
                 Effect::Counted(_, reply) => tell(reply, Err(error())),
+                Effect::Flow(followup) => followup.fail(error()),
                 Effect::Enqueue(_) | Effect::Ended(_) | Effect::Act(_) => {}
             }
         }
         for waiter in self.waiters.into_values().flatten() {
             tell(waiter, Err(error()));
         }
+        self.flows.fail(&error);
         // Inputs that were not decided lose their reply, which tells their callers to try again.
         drop(inputs);
     }

@@ -74,7 +74,12 @@ impl Shard {
         self.after_commit(Effect::Done(reply));
     }
 
-    fn stop_leased(&mut self, uid: TaskUid, reason: &str, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn stop_leased(
+        &mut self,
+        uid: TaskUid,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         let (fence, grace) = (self.fence, self.config.stop_grace);
         let lease = self.leases.get_mut(&uid.number()).expect("just seen");
         match lease.task.stop(reason, now)? {

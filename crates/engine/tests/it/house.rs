@@ -156,6 +156,7 @@ impl House {
             blobs: Arc::new(blobs.clone()),
             buckets: Arc::new(NoBuckets),
             judge: Arc::new(NoJudge),
+            http: Arc::new(stint_engine::flows::http::NoHttp),
             clock: clock.clone(),
             entropy: Entropy::System,
             keyring: Keyring::in_memory(),

@@ -3,6 +3,8 @@
 
 mod control;
 mod crash;
+mod flows;
+mod flows_apart;
 mod house;
 mod images;
 mod invoke;

@@ -5,7 +5,7 @@ use stint_sim::{Settings, play};
 fn worlds(shards: u16, seeds: impl Iterator<Item = u64>) {
     let (mut tasks, mut runs) = (0, 0);
     for seed in seeds {
-        let report = play(Settings { seed, shards, crashes: 4, tasks: 12 });
+        let report = play(Settings { seed, shards, crashes: 4, tasks: 12, executions: 6 });
         assert!(
             report.wrong.is_empty(),
             "seed {seed} with {shards} shards; play it again with\n  cargo run -p stint-sim --example \
@@ -35,7 +35,7 @@ fn worlds_that_failed_once_hold() {
         let mut numbers = line.split_whitespace().map(|n| n.parse::<u64>().expect("a number"));
         let (seed, shards) = (numbers.next().expect("a seed"), numbers.next().expect("shards"));
         let shards = u16::try_from(shards).expect("few shards");
-        let report = play(Settings { seed, shards, crashes: 4, tasks: 12 });
+        let report = play(Settings { seed, shards, crashes: 4, tasks: 12, executions: 6 });
         assert!(report.wrong.is_empty(), "seed {line}: {:#?}", report.wrong);
     }
 }
@@ -43,7 +43,7 @@ fn worlds_that_failed_once_hold() {
 #[test]
 fn the_same_seed_plays_the_same_world() {
     for (seed, shards) in [(7, 1), (7, 3)] {
-        let settings = Settings { seed, shards, crashes: 3, tasks: 10 };
+        let settings = Settings { seed, shards, crashes: 3, tasks: 10, executions: 4 };
         assert_eq!(play(settings), play(settings));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use stint_engine::FlowConfig;
 use stint_model::limit::Resources;
 use stint_model::time::Span;
 use stint_node::{EgressRule, HostFor, NodeNetwork, RuleError};
@@ -25,6 +26,7 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) node: Node,
     pub(crate) history: History,
+    pub(crate) flows: FlowConfig,
     pub(crate) payload: Payload,
     pub(crate) disk: Disk,
     pub(crate) account: Account,
@@ -139,6 +141,7 @@ impl Config {
                 logs: read.duration("history.logs")?,
                 attempt_log_bytes: read.size("history.attempt_log")?,
             },
+            flows: flows(&read)?,
             payload: Payload {
                 max: read.size("payload.max")?,
                 inline: read.size("payload.inline")?,
@@ -297,6 +300,31 @@ fn node(read: &Reader<'_>) -> Result<Node, ConfigError> {
         image_max: read.size("node.image_max")?,
         image_cache: read.size("node.image_cache")?,
         interpreters: read.each("interpreters", absolute)?,
+    })
+}
+
+fn flows(read: &Reader<'_>) -> Result<FlowConfig, ConfigError> {
+    let bytes = |key: &str| Ok(usize::try_from(read.size(key)?).unwrap_or(usize::MAX));
+    let payload = read.text("flows.payload_max");
+    let payload_bytes_max =
+        if payload == "auto" { None } else { Some(bytes("flows.payload_max")?) };
+    let events: u64 = read.count("flows.history_events")?;
+    Ok(FlowConfig {
+        payload_bytes_max,
+        history_events_max: Some(events).filter(|events| *events > 0),
+        threads_max: read.count("flows.threads")?,
+        depth_max: read.count("flows.depth")?,
+        flows_max: read.count("flows.flows")?,
+        cache_max: read.count("flows.cache")?,
+        evaluators: read.count("flows.evaluators")?,
+        map_concurrency_max: read.count("flows.map_concurrency")?,
+        map_items_max: read.count("flows.map_items")?,
+        map_object_bytes_max: read.size("flows.map_object")?,
+        map_output_bytes_max: bytes("flows.map_output")?,
+        http_timeout: read.duration("flows.http_timeout")?,
+        http_answer_bytes_max: bytes("flows.http_answer")?,
+        http_allow_private: read.switch("flows.http_private")?,
+        retention: read.duration("flows.retention")?,
     })
 }
 

@@ -28,7 +28,7 @@ use super::embedded::{self, LateApi};
 use super::figures::Figures;
 use super::goodbye::{self, Leaving, Wings};
 use super::programs::ProgramJudge;
-use super::{identity, logging};
+use super::{http, identity, logging};
 use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
@@ -141,6 +141,7 @@ async fn start(
         blobs: Arc::clone(&blobs),
         buckets: Arc::new(Buckets::open(&config, environment)?),
         judge: Arc::new(ProgramJudge::new(wings.node.clone(), Arc::clone(&node))),
+        http: Arc::new(http::Caller::open()?),
         clock: clock.clone(),
         keyring,
         entropy: Entropy::System,
@@ -335,6 +336,7 @@ fn engine_config(config: &Config) -> EngineConfig {
             functions_max: config.account.functions,
             ..AccountLimits::default()
         },
+        flows: config.flows.clone(),
         sched: SchedConfig {
             aging: Span::from_secs(60),
             cpu_overcommit_percent: config.node.cpu_overcommit_percent,

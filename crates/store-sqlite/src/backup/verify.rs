@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rusqlite::Connection;
-use stint_model::id::TaskUid;
+use stint_model::id::{ExecutionUid, TaskUid};
 use stint_store::batch::is_open;
 use stint_store::record::check::{record_blobs, task_blobs};
+use stint_store::record::execution::blobs as blobs_of;
 use stint_store::{Kind, StoreError};
 
 use super::manifest::{MANIFEST, Manifest};
 use super::{BLOBS, BackupError, DATABASES, Progress, open};
+use crate::read::executions::head_of;
 use crate::read::failed;
 use crate::read::rows::task_of;
 
@@ -27,6 +29,8 @@ pub struct Verified {
     pub records: u64,
     /// Tasks that read.
     pub tasks: u64,
+    /// Executions that read.
+    pub executions: u64,
     /// Blobs that are named and there.
     pub blobs: u64,
     /// What is wrong, in words; empty when all is well. The first hundred.
@@ -78,6 +82,7 @@ pub fn verify(
         if name == DATABASES[0] {
             let read = records(&moment, &mut found, &mut named)
                 .and_then(|()| tasks(&moment, &mut found, &mut named, progress))
+                .and_then(|()| executions(&moment, &mut found, &mut named, progress))
                 .and_then(|()| orphans(&moment, &mut found));
             if let Err(error) = read {
                 found.problem(format!("{name}: {}", stint_supervise::chain(&error)));
@@ -181,16 +186,61 @@ fn tasks(
     Ok(())
 }
 
-/// Rows that belong to no task.
+fn executions(
+    conn: &Connection,
+    found: &mut Verified,
+    named: &mut BTreeSet<String>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(), StoreError> {
+    let sql = "SELECT sum(executions) FROM shard";
+    let total: Option<i64> = conn.query_row(sql, [], |row| row.get(0)).map_err(failed)?;
+    let total = u64::try_from(total.unwrap_or(0)).unwrap_or(0);
+    let sql = "SELECT execution.uid, execution.body, execution_open.uid FROM execution
+        LEFT JOIN execution_open ON execution_open.uid = execution.uid";
+    let mut statement = conn.prepare(sql).map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let number: i64 = row.get(0).map_err(failed)?;
+        let uid = ExecutionUid::from_number(number.cast_unsigned());
+        let open: Option<i64> = row.get(2).map_err(failed)?;
+        match head_of(row, 1) {
+            Ok(head) if head.uid != uid => {
+                found.problem(format!("{uid} holds another execution"));
+            }
+            Ok(head) if head.status.is_terminal() == open.is_some() => {
+                let word = head.status.word();
+                found.problem(format!("{uid} is {word} and its document says otherwise"));
+            }
+            Ok(head) => {
+                found.executions += 1;
+                named.extend(blobs_of(&head));
+            }
+            Err(error) => found.problem(format!("{uid}: {error}")),
+        }
+        if found.executions.is_multiple_of(REPORT_EVERY) {
+            progress(Progress { step: "reading executions", done: found.executions, total });
+        }
+    }
+    Ok(())
+}
+
+/// Rows that belong to no task, or to no execution.
 fn orphans(conn: &Connection, found: &mut Verified) -> Result<(), StoreError> {
-    for table in ["task_life", "task_open", "task_chosen"] {
+    for (table, column, owner) in [
+        ("task_life", "uid", "task"),
+        ("task_open", "uid", "task"),
+        ("task_chosen", "uid", "task"),
+        ("execution_open", "uid", "execution"),
+        ("execution_ended", "uid", "execution"),
+        ("history", "execution", "execution"),
+    ] {
         let sql = format!(
             "SELECT count(*) FROM {table}
-             WHERE NOT EXISTS (SELECT 1 FROM task WHERE task.uid = {table}.uid)"
+             WHERE NOT EXISTS (SELECT 1 FROM {owner} WHERE {owner}.uid = {table}.{column})"
         );
         let count: i64 = conn.query_row(&sql, [], |row| row.get(0)).map_err(failed)?;
         if count > 0 {
-            found.problem(format!("{count} rows of {table} belong to no task"));
+            found.problem(format!("{count} rows of {table} belong to no {owner}"));
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ use super::failed;
 /// A task's uid is minted within a minute of its submission.
 pub(crate) const MINT_SLACK: Span = Span::from_secs(60);
 
-type Found<T> = Result<T, StoreError>;
+pub(super) type Found<T> = Result<T, StoreError>;
 
 /// A prepared read and its rows, mapped by a function that may find one corrupt.
 pub(crate) fn each<T>(
@@ -208,6 +208,8 @@ pub(crate) fn figures(conn: &Connection) -> Found<Vec<(&'static str, u64)>> {
     Ok(vec![
         ("tasks", one("SELECT ifnull(sum(tasks), 0) FROM shard")?),
         ("tasks_open", one("SELECT ifnull(sum(tasks_open), 0) FROM shard")?),
+        ("executions", one("SELECT ifnull(sum(executions), 0) FROM shard")?),
+        ("executions_open", one("SELECT ifnull(sum(executions_open), 0) FROM shard")?),
         ("records", one("SELECT count(*) FROM record")?),
         ("letters", one("SELECT count(*) FROM letter")?),
         ("book_bytes", one("PRAGMA page_count")? * page),

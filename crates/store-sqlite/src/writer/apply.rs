@@ -18,7 +18,7 @@ const APPLIED_KEPT: Span = Span::from_secs(3_600);
 const APPLIED_PRUNE_EVERY: u64 = 1_024;
 
 /// The world failed, or the batch is refused.
-type Applied<T> = Result<Result<T, CommitError>, rusqlite::Error>;
+pub(super) type Applied<T> = Result<Result<T, CommitError>, rusqlite::Error>;
 
 macro_rules! statements {
     ($($name:ident: $sql:literal,)*) => {
@@ -28,7 +28,7 @@ macro_rules! statements {
             applied: u64,
             /// Up to here `task_touched` was emptied.
             forgotten: i64,
-            $($name: Statement<'c>,)*
+            $(pub(super) $name: Statement<'c>,)*
         }
 
         impl<'c> Statements<'c> {
@@ -46,8 +46,9 @@ statements! {
     savepoint: "SAVEPOINT batch",
     release: "RELEASE batch",
     undo: "ROLLBACK TO batch",
-    shard_all: "SELECT shard, epoch, seq, seen_at, minted, tasks, tasks_open FROM shard",
-    shard_put: "INSERT OR REPLACE INTO shard VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    shard_all: "SELECT shard, epoch, seq, seen_at, minted, tasks, tasks_open, executions,
+        executions_open FROM shard",
+    shard_put: "INSERT OR REPLACE INTO shard VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     touched_put: "INSERT INTO task_touched VALUES (?1, ?2)",
     touched_delete: "DELETE FROM task_touched WHERE seq <= ?1",
     record_version: "SELECT version FROM record WHERE kind = ?1 AND name = ?2",
@@ -64,6 +65,16 @@ statements! {
     open_delete: "DELETE FROM task_open WHERE uid = ?1",
     chosen_put: "INSERT INTO task_chosen VALUES (?1, ?2, ?3)",
     chosen_delete: "DELETE FROM task_chosen WHERE function = ?1 AND id = ?2",
+    head_put: "INSERT INTO execution VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    head_change: "UPDATE execution SET status = ?2, ended = ?3, body = ?4 WHERE uid = ?1",
+    head_delete: "DELETE FROM execution WHERE uid = ?1",
+    document_change: "UPDATE execution_open SET wake_at = ?2, asks = ?3, body = ?4 WHERE uid = ?1",
+    document_put: "INSERT INTO execution_open VALUES (?1, ?2, ?3, ?4)",
+    document_delete: "DELETE FROM execution_open WHERE uid = ?1",
+    rest_put: "INSERT OR REPLACE INTO execution_ended VALUES (?1, ?2)",
+    rest_delete: "DELETE FROM execution_ended WHERE uid = ?1",
+    history_put: "INSERT INTO history VALUES (?1, ?2, ?3, ?4)",
+    history_delete: "DELETE FROM history WHERE execution = ?1",
     letter_put: "INSERT OR IGNORE INTO letter (to_shard, from_shard, number, body)
         VALUES (?1, ?2, ?3, ?4)",
     letter_delete: "DELETE FROM letter WHERE to_shard = ?1 AND from_shard = ?2 AND number = ?3",
@@ -99,6 +110,8 @@ impl Statements<'_> {
                 minted: row.get(4)?,
                 tasks: row.get(5)?,
                 tasks_open: row.get(6)?,
+                executions: row.get(7)?,
+                executions_open: row.get(8)?,
             };
             Ok((shard, shard_row))
         })?;
@@ -123,7 +136,9 @@ impl Statements<'_> {
                 row.seen_at,
                 row.minted,
                 row.tasks,
-                row.tasks_open
+                row.tasks_open,
+                row.executions,
+                row.executions_open
             ])?;
         }
         Ok(())
@@ -183,6 +198,8 @@ impl Statements<'_> {
             row.minted = row.minted.max(batch.minted);
             row.tasks += counts.tasks;
             row.tasks_open += counts.open;
+            row.executions += counts.executions;
+            row.executions_open += counts.executions_open;
             Committed { seq: row.seq, epoch: batch.fence.epoch, at: None }
         }))
     }
@@ -261,6 +278,14 @@ impl Statements<'_> {
                 return self.update(*mark, life, *is_open, counts);
             }
             Op::Forget { mark } => return self.forget(*mark, counts),
+            Op::Head(head) => return self.head(head, counts),
+            Op::Document { execution, document } => {
+                self.document(*execution, document.as_ref(), counts)?;
+            }
+            Op::History { execution, first, count, body } => {
+                return self.history(*execution, (*first, *count), body);
+            }
+            Op::ForgetExecution { execution } => self.forget_execution(*execution, counts)?,
         }
         Ok(Ok(()))
     }
@@ -338,13 +363,15 @@ impl Statements<'_> {
 
 /// How a batch changes what its shard holds.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
+pub(super) struct Counts {
     tasks: i64,
     open: i64,
+    pub(super) executions: i64,
+    pub(super) executions_open: i64,
 }
 
 /// Whether an insert met a row that is there.
-fn is_taken(result: rusqlite::Result<usize>) -> rusqlite::Result<bool> {
+pub(super) fn is_taken(result: rusqlite::Result<usize>) -> rusqlite::Result<bool> {
     match result {
         Ok(_) => Ok(false),
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(true),

@@ -2,10 +2,13 @@
 //! whoever commits, so that the writer only moves bytes.
 
 use bytes::Bytes;
+use stint_model::execution::Execution;
+use stint_model::id::ExecutionUid;
 use stint_model::shard::{Fence, LetterId};
 use stint_model::time::Timestamp;
+use stint_store::record::execution;
 use stint_store::record::task::{write_life, write_life_always, write_order};
-use stint_store::{Batch, Expect, Key, Letter, Put, TaskRow};
+use stint_store::{Batch, Document, Expect, Key, Letter, Put, TaskRow};
 
 use crate::search::Mark;
 
@@ -31,6 +34,24 @@ pub(crate) enum Op {
     Insert(Box<Insert>),
     Update { mark: Mark, life: Vec<u8>, is_open: bool },
     Forget { mark: Mark },
+    Head(Box<Head>),
+    Document { execution: ExecutionUid, document: Option<Document> },
+    History { execution: ExecutionUid, first: u64, count: u32, body: Bytes },
+    ForgetExecution { execution: ExecutionUid },
+}
+
+/// The head of an execution.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) is_new: bool,
+    pub(crate) uid: ExecutionUid,
+    pub(crate) list: u64,
+    pub(crate) name: String,
+    pub(crate) account: u64,
+    pub(crate) is_child: bool,
+    pub(crate) status: u8,
+    pub(crate) ended: i64,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A new task.
@@ -53,7 +74,12 @@ impl Encoded {
         self.ops.iter().filter_map(|op| match op {
             Op::Insert(insert) => Some(insert.mark),
             Op::Update { mark, .. } | Op::Forget { mark } => Some(*mark),
-            Op::Record { .. } | Op::Delete { .. } => None,
+            Op::Record { .. }
+            | Op::Delete { .. }
+            | Op::Head(_)
+            | Op::Document { .. }
+            | Op::History { .. }
+            | Op::ForgetExecution { .. } => None,
         })
     }
 }
@@ -88,6 +114,23 @@ pub(crate) fn batch(batch: Batch) -> Encoded {
                 Op::Update { mark: Mark::of(&row), life, is_open }
             }
             Put::Forget { task } => Op::Forget { mark: Mark::unknown(task.number()) },
+            Put::Execution { is_new, execution } => {
+                if is_new && execution.uid.shard() == shard {
+                    minted = minted.max(execution.uid.number());
+                }
+                let head = Head::of(is_new, *execution);
+                count(&head.body);
+                Op::Head(Box::new(head))
+            }
+            Put::Document { execution, document } => {
+                document.iter().for_each(|document| count(&document.body));
+                Op::Document { execution, document }
+            }
+            Put::History { execution, first, count: events, body } => {
+                count(&body);
+                Op::History { execution, first, count: events, body }
+            }
+            Put::ForgetExecution { execution } => Op::ForgetExecution { execution },
         });
     }
     for letter in &batch.sends {
@@ -116,6 +159,22 @@ impl Insert {
             order: write_order(row.task.order()),
             life: write_life(&row.task),
             is_open: row.is_open(),
+        }
+    }
+}
+
+impl Head {
+    fn of(is_new: bool, execution: Execution) -> Self {
+        Self {
+            is_new,
+            uid: execution.uid,
+            list: execution.list(),
+            account: execution.account.number(),
+            is_child: execution.map.is_some(),
+            status: execution.status.number(),
+            ended: execution.ended_at.micros(),
+            body: execution::encode(&execution),
+            name: execution.name,
         }
     }
 }

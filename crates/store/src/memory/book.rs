@@ -8,6 +8,7 @@ use stint_model::shard::{Epoch, LetterId, Shard};
 use stint_model::task::Task;
 use stint_model::time::{Span, Timestamp};
 
+use super::executions::Shelf;
 use crate::batch::{Batch, Committed, Letter, Put, TaskRow, is_open};
 use crate::record::{Key, Kind, Record};
 use crate::store::{CommitError, Opened, Page, StoreError, TaskQuery};
@@ -21,6 +22,7 @@ pub(super) struct Book {
     /// By receiver and arrival.
     letters: BTreeMap<(Shard, u64), Letter>,
     letters_sent: u64,
+    pub(super) executions: Shelf,
     applied: BTreeSet<(Shard, LetterId)>,
     /// Shards whose owner has not been told of a letter yet.
     nudges: BTreeSet<Shard>,
@@ -62,6 +64,7 @@ impl Book {
         self.check_expects(&batch)?;
         self.check_letters(&batch)?;
         self.check_puts(&batch)?;
+        self.executions.check(&batch.puts)?;
         let minted = highest_number(&batch);
         for letter in batch.sends {
             self.send(letter);
@@ -110,7 +113,12 @@ impl Book {
         let mut orders: BTreeMap<TaskUid, &TaskRow> = BTreeMap::new();
         for put in &batch.puts {
             match put {
-                Put::Record { .. } | Put::Delete { .. } => {}
+                Put::Record { .. }
+                | Put::Delete { .. }
+                | Put::Execution { .. }
+                | Put::Document { .. }
+                | Put::History { .. }
+                | Put::ForgetExecution { .. } => {}
                 Put::Task(row) => {
                     let uid = row.uid();
                     let exists =
@@ -187,6 +195,10 @@ impl Book {
                     self.chosen.remove(&(task.order().function, id));
                 }
             }
+            put @ (Put::Execution { .. }
+            | Put::Document { .. }
+            | Put::History { .. }
+            | Put::ForgetExecution { .. }) => self.executions.put(put),
         }
     }
 
@@ -279,6 +291,8 @@ impl Book {
         vec![
             ("tasks", count(self.tasks.len())),
             ("tasks_open", count(open)),
+            ("executions", count(self.executions.len())),
+            ("executions_open", count(self.executions.len_open())),
             ("records", count(self.records.len())),
             ("letters", count(self.letters.len())),
             ("search_lag", 0),
@@ -291,7 +305,17 @@ fn highest_number(batch: &Batch) -> u64 {
     let shard = batch.fence.shard;
     let uids = batch.puts.iter().filter_map(|put| match put {
         Put::Task(row) if row.is_new && row.uid().shard() == shard => Some(row.uid().number()),
-        Put::Task(_) | Put::Record { .. } | Put::Delete { .. } | Put::Forget { .. } => None,
+        Put::Execution { is_new: true, execution } if execution.uid.shard() == shard => {
+            Some(execution.uid.number())
+        }
+        Put::Task(_)
+        | Put::Record { .. }
+        | Put::Delete { .. }
+        | Put::Forget { .. }
+        | Put::Execution { .. }
+        | Put::Document { .. }
+        | Put::History { .. }
+        | Put::ForgetExecution { .. } => None,
     });
     let sends = batch.sends.iter().map(|letter| letter.id);
     let numbers = sends.filter(|id| id.from == shard).map(|id| id.number);

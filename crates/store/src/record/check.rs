@@ -4,7 +4,7 @@ use stint_model::payload::Payload;
 use stint_model::task::Task;
 
 use super::{
-    Kind, access_key, account, alias, async_config, audit, function, layer, scaling, version,
+    Kind, access_key, account, alias, async_config, audit, flow, function, layer, scaling, version,
 };
 use crate::store::StoreError;
 
@@ -32,8 +32,14 @@ pub fn record_blobs(kind: Kind, body: &[u8]) -> Result<Vec<String>, StoreError> 
             layer::LayerRecord::Version(version) => Ok(vec![version.code.blob.clone()]),
             layer::LayerRecord::Counter { newest: _, public: _ } => Ok(Vec::new()),
         },
+        Kind::Flow => flow::decode(body).map(|_| Vec::new()),
+        Kind::FlowDefinition => flow::decode_definition(body).map(|_| Vec::new()),
+        Kind::FlowVersion => flow::decode_version(body).map(|_| Vec::new()),
+        Kind::FlowAlias => flow::decode_alias(body).map(|_| Vec::new()),
+        Kind::FlowSchedule => flow::decode_schedule(body).map(|_| Vec::new()),
+        Kind::Activity => flow::decode_activity(body).map(|_| Vec::new()),
         // Their owners read them; to the book they are bytes.
-        Kind::ShardState | Kind::Secret | Kind::Setting => Ok(Vec::new()),
+        Kind::ShardState | Kind::Secret | Kind::Setting | Kind::MapRun => Ok(Vec::new()),
     }
 }
 

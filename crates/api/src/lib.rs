@@ -11,11 +11,14 @@ mod config;
 mod dispatch;
 mod error;
 mod fc;
+mod flow;
+mod fnf;
 mod options;
 mod query;
 mod replay;
 mod route;
 mod server;
+mod sfn;
 mod tls;
 mod v1;
 

@@ -3,9 +3,11 @@
 
 mod call;
 mod fc;
+mod flow;
 mod follow;
 mod invoke;
 mod native;
+mod sse;
 mod usage;
 
 use std::fmt;
@@ -20,7 +22,7 @@ use stint_sign::SecretKey;
 use thiserror::Error;
 
 pub use call::Query;
-pub use follow::LogFollow;
+pub use follow::{ExecutionFollow, ExecutionNews, LogFollow};
 pub use invoke::{Invocation, InvokeAnswer, InvokeOptions};
 pub use usage::UsageAsked;
 

@@ -1,5 +1,6 @@
 """The examples, run as a user runs them, against a server of their own."""
 
+import json
 import os
 import re
 import subprocess
@@ -59,6 +60,23 @@ def test_transcode(stage, tmp_path):
     again = example(stage, *run)
     assert "answered 409" in again and again.count("verified") >= 4
     assert cloud.count() == len(addresses), "the second run did no work twice"
+
+
+def test_transcode_as_a_flow(stage):
+    run = [sys.executable, "examples/transcode/run_flow.py"]
+    said = example(stage, *run)
+    assert said.count("verified") == 2 and "bunny 360p: h264" in said and "132 frames" in said
+    execution = re.search(r"--execution (\S+)", said).group(1)
+    live = json.loads(stage.cli("flow", "graph", "--execution", execution, "-o", "json").stdout)
+    visits = {step["name"]: step["live"]["visits"] for step in live["steps"]}
+    assert visits == {"Cut": 1, "Renditions": 1, "Slices": 2, "Encode": 6, "Merge": 2, "Verify": 2}
+    assert "done before" in example(stage, *run)
+
+
+def test_flows(stage):
+    said = example(stage, sys.executable, "examples/flows/run.py")
+    assert "saga: Succeeded" in said and "the seat is free again" in said
+    assert "approval: Succeeded" in said and "etl: Succeeded, 6 rows" in said
 
 
 def test_thumbnails(stage, tmp_path):

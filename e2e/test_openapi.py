@@ -107,10 +107,48 @@ def walk_observation(cloud, name):
     cloud.v1("POST", f"/instances/{instance}/stop")
 
 
+def walk_flows(cloud, name):
+    v1, flow = cloud.v1, unique("flow")
+    call = {"Type": "Task", "Resource": f"arn:aws:lambda:::function:{name}"}
+    steps = {"A": call | {"Next": "B"}, "B": {"Type": "Wait", "Seconds": 3600, "End": True}}
+    v1("POST", "/flows", {"name": flow, "definition": json.dumps({"StartAt": "A", "States": steps}), "mode": "Standard",
+                          "description": "d", "role": "r", "environment": {"A": "b"}, "tags": {"team": "a"}})
+    v1("PATCH", f"/flows/{flow}", {"description": "e", "environment": {}, "tags": {"team": "b"}})
+    v1("GET", "/flows", prefix="flow", limit=1)
+    v1("GET", f"/flows/{flow}")
+    v1("GET", f"/flows/{flow}/graph")
+    one = v1("POST", f"/flows/{flow}/versions", {"description": "one"})["version"]
+    v1("GET", f"/flows/{flow}/versions")
+    v1("PUT", f"/flows/{flow}/aliases/prod", {"routes": [{"version": one, "weight": 100}], "description": "d"})
+    v1("GET", f"/flows/{flow}/aliases")
+    for execution in ("one", "two"):
+        v1("POST", f"/flows/{flow}/executions", {"name": execution, "input": "hi", "qualifier": "prod", "tags": {"a": "b"}})
+    root = f"/flows/{flow}/executions/one"
+    until(lambda: [step["step"] for step in v1("GET", f"{root}/why")["steps"]] == ["B"], "it waits in the second step", 60)
+    assert v1("GET", f"{root}/wait", timeout="10ms")["status"] == "Running"
+    assert v1("GET", root)["input"] == "hi"
+    assert v1("GET", f"{root}/history", limit=2)["next"] == "3"
+    states = {step["name"]: step["live"]["state"] for step in v1("GET", f"{root}/graph")["steps"]}
+    assert states == {"A": "done", "B": "active"}, states
+    v1("POST", f"{root}/stop", {"error": "E", "cause": "C"})
+    reply = cloud.request("GET", f"/v1{root}/events", query="after=2")
+    events = [line for line in reply.text.splitlines() if line.startswith(("id: ", "event: "))]
+    assert events[0] == "id: 3" and events[-1] == "event: end", events
+    v1("POST", f"{root}/redrive")
+    v1("POST", f"{root}/stop")
+    [found] = v1("GET", "/executions", flow=flow, status="Stopped", tag="a=b", prefix="o")["items"]
+    assert found["name"] == "one" and found["redrives"] == 1, found
+    v1("POST", f"/flows/{flow}/executions/two/stop")
+    v1("DELETE", f"/flows/{flow}/aliases/prod")
+    v1("DELETE", f"/flows/{flow}/versions/{one}")
+    v1("DELETE", f"/flows/{flow}")
+
+
 def test_every_operation_answers_as_documented(server, cloud):
     name = unique("walk")
     cloud.create(name, SLOW, task_mode=True, retries=0)
     walk_tasks(cloud, name)
+    walk_flows(cloud, name)
     walk_functions(cloud, name)
     walk_accounts(cloud)
     walk_observation(cloud, name)

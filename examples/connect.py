@@ -37,13 +37,19 @@ def endpoint() -> str:
     return said.strip().removeprefix("http://").rstrip("/")
 
 
-def connect() -> Client:
-    """The official client, pointed at this server."""
+def key() -> tuple[str, str]:
+    """Id and secret."""
     key_id = os.environ.get("STINT_ACCESS_KEY_ID")
     secret = os.environ.get("STINT_ACCESS_KEY_SECRET")
-    if not key_id or not secret:
-        key = json.loads((data_dir() / "credentials.json").read_text())
-        key_id, secret = key["accessKeyId"], key["accessKeySecret"]
+    if key_id and secret:
+        return key_id, secret
+    found = json.loads((data_dir() / "credentials.json").read_text())
+    return found["accessKeyId"], found["accessKeySecret"]
+
+
+def connect() -> Client:
+    """The official client, pointed at this server."""
+    key_id, secret = key()
     return Client(Config(access_key_id=key_id, access_key_secret=secret, protocol="http",
                          endpoint=endpoint(), region_id="local"))
 

@@ -1,5 +1,6 @@
 //! Who is it? A signature (ACS3, legacy FC) or a bearer token is checked before the body is read;
-//! the body's hash and the replay filter follow once it is.
+//! the body's hash and the replay filter follow once it is. RPC V1 and AWS Signature Version 4 cover
+//! the body itself: there the key is looked up before it is read, and the signature checked after.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,7 +12,7 @@ use stint_engine::control::keys::KeyMaterial;
 use stint_model::access::Caller;
 use stint_model::account::AccessKey;
 use stint_model::code::Code;
-use stint_sign::{Headers, Request, SecretKey, SignError, acs3, legacy};
+use stint_sign::{Headers, Request, SecretKey, SignError, acs3, legacy, rpc, sigv4};
 use stint_supervise::Clock;
 
 use crate::answer::TASK_ID;
@@ -87,11 +88,7 @@ impl Doorman {
         if let Some(token) = text(&parts.headers, "x-acs-bearer-token") {
             return self.admit_token(token);
         }
-        let authorization = parts.headers.get(header::AUTHORIZATION).ok_or(SignError::Unsigned)?;
-        let authorization = authorization
-            .to_str()
-            .map_err(|_| SignError::Malformed("it is not plain text"))?
-            .trim_ascii();
+        let authorization = authorization(parts)?;
         match authorization.split_once(' ').map(|(scheme, rest)| (scheme, rest.trim_ascii())) {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
                 self.admit_token(token)
@@ -132,6 +129,40 @@ impl Doorman {
         key.material.check_session_token(text(&parts.headers, "x-acs-security-token"))?;
         let once = Some(authorization.as_bytes().to_vec());
         Ok(Admitted { caller: key.record.caller(), body: None, once, signs_task_id: false })
+    }
+
+    /// Whether there is a good key of this id: asked before a body is read that its signature covers.
+    pub(crate) fn is_known(&self, key_id: &str) -> Result<(), Problem> {
+        self.key(key_id).map(drop)
+    }
+
+    /// Checks RPC V1: the signature over query and form, and, for a mutation, that its nonce is new.
+    pub(crate) fn admit_rpc(
+        &self,
+        method: &str,
+        params: &rpc::Params<'_>,
+        idempotent: bool,
+    ) -> Result<Caller, Problem> {
+        let claim = rpc::Claim::of(params)?;
+        let key = self.key(claim.key_id)?;
+        claim.verify(method, params, &key.secret, self.clock.wall_now())?;
+        key.material.check_session_token(claim.security_token)?;
+        let once = Some(claim.nonce.as_bytes().to_vec());
+        let admitted =
+            Admitted { caller: key.record.caller(), body: None, once, signs_task_id: false };
+        self.check_body(&admitted, b"", idempotent)?;
+        Ok(admitted.caller)
+    }
+
+    /// Checks AWS Signature Version 4 with the body it covers. It has no nonce, and two equal requests
+    /// of one second are two requests, so nothing is remembered.
+    pub(crate) fn admit_sigv4(&self, parts: &Parts, body: &[u8]) -> Result<Caller, Problem> {
+        let claim = sigv4::Claim::parse(authorization(parts)?)?;
+        let key = self.key(claim.key_id)?;
+        let (hash, now) = (stint_sign::sha256(body), self.clock.wall_now());
+        claim.verify(line(parts), &Signed(parts), &hash, (&key.secret, now))?;
+        key.material.check_session_token(text(&parts.headers, "x-amz-security-token"))?;
+        Ok(key.record.caller())
     }
 
     fn admit_token(&self, token: &str) -> Result<Admitted, Problem> {
@@ -189,6 +220,13 @@ impl Doorman {
         let account = self.engine.catalog().account(key.account);
         key.is_good(self.clock.now()) && account.is_some_and(|a| a.disabled.is_none())
     }
+}
+
+/// The text of `Authorization`.
+pub(crate) fn authorization(parts: &Parts) -> Result<&str, SignError> {
+    let value = parts.headers.get(header::AUTHORIZATION).ok_or(SignError::Unsigned)?;
+    let text = value.to_str().map_err(|_| SignError::Malformed("it is not plain text"))?;
+    Ok(text.trim_ascii())
 }
 
 fn line(parts: &Parts) -> Request<'_> {

@@ -25,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) body: Bytes,
     pub(crate) request_id: Arc<str>,
+    /// `Last-Event-ID`: where a broken stream of events is to go on.
+    pub(crate) last_event: Option<u64>,
     /// Scheme and authority under which the client reached us.
     pub(crate) origin: String,
     /// Asked for when the server stops.

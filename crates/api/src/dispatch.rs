@@ -1,5 +1,5 @@
-//! What is where, in the order it is looked for: on the control face `X-Amz-Target`, then FnF, then
-//! `/2023-03-30`, then `/v1`, health, metrics and the API's description, then the console. On the
+//! What is where, in the order it is looked for: on the control face `X-Amz-Target` (Step Functions),
+//! then FnF, then `/2023-03-30`, then `/v1`, health, metrics and the API's description, then the console. On the
 //! trigger face nothing is served yet.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::error::Problem;
 use crate::query::Query;
 use crate::route::{self, Route};
 use crate::server::ApiParts;
-use crate::{exec, fc, v1};
+use crate::{exec, fc, fnf, sfn, v1};
 
 /// The longest path and query together.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -161,14 +161,10 @@ async fn control(
         return Err(Problem::invalid(message));
     }
     if headers.contains_key("x-amz-target") {
-        door.doorman.admit(&arrived.parts)?;
-        return Err(Problem::later("the Step Functions API (X-Amz-Target)"));
+        return Ok(sfn::serve(door, arrived, request_id).await);
     }
-    let is_flow = headers.get("x-acs-version").is_some_and(|version| version == "2019-03-15")
-        || query.split('&').any(|pair| pair.starts_with("Action="));
-    if is_flow && !path.starts_with(route::FC_ROOT) {
-        door.doorman.admit(&arrived.parts)?;
-        return Err(Problem::later("the workflow API of version 2019-03-15"));
+    if is_fnf(&arrived.parts) {
+        return Ok(fnf::serve(door, arrived, request_id).await);
     }
     if let Some(rest) = path.strip_prefix(fc::code::LINK_ROOT) {
         return fc::code::download(door, method, rest, query).await;
@@ -217,6 +213,18 @@ async fn control(
     }
 }
 
+/// Whether a request is for the workflow API, which has one path and says the operation in its
+/// parameters.
+fn is_fnf(parts: &Parts) -> bool {
+    let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or(""));
+    if path.starts_with(route::FC_ROOT) || path.starts_with("/v1/") {
+        return false;
+    }
+    parts.headers.get("x-acs-version").is_some_and(|version| version == fnf::VERSION)
+        || query.split('&').any(|pair| pair.starts_with("Action="))
+        || (parts.method == Method::POST && path == "/")
+}
+
 /// What a matched route says about its request.
 struct Wanted<'a> {
     params: Vec<String>,
@@ -235,7 +243,9 @@ async fn admit(door: &Arc<Door>, arrived: Arrived, wanted: Wanted<'_>) -> Result
     door.doorman.check_body(&admitted, &read.bytes, wanted.once)?;
     let mut caller = admitted.caller;
     caller.request_id = Some(Arc::clone(wanted.request_id));
+    let last_event = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     Ok(Call {
+        last_event: last_event.and_then(|id| id.trim().parse().ok()),
         origin: origin(door, &parts, secure),
         door: Arc::clone(door),
         caller,
@@ -249,7 +259,7 @@ async fn admit(door: &Arc<Door>, arrived: Arrived, wanted: Wanted<'_>) -> Result
 }
 
 /// Scheme and authority of links to this server.
-fn origin(door: &Door, parts: &Parts, secure: bool) -> String {
+pub(crate) fn origin(door: &Door, parts: &Parts, secure: bool) -> String {
     if let Some(url) = &door.config.public_url {
         return url.trim_end_matches('/').to_owned();
     }
@@ -297,6 +307,6 @@ fn triggers() -> Problem {
     )
 }
 
-fn count(operation: &'static str) {
+pub(crate) fn count(operation: &'static str) {
     metrics::counter!("stint_api_requests_total", "operation" => operation).increment(1);
 }

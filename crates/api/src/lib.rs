@@ -12,11 +12,14 @@ mod dispatch;
 mod error;
 mod exec;
 mod fc;
+mod flow;
+mod fnf;
 mod options;
 mod query;
 mod replay;
 mod route;
 mod server;
+mod sfn;
 mod tls;
 mod v1;
 

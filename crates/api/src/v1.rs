@@ -2,6 +2,8 @@
 
 mod accounts;
 mod backlogs;
+mod executions;
+mod flows;
 mod functions;
 mod keys;
 mod logs;
@@ -24,6 +26,8 @@ pub(crate) fn body_limit(config: &ApiConfig, operation: &str) -> u64 {
         // Base64 makes three bytes four; the rest is room for the options.
         "submitTask" => config.submit_bytes_max / 3 * 4 + config.json_bytes_max,
         "submitBatch" => config.batch_bytes_max,
+        // A definition of 1 MiB, written as a JSON text; an input of its size.
+        "createFlow" | "updateFlow" | "startExecution" => 3 * config.json_bytes_max,
         _ => config.json_bytes_max,
     }
 }
@@ -84,6 +88,35 @@ fn serve_control(operation: &str, call: Call) -> Handling {
         "deleteKey" => Box::pin(keys::delete(call)),
         "rotateKey" => Box::pin(keys::rotate(call)),
         "rotateMasterKey" => Box::pin(keys::rotate_master(call)),
+        other => serve_flows(other, call),
+    }
+}
+
+/// Flows and their executions.
+fn serve_flows(operation: &str, call: Call) -> Handling {
+    match operation {
+        "listFlows" => Box::pin(flows::list(call)),
+        "createFlow" => Box::pin(flows::create(call)),
+        "getFlow" => Box::pin(flows::get(call)),
+        "updateFlow" => Box::pin(flows::update(call)),
+        "deleteFlow" => Box::pin(flows::delete(call)),
+        "flowGraph" => Box::pin(flows::graph(call)),
+        "listFlowVersions" => Box::pin(flows::versions::list(call)),
+        "publishFlow" => Box::pin(flows::versions::publish(call)),
+        "deleteFlowVersion" => Box::pin(flows::versions::delete(call)),
+        "listFlowAliases" => Box::pin(flows::aliases::list(call)),
+        "putFlowAlias" => Box::pin(flows::aliases::put(call)),
+        "deleteFlowAlias" => Box::pin(flows::aliases::delete(call)),
+        "listExecutions" => Box::pin(executions::list(call)),
+        "startExecution" => Box::pin(executions::start(call)),
+        "getExecution" => Box::pin(executions::get(call)),
+        "waitExecution" => Box::pin(executions::wait(call)),
+        "executionHistory" => Box::pin(executions::history(call)),
+        "executionEvents" => Box::pin(executions::follow::events(call)),
+        "whyExecution" => Box::pin(executions::why::get(call)),
+        "executionGraph" => Box::pin(executions::graph(call)),
+        "stopExecution" => Box::pin(executions::stop(call)),
+        "redriveExecution" => Box::pin(executions::redrive(call)),
         other => Box::pin(ready(Err(Problem::later(other)))),
     }
 }

@@ -22,6 +22,7 @@ pub(crate) mod plans;
 pub(crate) mod scheduler;
 pub mod schedules;
 pub mod start;
+pub mod trial;
 pub mod why;
 
 pub use activities::{ActivityTask, ActivityView};
@@ -33,6 +34,7 @@ pub use follow::{ExecutionFollow, Followed};
 pub use map_runs::{MapRunPatch, MapRunView};
 pub use schedules::{ScheduleCreate, SchedulePatch};
 pub use start::{ExecutionStart, StartOutcome, Started};
+pub use trial::{FlowTrial, FlowTried, TrialEnd, TrialMock};
 pub use why::{CallTarget, LiveGraph, LiveStep, StepState, StepWhy};
 
 pub use stint_flow::{

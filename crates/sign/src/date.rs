@@ -1,4 +1,5 @@
-//! The two ways a request says its time: `2026-01-02T03:04:05Z` and `Fri, 02 Jan 2026 03:04:05 GMT`.
+//! The three ways a request says its time: `2026-01-02T03:04:05Z`, `20260102T030405Z` and
+//! `Fri, 02 Jan 2026 03:04:05 GMT`.
 
 use alloc::string::String;
 
@@ -54,6 +55,23 @@ pub fn parse_http_date(text: &str) -> Option<Timestamp> {
         hour: digits(&b[17..19])?,
         minute: digits(&b[20..22])?,
         second: digits(&b[23..25])?,
+    }
+    .timestamp()
+}
+
+/// Reads `YYYYMMDDThhmmssZ`.
+pub(crate) fn parse_basic(text: &str) -> Option<Timestamp> {
+    let b = text.as_bytes();
+    if b.len() != 16 || b[8] != b'T' || b[15] != b'Z' {
+        return None;
+    }
+    Civil {
+        year: digits(&b[..4])?,
+        month: digits(&b[4..6])?,
+        day: digits(&b[6..8])?,
+        hour: digits(&b[9..11])?,
+        minute: digits(&b[11..13])?,
+        second: digits(&b[13..15])?,
     }
     .timestamp()
 }
@@ -133,6 +151,7 @@ mod tests {
         assert_eq!(parse_utc("2026-01-02T03:04:05Z"), Some(at));
         assert_eq!(parse_http_date("Fri, 02 Jan 2026 03:04:05 GMT"), Some(at));
         assert_eq!(format_utc(at), "2026-01-02T03:04:05Z");
+        assert_eq!(parse_basic("20260102T030405Z"), Some(at));
         assert_eq!(parse_utc("1970-01-01T00:00:00Z"), Some(Timestamp::ZERO));
         assert!(parse_utc("2024-02-29T00:00:00Z").is_some());
     }
@@ -151,6 +170,11 @@ mod tests {
             assert_eq!(parse_utc(text), None, "{text}");
         }
         assert_eq!(parse_http_date("Fri, 02 Foo 2026 03:04:05 GMT"), None);
+        for text in
+            ["", "20260230T000000Z", "20260102T030405", "2026010203040506", "+0260102T030405Z"]
+        {
+            assert_eq!(parse_basic(text), None, "{text}");
+        }
     }
 
     proptest! {
@@ -162,7 +186,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in ".{0,40}") {
-            let _ = (parse_utc(&text), parse_http_date(&text));
+            let _ = (parse_utc(&text), parse_http_date(&text), parse_basic(&text));
         }
     }
 }

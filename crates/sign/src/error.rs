@@ -28,6 +28,10 @@ pub enum SignError {
     BodyMismatch,
     /// A signed link is past its time.
     Expired,
+    /// A parameter the RPC scheme needs is absent.
+    ParamMissing(&'static str),
+    /// A parameter of the RPC scheme is not of its form.
+    BadParam(&'static str),
 }
 
 impl SignError {
@@ -38,7 +42,7 @@ impl SignError {
             Self::SchemeNotSupported | Self::Malformed(_) | Self::HeaderUnsigned(_) => {
                 Code::InvalidArgument
             }
-            Self::BadDate => Code::InvalidArgument,
+            Self::BadDate | Self::ParamMissing(_) | Self::BadParam(_) => Code::InvalidArgument,
             Self::Skewed => Code::RequestTimeTooSkewed,
             Self::Mismatch | Self::BodyMismatch => Code::SignatureNotMatch,
             Self::Expired => Code::AccessDenied,
@@ -66,7 +70,7 @@ impl fmt::Display for SignError {
                 write!(f, "HTTP header {name} must be among the SignedHeaders")
             }
             Self::BadDate => f.write_str(
-                "the request's date is not valid; x-acs-date is written 2026-01-02T03:04:05Z",
+                "the request's date is not valid; x-acs-date and Timestamp are written 2026-01-02T03:04:05Z, X-Amz-Date 20260102T030405Z",
             ),
             Self::Skewed => f.write_str(
                 "the difference between the request time and the current time is too large; 15 minutes are allowed",
@@ -78,6 +82,8 @@ impl fmt::Display for SignError {
                 "The request signature we calculated does not match the signature you provided: the body is not the one that was signed (x-acs-content-sha256)",
             ),
             Self::Expired => f.write_str("the signed link has expired"),
+            Self::ParamMissing(name) => write!(f, "required parameter {name} was not specified"),
+            Self::BadParam(what) => write!(f, "the request's parameters are not valid: {what}"),
         }
     }
 }

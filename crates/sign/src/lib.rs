@@ -1,5 +1,5 @@
 //! Request signatures, verified and made: ACS3-HMAC-SHA256 (what current SDKs send), the older FC
-//! scheme, and our own signed links. Pure: keys, times and hashes come in as values, nothing is read
+//! scheme, RPC V1 (what the SDK of flows sends), AWS Signature Version 4, and our own signed links. Pure: keys, times and hashes come in as values, nothing is read
 //! from a clock or a socket, and hostile input is an error value, never a panic.
 #![no_std]
 #![warn(missing_docs)]
@@ -13,7 +13,9 @@ mod date;
 mod error;
 pub mod legacy;
 pub mod link;
+pub mod rpc;
 mod secret;
+pub mod sigv4;
 
 pub use canonical::{Headers, Request, decode_component, encode_component};
 pub use date::{format_utc, parse_http_date, parse_utc};

@@ -2,7 +2,11 @@
 
 use core::fmt;
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -11,22 +15,60 @@ use subtle::ConstantTimeEq as _;
 #[derive(Clone)]
 pub struct SecretKey {
     keyed: Hmac<Sha256>,
+    others: Box<Others>,
+}
+
+/// What the schemes of other clouds and years make of a secret.
+#[derive(Clone)]
+struct Others {
+    /// `secret&` under HMAC-SHA1, for RPC V1.
+    rpc: Hmac<Sha1>,
+    /// `AWS4secret`, for Signature Version 4.
+    aws: Hmac<Sha256>,
 }
 
 impl SecretKey {
     /// From the secret's text.
     pub fn new(secret: &[u8]) -> Self {
-        Self { keyed: Hmac::new_from_slice(secret).expect("HMAC takes keys of any length") }
+        const ANY: &str = "HMAC takes keys of any length";
+        let rpc: Vec<u8> = [secret, b"&"].concat();
+        let aws: Vec<u8> = [b"AWS4", secret].concat();
+        let others = Others {
+            rpc: Hmac::new_from_slice(&rpc).expect(ANY),
+            aws: Hmac::new_from_slice(&aws).expect(ANY),
+        };
+        Self { keyed: Hmac::new_from_slice(secret).expect(ANY), others: Box::new(others) }
     }
 
     /// HMAC-SHA256 of these pieces, one after the other.
     pub(crate) fn mac(&self, pieces: &[&[u8]]) -> [u8; 32] {
-        let mut mac = self.keyed.clone();
-        for piece in pieces {
-            mac.update(piece);
-        }
+        finish(self.keyed.clone(), pieces)
+    }
+
+    /// HMAC-SHA1 under `secret&`.
+    pub(crate) fn rpc_mac(&self, text: &[u8]) -> [u8; 20] {
+        let mut mac = self.others.rpc.clone();
+        mac.update(text);
         mac.finalize().into_bytes().into()
     }
+
+    /// HMAC-SHA256 of the string to sign, under the key derived for a day, region and service.
+    pub(crate) fn aws_mac(&self, scope: [&str; 3], text: &[u8]) -> [u8; 32] {
+        let [day, region, service] = scope.map(str::as_bytes);
+        let mut key = finish(self.others.aws.clone(), &[day]);
+        for piece in [region, service, b"aws4_request", text] {
+            let keyed = Hmac::new_from_slice(&key).expect("32 bytes are a key");
+            key = finish(keyed, &[piece]);
+        }
+        key
+    }
+}
+
+fn finish(mut mac: Hmac<Sha256>, pieces: &[&[u8]]) -> [u8; 32] {
+    for piece in pieces {
+        mac.update(piece);
+    }
+    mac.finalize().into_bytes().into()
 }
 
 impl fmt::Debug for SecretKey {

@@ -107,7 +107,7 @@ pub(crate) enum Command {
     /// What waits, per function.
     #[command(subcommand)]
     Backlog(backlog::Command),
-    /// Flow definitions: check and draw them.
+    /// Flows and their executions: create, start, follow, explain, stop, run again.
     #[command(subcommand)]
     Flow(flow::Command),
     /// Live instances.

@@ -12,7 +12,7 @@ pub(crate) const EXIT_CODES: &[(u8, &str)] = &[
     (3, "what was asked for does not exist"),
     (4, "waited for as long as was asked, and it has not happened"),
     (5, "cannot connect to the server"),
-    (6, "the task or the invocation failed"),
+    (6, "the task, the execution or the invocation failed"),
     (7, "the key is missing, wrong, or not allowed to do this"),
     (130, "interrupted"),
 ];

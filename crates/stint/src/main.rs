@@ -79,7 +79,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Key(args) => command::key::run(args, context).await,
         Command::Top(args) => command::top::run(&args, context).await,
         Command::Config(args) => command::config::run(&args, context),
-        Command::Flow(command) => command::flow::run(&command, context),
+        Command::Flow(command) => Box::pin(command::flow::run(command, context)).await,
         Command::Doctor(args) => command::doctor::run(&args, context).await,
         Command::Backup(args) => command::upkeep::backup(&args, context).await,
         Command::Restore(args) => command::upkeep::restore(&args, context).await,

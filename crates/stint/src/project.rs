@@ -1,5 +1,5 @@
 //! What `stint deploy` deploys: functions as a project file describes them, in the words of Function
-//! Compute. Two formats lead here: `stint.yaml` and the `s.yaml` of Serverless Devs.
+//! Compute, and flows. Two formats lead here: `stint.yaml` and the `s.yaml` of Serverless Devs.
 
 pub(crate) mod component;
 pub(crate) mod devs;
@@ -8,16 +8,18 @@ pub(crate) mod manifest;
 pub(crate) mod pack;
 pub(crate) mod template;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
 
-/// Functions to deploy, and what is in the file and is not deployed.
+/// Functions and flows to deploy, and what is in the file and is not deployed.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Project {
     pub(crate) functions: Vec<FunctionPlan>,
+    pub(crate) flows: Vec<FlowPlan>,
     /// Said to the user: nothing is left out silently.
     pub(crate) notes: Vec<String>,
 }
@@ -36,6 +38,19 @@ pub(crate) struct FunctionPlan {
     pub(crate) reserved_concurrency: Option<u32>,
     /// The native limits.
     pub(crate) limits: Option<Value>,
+}
+
+/// One flow.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct FlowPlan {
+    pub(crate) name: String,
+    /// The file with its definition.
+    pub(crate) definition: PathBuf,
+    pub(crate) is_express: bool,
+    pub(crate) description: String,
+    pub(crate) role: String,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) tags: BTreeMap<String, String>,
 }
 
 /// Where the code is.

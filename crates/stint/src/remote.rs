@@ -154,6 +154,10 @@ fn advice(code: Code) -> Option<&'static str> {
         Code::FunctionNotFound => Some("stint function list"),
         Code::AsyncTaskNotFound => Some("stint task list"),
         Code::AsyncTaskNotFinished => Some("stint task stop ID, or wait for its end"),
+        Code::FlowNotExists => Some("stint flow list"),
+        Code::FlowVersionNotExists => Some("stint flow versions FLOW"),
+        Code::ExecutionNotExists => Some("stint flow executions --flow FLOW"),
+        Code::ExecutionAlreadyExists => Some("give another --name"),
         Code::AccountNotFound => Some("stint account list"),
         Code::KeyNotFound => Some("stint key list"),
         Code::InvalidAccessKeyID | Code::SignatureNotMatch | Code::MissingRequiredHeader => {

@@ -4,9 +4,11 @@
 mod call;
 mod exec;
 mod fc;
+mod flow;
 mod follow;
 mod invoke;
 mod native;
+mod sse;
 mod usage;
 
 use std::fmt;
@@ -22,7 +24,7 @@ use thiserror::Error;
 
 pub use call::Query;
 pub use exec::{ExecAsked, ExecHeard, ExecReader, ExecWriter};
-pub use follow::LogFollow;
+pub use follow::{ExecutionFollow, ExecutionNews, LogFollow};
 pub use invoke::{Invocation, InvokeAnswer, InvokeOptions};
 pub use usage::UsageAsked;
 

@@ -4,6 +4,8 @@
 pub mod account;
 pub mod audit;
 pub mod backlog;
+pub mod execution;
+pub mod flow;
 pub mod function;
 pub mod instance;
 pub mod log;
@@ -19,6 +21,8 @@ use utoipa::ToSchema;
 pub use account::*;
 pub use audit::*;
 pub use backlog::*;
+pub use execution::*;
+pub use flow::*;
 pub use function::*;
 pub use instance::*;
 pub use log::*;

@@ -8,20 +8,23 @@ use utoipa::OpenApi;
 use crate::native::operation::{OPERATIONS, Operation, QUERY};
 use crate::native::{
     Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
-    BulkRequest, BulkResult, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate,
-    KeyCreated, KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport,
-    RetryPolicy, Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskSubmit, Usage,
-    WhoAmI, Why,
+    BulkRequest, BulkResult, Execution, ExecutionEvent, ExecutionStart, ExecutionStop,
+    ExecutionWhy, Flow, FlowAlias, FlowAliasPut, FlowCreate, FlowGraph, FlowPatch, FlowPublish,
+    FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
+    KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport, RetryPolicy,
+    Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskSubmit, Usage, WhoAmI, Why,
 };
 use crate::problem::Envelope;
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(
     Account, AccountCreate, AccountPatch, BatchResult, BatchSubmit, BulkRequest, BulkResult,
-    Backlog, Envelope, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
+    Backlog, Envelope, Execution, ExecutionStart, ExecutionStop, ExecutionWhy, Flow, FlowAlias,
+    FlowAliasPut, FlowCreate, FlowGraph, FlowPatch, FlowPublish, FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
     KeyPatch, KeyTemporary, MasterKeyRotated, Overview, ProgressReport, RetryPolicy, StopRequest, Task,
     TaskAccepted, TaskCount, TaskSubmit, WhoAmI, Why, Page<Account>, Page<AuditEntry>,
-    Page<Backlog>, Page<FunctionSummary>, Page<Instance>, Page<Key>, Page<LogLine>,
+    Page<Backlog>, Page<Execution>, Page<ExecutionEvent>, Page<Flow>, Page<FlowAlias>,
+    Page<FlowVersion>, Page<FunctionSummary>, Page<Instance>, Page<Key>, Page<LogLine>,
     Page<Runtime>, Page<Setting>, Page<Task>, Page<Usage>
 )))]
 struct Schemas;
@@ -42,7 +45,7 @@ pub fn document(version: &str) -> Value {
         "info": {
             "title": "Stint native API",
             "version": version,
-            "description": "Tasks, backlogs, limits, keys and observation beyond Function Compute's API, which the same address serves under /2023-03-30.",
+            "description": "Tasks, backlogs, flows, limits, keys and observation beyond the APIs of Function Compute (under /2023-03-30), FnF and Step Functions, which the same address serves.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "tags": tags,
@@ -67,6 +70,10 @@ pub fn document_text(version: &str) -> String {
     text
 }
 
+/// Bodies that may be left out.
+const OPTIONAL_BODIES: [&str; 4] =
+    ["StopRequest", "ExecutionStart", "ExecutionStop", "FlowPublish"];
+
 fn describe(operation: &Operation) -> Value {
     let mut described = json!({
         "operationId": operation.id,
@@ -78,7 +85,7 @@ fn describe(operation: &Operation) -> Value {
     });
     if !operation.body.is_empty() {
         described["requestBody"] = json!({
-            "required": operation.body != "StopRequest",
+            "required": !OPTIONAL_BODIES.contains(&operation.body),
             "content": { "application/json": { "schema": reference(operation.body) } },
         });
     }
@@ -118,6 +125,10 @@ fn responses(operation: &Operation) -> Value {
         "json" => {
             json!({ "description": "Done.", "content": { "application/json": { "schema": { "type": "object" } } } })
         }
+        "events" => json!({
+            "description": "Server-sent events.",
+            "content": { "text/event-stream": { "schema": { "type": "string" } } },
+        }),
         "bytes" => json!({ "description": "Done.", "content": { "application/octet-stream": {} } }),
         schema => json!({
             "description": "Done.",

@@ -5,6 +5,7 @@ mod auth;
 mod compatibility;
 mod endpoints;
 mod fc;
+mod flows;
 mod hostile;
 mod house;
 mod invoke;

@@ -27,7 +27,7 @@ const VARIABLES_MAX: usize = 100;
 const VARIABLES_BYTES_MAX: usize = 16 << 10;
 
 /// Compiles a text, with the syntax of its JSONata judged.
-fn compiled(text: &str, mode: FlowMode) -> Compiled {
+pub(super) fn compiled(text: &str, mode: FlowMode) -> Compiled {
     let mut compiled = stint_flow::compile(text, CompileOptions { mode: mode_of(mode) });
     compiled.judge_jsonata(&|source| stint_expr::check(source).map_err(|wrong| wrong.message));
     compiled

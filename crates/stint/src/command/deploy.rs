@@ -1,4 +1,4 @@
-//! `stint deploy`: makes the functions of a project file so. Deploying the same twice changes
+//! `stint deploy`: makes the functions and flows of a project file so. Deploying the same twice changes
 //! nothing: unchanged code is not sent again.
 
 use std::collections::BTreeMap;
@@ -12,11 +12,12 @@ use stint_model::time::Span;
 use stint_supervise::Clock;
 use stint_wire::client::{Client, ClientError};
 use stint_wire::fc::{AsyncConfig, CodeLocation, Function, FunctionInput};
+use stint_wire::native::{FlowCreate, FlowPatch, FlowPublish};
 
-use super::Context;
+use super::{Context, flow};
 use crate::config::unit;
 use crate::failure::Failure;
-use crate::project::{self, Code, FunctionPlan, Project, component, pack};
+use crate::project::{self, Code, FlowPlan, FunctionPlan, Project, component, pack};
 use crate::screen::Rows;
 
 /// How often `--watch` looks.
@@ -25,11 +26,11 @@ const WATCH: Span = Span::from_millis(500);
 const FETCH_LOOK: Span = Span::from_millis(200);
 const FETCH_WITHIN: Span = Span::from_secs(30 * 60);
 
-/// Make the functions of a project file so.
+/// Make the functions and flows of a project file so.
 #[derive(Debug, Args)]
 pub(crate) struct Deploy {
-    /// Only these functions.
-    functions: Vec<String>,
+    /// Only these functions and flows.
+    names: Vec<String>,
     /// stint.yaml, or an s.yaml of Serverless Devs. Else the one in this directory.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -40,16 +41,19 @@ pub(crate) struct Deploy {
     /// or componentize-qjs, must be installed).
     #[arg(long)]
     wasm: bool,
-    /// Publish a version of each function.
+    /// Publish a version of each function and flow.
     #[arg(long)]
     publish: bool,
 }
 
-/// What was done with one function.
-#[derive(Debug, Serialize)]
+/// What was done with one function or flow.
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Deployed {
+    #[serde(skip_serializing_if = "String::is_empty")]
     function: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    flow: String,
     action: &'static str,
     code_bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,15 +104,16 @@ pub(crate) async fn run(args: &Deploy, context: &Context) -> Result<(), Failure>
 fn read(file: &Path, args: &Deploy, context: &Context) -> Result<Project, Failure> {
     let variable = |name: &str| context.environment.get(name).map(str::to_owned);
     let mut project = project::read(file, &variable)?;
-    for name in &args.functions {
-        if !project.functions.iter().any(|function| function.name == *name) {
-            let known: Vec<_> = project.functions.iter().map(|f| f.name.as_str()).collect();
-            return Err(Failure::usage(format!("{} has no function `{name}`", file.display()))
-                .next(format!("it has {}", known.join(", "))));
-        }
+    let functions = project.functions.iter().map(|function| function.name.as_str());
+    let known: Vec<_> =
+        functions.chain(project.flows.iter().map(|flow| flow.name.as_str())).collect();
+    if let Some(name) = args.names.iter().find(|name| !known.contains(&name.as_str())) {
+        let text = format!("{} has no function and no flow `{name}`", file.display());
+        return Err(Failure::usage(text).next(format!("it has {}", known.join(", "))));
     }
-    if !args.functions.is_empty() {
-        project.functions.retain(|function| args.functions.contains(&function.name));
+    if !args.names.is_empty() {
+        project.functions.retain(|function| args.names.contains(&function.name));
+        project.flows.retain(|flow| args.names.contains(&flow.name));
     }
     Ok(project)
 }
@@ -145,7 +150,8 @@ async fn deploy(
     for note in &project.notes {
         context.screen.warn(note);
     }
-    let total = u64::try_from(project.functions.len()).unwrap_or(u64::MAX);
+    let count = project.functions.len() + project.flows.len();
+    let total = u64::try_from(count).unwrap_or(u64::MAX);
     let bar = context.screen.bar(total, "deploying");
     let mut done = Vec::new();
     for plan in &project.functions {
@@ -158,15 +164,31 @@ async fn deploy(
         done.push(deployed);
         bar.inc(1);
     }
+    // Flows call functions: those come first.
+    for plan in &project.flows {
+        bar.set_message(plan.name.clone());
+        let deployed = flow_of(plan, args.publish, scene.client, context).await;
+        done.push(deployed.map_err(|mut failure| {
+            bar.finish_and_clear();
+            failure.message = format!("{}: {}", plan.name, failure.message);
+            failure
+        })?);
+        bar.inc(1);
+    }
     bar.finish_and_clear();
     context.screen.show(&done, || {
-        let mut rows = Rows::new(&["FUNCTION", "ACTION", "CODE", "VERSION"]);
+        let mut rows = Rows::new(&["NAME", "ACTION", "CODE", "VERSION"]);
         for deployed in &done {
+            let is_flow = deployed.function.is_empty();
             let bytes = deployed.code_bytes.and_then(|bytes| u64::try_from(bytes).ok());
             rows.row([
-                deployed.function.clone(),
+                if is_flow { &deployed.flow } else { &deployed.function }.clone(),
                 deployed.action.to_owned(),
-                bytes.map_or_else(|| "unchanged".to_owned(), unit::show_size),
+                match bytes {
+                    _ if is_flow => "flow".to_owned(),
+                    Some(bytes) => unit::show_size(bytes),
+                    None => "unchanged".to_owned(),
+                },
                 deployed.version.clone().unwrap_or_default(),
             ]);
         }
@@ -220,7 +242,62 @@ async fn one(plan: &FunctionPlan, publish: bool, scene: Scene<'_>) -> Result<Dep
         true => published(&plan.name, client).await?,
         false => None,
     };
-    Ok(Deployed { function: plan.name.clone(), action, code_bytes, version })
+    Ok(Deployed { function: plan.name.clone(), action, code_bytes, version, ..Deployed::default() })
+}
+
+/// Makes one flow so. Its mode never changes: that is another flow.
+async fn flow_of(
+    plan: &FlowPlan,
+    publish: bool,
+    client: &Client,
+    context: &Context,
+) -> Result<Deployed, Failure> {
+    let definition = flow::checked(&plan.definition, plan.is_express, context)?;
+    let there = there(client.flow_get(&plan.name, None).await)?;
+    let is_same = there.as_ref().is_some_and(|found| {
+        found.definition.as_deref() == Some(definition.as_str())
+            && found.description == plan.description
+            && found.role == plan.role
+            && found.environment == plan.environment
+            && found.tags == plan.tags
+    });
+    let mode = if plan.is_express { "Express" } else { "Standard" };
+    let action = match there {
+        Some(found) if found.mode != mode => {
+            return Err(Failure::usage(format!("it is {} and cannot become {mode}", found.mode))
+                .next("stint flow delete removes it; or choose another name"));
+        }
+        Some(_) if is_same => "unchanged",
+        Some(_) => {
+            let patch = FlowPatch {
+                definition: Some(definition),
+                description: Some(plan.description.clone()),
+                role: Some(plan.role.clone()),
+                environment: Some(plan.environment.clone()),
+                tags: Some(plan.tags.clone()),
+            };
+            client.flow_update(&plan.name, &patch).await?;
+            "updated"
+        }
+        None => {
+            let create = FlowCreate {
+                name: plan.name.clone(),
+                definition,
+                description: plan.description.clone(),
+                mode: Some(mode.to_owned()),
+                role: plan.role.clone(),
+                environment: plan.environment.clone(),
+                tags: plan.tags.clone(),
+            };
+            client.flow_create(&create).await?;
+            "created"
+        }
+    };
+    let version = match publish && action != "unchanged" {
+        true => Some(client.flow_publish(&plan.name, &FlowPublish::default()).await?.version),
+        false => None,
+    };
+    Ok(Deployed { flow: plan.name.clone(), action, version, ..Deployed::default() })
 }
 
 /// How the server refuses to publish what is published already.
@@ -344,6 +421,9 @@ fn stamps(file: &Path, project: &Project) -> Stamps {
         if let Code::Path(path) = &function.code {
             stamp(path, &mut found);
         }
+    }
+    for flow in &project.flows {
+        stamp(&flow.definition, &mut found);
     }
     found
 }

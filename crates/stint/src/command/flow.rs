@@ -1,143 +1,139 @@
-//! `stint flow`: definitions, before there is a server that runs them. Everything here is local.
+//! `stint flow`: definitions, with or without a server; flows, and their executions.
 
+mod definition;
+mod execution;
+mod find;
+mod graph;
+mod manage;
 mod report;
-
-use std::path::PathBuf;
+mod start;
+mod watch;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use stint_flow::{CompileOptions, Compiled, Dialect, ExecutionMode, Plan, compile};
+
+pub(super) use manage::checked;
 
 use super::Context;
-use crate::failure::{Exit, Failure};
-use crate::screen::{Format, Rows};
-use report::Finding;
+use crate::failure::Failure;
 
-/// Flow definitions: FDL, CloudFlow and Amazon States Language.
+/// Flows: FDL, CloudFlow and Amazon States Language.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check definitions; what is wrong is shown with file, line and column.
-    Validate(Validate),
-    /// Draw a definition: in the terminal, as SVG, or as a document (--output json).
-    Graph(Draw),
+    /// Check definitions; what is wrong is shown with file, line and column. Needs no server.
+    Validate(definition::Validate),
+    /// Draw a definition, a flow, or an execution with its live state: in the terminal, as SVG, or as
+    /// a document (--output json).
+    Graph(graph::Draw),
+    /// Make a flow from a definition.
+    Create(manage::Create),
+    /// Change a flow; executions under way keep what they began with.
+    Update(manage::Update),
+    /// Flows by name.
+    List {
+        /// Only names that start so.
+        #[arg(long)]
+        prefix: Option<String>,
+    },
+    /// Show a flow, or an execution with input, output and error.
+    Show(manage::Show),
+    /// Remove a flow with its versions and aliases.
+    Delete {
+        /// The flow.
+        flow: String,
+    },
+    /// Publish a flow as it is now as a version that does not change.
+    Publish {
+        /// The flow.
+        flow: String,
+        /// What it is for.
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+    /// Published versions.
+    Versions {
+        /// The flow.
+        flow: String,
+    },
+    /// Names for versions.
+    #[command(subcommand)]
+    Alias(manage::Alias),
+    /// Start an execution; durable when this returns.
+    Start(start::Start),
+    /// Find executions, newest first.
+    Executions(find::Executions),
+    /// Wait for an execution's end; exit code 6 when it did not succeed.
+    Wait(execution::Wait),
+    /// What happened in an execution, event by event.
+    History(find::History),
+    /// What each step of an execution waits for.
+    Why {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Stop an execution and the work it waits for.
+    Stop(execution::Stop),
+    /// Run again what failed or was stopped; what succeeded keeps its result.
+    Redrive(execution::Redrive),
 }
 
-/// Check definitions.
-#[derive(Debug, Args)]
-pub(crate) struct Validate {
-    /// Definitions, JSON or YAML; `-` for standard input.
-    #[arg(required = true)]
-    pub(crate) files: Vec<PathBuf>,
-    /// For Express executions, which can do less.
-    #[arg(long)]
-    pub(crate) express: bool,
+/// One execution.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Which {
+    /// FLOW/EXECUTION, as `start` and `executions` print it.
+    #[arg(value_name = "FLOW/EXECUTION")]
+    pub(crate) execution: String,
 }
 
-/// Draw a definition.
-#[derive(Debug, Args)]
-pub(crate) struct Draw {
-    /// The definition, JSON or YAML; `-` for standard input.
-    pub(crate) file: PathBuf,
-    /// Write SVG to this file; `-` for standard output.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) svg: Option<PathBuf>,
+impl Which {
+    /// Flow and name.
+    pub(crate) fn parts(&self) -> Result<(&str, &str), Failure> {
+        parts(&self.execution).ok_or_else(|| {
+            Failure::usage(format!("`{}` names no execution: write FLOW/EXECUTION", self.execution))
+                .next("stint flow executions")
+        })
+    }
 }
 
-/// What is known about one definition.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    file: String,
-    valid: bool,
-    dialect: Option<&'static str>,
-    steps: usize,
-    problems: Vec<Finding>,
+/// Flow and execution of `FLOW/EXECUTION`.
+fn parts(text: &str) -> Option<(&str, &str)> {
+    text.split_once('/').filter(|(flow, name)| !flow.is_empty() && !name.is_empty())
 }
 
-pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
+pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failure> {
     match command {
-        Command::Validate(args) => validate(args, context),
-        Command::Graph(args) => draw(args, context),
-    }
-}
-
-fn validate(args: &Validate, context: &Context) -> Result<(), Failure> {
-    let mode = if args.express { ExecutionMode::Express } else { ExecutionMode::Standard };
-    let mut reports = Vec::new();
-    for file in &args.files {
-        let (name, text) = read(file)?;
-        let compiled = judged(&text, mode);
-        if context.screen.format == Format::Table {
-            report::show(&name, &text, &compiled.problems, context);
+        Command::Validate(args) => definition::validate(&args, context),
+        Command::Graph(args) => graph::draw(&args, context).await,
+        Command::Create(args) => manage::create(&args, context).await,
+        Command::Update(args) => manage::update(&args, context).await,
+        Command::List { prefix } => manage::list(prefix.as_deref(), context).await,
+        Command::Show(args) => manage::show(&args, context).await,
+        Command::Delete { flow } => manage::delete(&flow, context).await,
+        Command::Publish { flow, description } => {
+            manage::publish(&flow, &description, context).await
         }
-        reports.push(Report {
-            valid: compiled.plan.is_some(),
-            dialect: compiled.dialect.map(dialect),
-            steps: compiled.plan.as_ref().map_or(0, Plan::step_count),
-            problems: compiled.problems.iter().map(|problem| Finding::of(&name, problem)).collect(),
-            file: name,
-        });
+        Command::Versions { flow } => manage::versions(&flow, context).await,
+        Command::Alias(command) => manage::alias(&command, context).await,
+        Command::Start(args) => start::run(&args, context).await,
+        Command::Executions(args) => find::executions(&args, context).await,
+        Command::Wait(args) => execution::wait(&args, context).await,
+        Command::History(args) => find::history(&args, context).await,
+        Command::Why { which } => execution::why(&which, context).await,
+        Command::Stop(args) => execution::stop(&args, context).await,
+        Command::Redrive(args) => execution::redrive(&args, context).await,
     }
-    let wrong = reports.iter().filter(|report| !report.valid).count();
-    context.screen.show(&reports, || {
-        let mut rows = Rows::new(&["FILE", "DIALECT", "STEPS", "VALID"]);
-        for report in &reports {
-            let valid = context.screen.state(if report.valid { "yes" } else { "no" });
-            let dialect = report.dialect.unwrap_or_default().to_owned();
-            rows.row([report.file.clone(), dialect, report.steps.to_string(), valid]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_execution_is_named_by_its_flow() {
+        let which = |text: &str| Which { execution: text.to_owned() };
+        assert_eq!(which("f/e").parts(), Ok(("f", "e")));
+        assert_eq!(which("f/n:uuid").parts(), Ok(("f", "n:uuid")));
+        for bad in ["f", "f/", "/e"] {
+            assert!(which(bad).parts().is_err(), "{bad}");
         }
-        rows
-    })?;
-    if wrong == 0 {
-        return Ok(());
     }
-    Err(Failure::usage(format!("{wrong} of {} definitions cannot be used", reports.len())))
-}
-
-fn draw(args: &Draw, context: &Context) -> Result<(), Failure> {
-    let (name, text) = read(&args.file)?;
-    let compiled = judged(&text, ExecutionMode::Standard);
-    let Some(plan) = compiled.plan else {
-        report::show(&name, &text, &compiled.problems, context);
-        return Err(Failure::usage(format!("{name} cannot be used")));
-    };
-    let graph = plan.graph();
-    match &args.svg {
-        Some(path) if path.as_os_str() == "-" => context.screen.raw(graph.svg().as_bytes()),
-        Some(path) => std::fs::write(path, graph.svg())
-            .map_err(|error| Failure::cannot(format_args!("write {}", path.display()), &error)),
-        None if context.screen.format == Format::Table => {
-            context.screen.raw(graph.terminal().as_bytes())
-        }
-        None => context.screen.show(&graph, || Rows::new(&[])),
-    }
-}
-
-/// Compiles, and lets the evaluator look at every expression.
-fn judged(text: &str, mode: ExecutionMode) -> Compiled {
-    let mut compiled = compile(text, CompileOptions { mode });
-    compiled.judge_jsonata(&|source| stint_expr::check(source).map_err(|mistake| mistake.message));
-    compiled
-}
-
-const fn dialect(dialect: Dialect) -> &'static str {
-    match dialect {
-        Dialect::Fdl => "FDL",
-        Dialect::CloudFlow => "CloudFlow",
-        Dialect::StatesLanguage => "States Language",
-    }
-}
-
-fn read(file: &PathBuf) -> Result<(String, String), Failure> {
-    let is_input = file.as_os_str() == "-";
-    let name = if is_input { "<stdin>".to_owned() } else { file.display().to_string() };
-    let bytes =
-        if is_input { super::payload(Some("-")) } else { std::fs::read(file).map_err(Into::into) };
-    let bytes = bytes.map_err(|failure: Failure| {
-        let exit = if file.exists() || is_input { failure.exit } else { Exit::NotFound };
-        Failure::new(exit, format!("cannot read {name}: {}", failure.message))
-    })?;
-    let text = String::from_utf8(bytes);
-    let text = text.map_err(|_| Failure::usage(format!("{name} is no UTF-8 text")))?;
-    Ok((name, text))
 }

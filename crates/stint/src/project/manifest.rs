@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Code, FunctionPlan, Project};
+use super::{Code, FlowPlan, FunctionPlan, Project};
 use crate::config::unit;
 
 #[derive(Deserialize)]
@@ -15,7 +15,28 @@ struct File {
     #[serde(default)]
     #[expect(dead_code, reason = "only `${vars.…}` reads it, before this")]
     vars: Value,
+    #[serde(default)]
     functions: BTreeMap<String, Function>,
+    #[serde(default)]
+    flows: BTreeMap<String, Value>,
+}
+
+/// A flow that is more than the file with its definition.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct FlowMore {
+    /// Relative to the project file.
+    definition: String,
+    #[serde(default)]
+    express: bool,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    role: String,
+    #[serde(default)]
+    environment: BTreeMap<String, Text>,
+    #[serde(default)]
+    tags: BTreeMap<String, Text>,
 }
 
 #[derive(Deserialize)]
@@ -190,15 +211,39 @@ struct Limits {
 /// Reads a whole file.
 pub(super) fn project(value: Value, base: &Path) -> Result<Project, String> {
     let file: File = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    if file.functions.is_empty() {
-        return Err("it has no functions".to_owned());
+    if file.functions.is_empty() && file.flows.is_empty() {
+        return Err("it has no functions and no flows".to_owned());
     }
     let mut project = Project::default();
     for (name, function) in file.functions {
         let plan = plan(name.clone(), function, base).map_err(|e| format!("{name}: {e}"))?;
         project.functions.push(plan);
     }
+    for (name, flow) in file.flows {
+        let more = match flow {
+            Value::String(definition) => FlowMore { definition, ..FlowMore::default() },
+            other => serde_json::from_value(other).map_err(|error| format!("{name}: {error}"))?,
+        };
+        project.flows.push(more.plan(name, base));
+    }
     Ok(project)
+}
+
+impl FlowMore {
+    fn plan(self, name: String, base: &Path) -> FlowPlan {
+        let plain = |map: BTreeMap<String, Text>| {
+            map.into_iter().map(|(key, value)| (key, value.into_text())).collect()
+        };
+        FlowPlan {
+            name,
+            definition: base.join(self.definition),
+            is_express: self.express,
+            description: self.description,
+            role: self.role,
+            environment: plain(self.environment),
+            tags: plain(self.tags),
+        }
+    }
 }
 
 fn plan(name: String, mut function: Function, base: &Path) -> Result<FunctionPlan, String> {
@@ -496,12 +541,27 @@ functions:
     }
 
     #[test]
+    fn a_flow_is_a_file_or_more() {
+        let project = read(
+            "flows: {a: flows/a.yaml, b: {definition: b.json, express: true, environment: {N: 3}}}",
+        )
+        .unwrap();
+        let [a, b] = project.flows.as_slice() else { panic!("two flows") };
+        assert_eq!((a.name.as_str(), a.definition.as_path()), ("a", Path::new("/p/flows/a.yaml")));
+        assert!(!a.is_express && b.is_express);
+        assert_eq!(b.environment.get("N").map(String::as_str), Some("3"));
+        assert!(project.functions.is_empty());
+    }
+
+    #[test]
     fn slips_are_refused_with_the_function_named() {
         for (text, word) in [
             ("functions: {f: {runtime: x, memroy: 1}}", "memroy"),
             ("functions: {f: {handler: x}}", "runtime"),
             ("functions: {f: {runtime: x, timeout: soon}}", "f: `soon`"),
             ("functions: {}", "no functions"),
+            ("flows: {f: {definition: a, expres: true}}", "expres"),
+            ("flows: {f: {express: true}}", "f: missing field `definition`"),
             ("function: {}", "function"),
         ] {
             let error = read(text).unwrap_err();

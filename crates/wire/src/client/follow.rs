@@ -1,22 +1,14 @@
-//! Log lines as they come, over server-sent events. A stream that breaks off without the server's
-//! word that it is over is told apart from one that is.
-
-use std::collections::VecDeque;
+//! What comes over a running answer: log lines, and the history of an execution.
 
 use super::ClientError;
-use crate::native::LogLine;
-use crate::problem::Envelope;
+use super::sse::{Events, bad};
+use crate::native::{Execution, ExecutionEvent, LogLine};
 
-/// The longest event that is still read.
-const EVENT_BYTES_MAX: usize = 1 << 20;
-
-/// A running answer of a `follow` request.
+/// A running answer of a `follow` request. A stream that breaks off without the server's word that it is
+/// over is told apart from one that is.
 #[derive(Debug)]
 pub struct LogFollow {
-    response: reqwest::Response,
-    endpoint: String,
-    buffer: Vec<u8>,
-    ready: VecDeque<LogLine>,
+    events: Events,
     ended: Ended,
 }
 
@@ -32,7 +24,7 @@ enum Ended {
 
 impl LogFollow {
     pub(super) fn new(response: reqwest::Response, endpoint: String) -> Self {
-        Self { response, endpoint, buffer: Vec::new(), ready: VecDeque::new(), ended: Ended::No }
+        Self { events: Events::new(response, endpoint), ended: Ended::No }
     }
 
     /// Whether there is nothing more to follow, after [`Self::next`] gave `None`. Otherwise the server
@@ -46,65 +38,60 @@ impl LogFollow {
     /// # Errors
     /// `Transport` when the connection broke, `Refused` when the server ended it with an error.
     pub async fn next(&mut self) -> Result<Option<LogLine>, ClientError> {
-        loop {
-            if let Some(line) = self.ready.pop_front() {
-                return Ok(Some(line));
-            }
-            if self.ended != Ended::No {
-                return Ok(None);
-            }
-            let chunk = self.response.chunk().await.map_err(|source| ClientError::Transport {
-                endpoint: self.endpoint.clone(),
-                source: source.without_url(),
-            })?;
-            match chunk {
-                None => self.ended = Ended::BrokeOff,
-                Some(bytes) => {
-                    self.buffer.extend_from_slice(&bytes);
-                    self.take_events()?;
+        while self.ended == Ended::No {
+            match self.events.next().await? {
+                Some(sent) if sent.name == "end" => self.ended = Ended::Whole,
+                Some(sent) if sent.name == "stopping" => self.ended = Ended::BrokeOff,
+                Some(sent) if sent.data.is_empty() => {}
+                Some(sent) => {
+                    let line = serde_json::from_str(&sent.data);
+                    return line.map(Some).map_err(|error| bad(&error.to_string()));
                 }
+                None => self.ended = Ended::BrokeOff,
             }
         }
-    }
-
-    fn take_events(&mut self) -> Result<(), ClientError> {
-        while let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
-            let event: Vec<u8> = self.buffer.drain(..end + 2).collect();
-            self.take_event(&String::from_utf8_lossy(&event))?;
-        }
-        if self.buffer.len() > EVENT_BYTES_MAX {
-            return Err(bad("an event that does not end"));
-        }
-        Ok(())
-    }
-
-    fn take_event(&mut self, event: &str) -> Result<(), ClientError> {
-        let (mut name, mut data) = ("line", String::new());
-        for line in event.lines() {
-            if let Some(value) = line.strip_prefix("event:") {
-                name = value.trim();
-            } else if let Some(value) = line.strip_prefix("data:") {
-                data.push_str(value.trim_start());
-            }
-        }
-        match name {
-            "end" => self.ended = Ended::Whole,
-            "stopping" => self.ended = Ended::BrokeOff,
-            "error" => {
-                let envelope: Envelope =
-                    serde_json::from_str(&data).map_err(|error| bad(&error.to_string()))?;
-                return Err(ClientError::Refused { status: 500, envelope });
-            }
-            _ if data.is_empty() => {}
-            _ => {
-                let line = serde_json::from_str(&data).map_err(|error| bad(&error.to_string()))?;
-                self.ready.push_back(line);
-            }
-        }
-        Ok(())
+        Ok(None)
     }
 }
 
-fn bad(what: &str) -> ClientError {
-    ClientError::BadAnswer { operation: "follow".to_owned(), what: what.to_owned() }
+/// What comes from an execution that is followed.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ExecutionNews {
+    /// The next event of its history.
+    Event(Box<ExecutionEvent>),
+    /// It has ended; nothing comes after this.
+    Ended(Box<Execution>),
+}
+
+/// A running answer of an execution's events.
+#[derive(Debug)]
+pub struct ExecutionFollow {
+    events: Events,
+    ended: bool,
+}
+
+impl ExecutionFollow {
+    pub(super) fn new(response: reqwest::Response, endpoint: String) -> Self {
+        Self { events: Events::new(response, endpoint), ended: false }
+    }
+
+    /// The next thing; `None` after the end, or when the server closed before it: then ask again,
+    /// after the last event's id.
+    ///
+    /// # Errors
+    /// `Transport` when the connection broke, `Refused` when the server ended it with an error.
+    pub async fn next(&mut self) -> Result<Option<ExecutionNews>, ClientError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let Some(sent) = self.events.next().await? else { return Ok(None) };
+        let wrong = |error: serde_json::Error| bad(&error.to_string());
+        if sent.name == "end" {
+            self.ended = true;
+            let run = serde_json::from_str(&sent.data).map_err(wrong)?;
+            return Ok(Some(ExecutionNews::Ended(Box::new(run))));
+        }
+        let event = serde_json::from_str(&sent.data).map_err(wrong)?;
+        Ok(Some(ExecutionNews::Event(Box::new(event))))
+    }
 }

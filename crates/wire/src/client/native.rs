@@ -18,7 +18,7 @@ use crate::native::{
 use crate::time::Seconds;
 
 /// A little longer than what the server is asked to wait.
-const WAIT_MARGIN: Duration = Duration::from_secs(15);
+pub(super) const WAIT_MARGIN: Duration = Duration::from_secs(15);
 
 /// `/v1/tasks/{uid}`, or `/v1/functions/{function}/tasks/{id}` for `function/id`.
 fn task_path(task: &str, rest: &str) -> String {
@@ -34,7 +34,7 @@ fn function_path(function: &str, rest: &str) -> String {
     format!("/v1/functions/{}{rest}", segment(function))
 }
 
-fn page_query(limit: Option<usize>, cursor: Option<&str>) -> Query {
+pub(super) fn page_query(limit: Option<usize>, cursor: Option<&str>) -> Query {
     Query::new().maybe("limit", limit).maybe("cursor", cursor)
 }
 
@@ -75,7 +75,7 @@ impl LogFilter {
 }
 
 impl Client {
-    async fn read<T: DeserializeOwned>(
+    pub(super) async fn read<T: DeserializeOwned>(
         &self,
         path: String,
         query: Query,
@@ -242,13 +242,23 @@ impl Client {
         query: Query,
         operation: &str,
     ) -> Result<LogFollow, ClientError> {
-        let mut call = Call::new(Method::GET, path, operation).query(query.with("follow", true));
+        let call = Call::new(Method::GET, path, operation).query(query.with("follow", true));
+        let response = self.running(call, operation).await?;
+        Ok(LogFollow::new(response, self.endpoint().to_owned()))
+    }
+
+    /// Sends a request whose answer goes on for as long as there is something to tell.
+    pub(super) async fn running(
+        &self,
+        mut call: Call<'_>,
+        operation: &str,
+    ) -> Result<reqwest::Response, ClientError> {
         call.timeout = Some(Duration::MAX);
         call.headers.push(("accept", "text/event-stream".into()));
         let response = self.open(call).await?;
         let status = response.status().as_u16();
         if status < 400 {
-            return Ok(LogFollow::new(response, self.endpoint().to_owned()));
+            return Ok(response);
         }
         let body = response.bytes().await.map_err(|source| self.transport(source))?;
         match serde_json::from_slice(&body) {

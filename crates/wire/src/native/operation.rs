@@ -56,6 +56,13 @@ pub const QUERY: &[(&str, &str)] = &[
     ("format", "`json` (if absent), `csv` or `parquet`."),
     ("window", "How long a line's time is: `hour`, `day` (if absent) or `all`."),
     ("groupBy", "`function` (if absent) or `account`."),
+    ("flow", "Only of this flow."),
+    (
+        "status",
+        "Only in these states, joined with commas: `Running`, `Succeeded`, `Failed`, `TimedOut`, `Stopped`; `ended` stands for the last four.",
+    ),
+    ("version", "The number of a published version; the flow as it is now if absent."),
+    ("after", "Only events after the one with this id; the header `Last-Event-ID` says the same."),
 ];
 
 const TASK_FILTER: &[&str] = &[
@@ -171,6 +178,54 @@ operations! {
             "Changes that; absent fields stay as they are.";
         listRuntimes GET "/v1/runtimes" read [] "" => 200 "Page_Runtime",
             "Runtime names and what stands behind each on this installation.";
+    }
+    "Flows" {
+        listFlows GET "/v1/flows" read ["prefix" "limit" "cursor"] "" => 200 "Page_Flow",
+            "Flows by name, without their definitions.";
+        createFlow POST "/v1/flows" write [] "FlowCreate" => 201 "Flow",
+            "Makes a flow. A definition that cannot be used is refused with every mistake and its place.";
+        getFlow GET "/v1/flows/{flow}" read ["version"] "" => 200 "Flow",
+            "One flow with its definition, whatever API made it.";
+        updateFlow PATCH "/v1/flows/{flow}" write [] "FlowPatch" => 200 "Flow",
+            "Changes a flow; executions under way keep the definition they began with.";
+        deleteFlow DELETE "/v1/flows/{flow}" write [] "" => 204 "",
+            "Removes a flow; its executions end after their current step.";
+        flowGraph GET "/v1/flows/{flow}/graph" read ["version"] "" => 200 "FlowGraph",
+            "Steps and ways, for consoles.";
+        listFlowVersions GET "/v1/flows/{flow}/versions" read ["limit" "cursor"] "" => 200 "Page_FlowVersion",
+            "Published versions, newest first.";
+        publishFlow POST "/v1/flows/{flow}/versions" write [] "FlowPublish" => 201 "FlowVersion",
+            "Publishes the flow as it is now as a version that does not change.";
+        deleteFlowVersion DELETE "/v1/flows/{flow}/versions/{version}" write [] "" => 204 "",
+            "Removes a version that no alias names.";
+        listFlowAliases GET "/v1/flows/{flow}/aliases" read ["limit" "cursor"] "" => 200 "Page_FlowAlias",
+            "Aliases by name.";
+        putFlowAlias PUT "/v1/flows/{flow}/aliases/{alias}" write [] "FlowAliasPut" => 200 "FlowAlias",
+            "Makes or replaces an alias: one version, or two with their shares.";
+        deleteFlowAlias DELETE "/v1/flows/{flow}/aliases/{alias}" write [] "" => 204 "",
+            "Removes an alias.";
+    }
+    "Executions" {
+        listExecutions GET "/v1/executions" read ["flow" "status" "prefix" "from" "until" "tag" "error" "limit" "cursor"] "" => 200 "Page_Execution",
+            "Finds executions of one flow or of all, newest first.";
+        startExecution POST "/v1/flows/{flow}/executions" invoke [] "ExecutionStart" => 202 "Execution",
+            "Starts an execution: durable when answered. One of an Express flow has ended when it is answered.";
+        getExecution GET "/v1/flows/{flow}/executions/{execution}" follow [] "" => 200 "Execution",
+            "One execution with input, output and definition.";
+        waitExecution GET "/v1/flows/{flow}/executions/{execution}/wait" follow ["timeout"] "" => 200 "Execution",
+            "Answers when it has ended, or at the time-out with the execution as it is.";
+        executionHistory GET "/v1/flows/{flow}/executions/{execution}/history" follow ["order" "limit" "cursor"] "" => 200 "Page_ExecutionEvent",
+            "Every event, oldest first unless `order` says otherwise.";
+        executionEvents GET "/v1/flows/{flow}/executions/{execution}/events" follow ["after"] "" => 200 "events",
+            "The history as it is written, as server-sent events `event` with the event's id, then `end` with the execution. To go on after a break, send `Last-Event-ID`.";
+        whyExecution GET "/v1/flows/{flow}/executions/{execution}/why" follow [] "" => 200 "ExecutionWhy",
+            "What each step it is in waits for.";
+        executionGraph GET "/v1/flows/{flow}/executions/{execution}/graph" follow [] "" => 200 "FlowGraph",
+            "Steps and ways, and how each step stands.";
+        stopExecution POST "/v1/flows/{flow}/executions/{execution}/stop" write [] "ExecutionStop" => 200 "Execution",
+            "Stops an execution and the work it waits for.";
+        redriveExecution POST "/v1/flows/{flow}/executions/{execution}/redrive" write [] "" => 200 "Execution",
+            "Runs again what failed or was stopped; what succeeded keeps its result.";
     }
     "Accounts and keys" {
         whoAmI GET "/v1/whoami" any [] "" => 200 "WhoAmI",

@@ -16,7 +16,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use stint_engine::{ExecPiece, Execution};
+use stint_engine::{ExecPiece, Visit};
 use stint_model::code::Code;
 use stint_model::exec::{Exec, ExecEnd, ExecStream, PIECE_BYTES_MAX, TerminalSize};
 use stint_model::id::InstanceId;
@@ -71,11 +71,11 @@ pub(crate) async fn serve(
     })?;
     let mut caller = admitted.caller;
     caller.request_id = Some(Arc::clone(request_id));
-    let execution = door.engine.instance_exec(&caller, &function, id, exec).await?;
+    let visit = door.engine.instance_exec(&caller, &function, id, exec).await?;
     let clock = door.engine.clock().clone();
     place.spawn(move |stop| async move {
         match clock.within(WRITE_TIMEOUT, upgrade).await {
-            Some(Ok(socket)) => Talk::new(execution, clock).run(TokioIo::new(socket), stop).await,
+            Some(Ok(socket)) => Talk::new(visit, clock).run(TokioIo::new(socket), stop).await,
             Some(Err(error)) => tracing::debug!(%error, "a command's client did not upgrade"),
             None => tracing::debug!("a command's client did not upgrade in time"),
         }
@@ -140,7 +140,7 @@ type Writer<S> = SplitSink<WebSocketStream<S>, Message>;
 
 /// One command and its client.
 struct Talk {
-    execution: Execution,
+    visit: Visit,
     clock: Clock,
     /// Input for the command.
     waiting: VecDeque<Input>,
@@ -163,18 +163,12 @@ enum Wake {
 }
 
 impl Talk {
-    fn new(execution: Execution, clock: Clock) -> Self {
+    fn new(visit: Visit, clock: Clock) -> Self {
         let now = clock.now();
-        Self {
-            execution,
-            clock,
-            waiting: VecDeque::new(),
-            heard_at: now,
-            ping_at: now + PING_EVERY,
-        }
+        Self { visit, clock, waiting: VecDeque::new(), heard_at: now, ping_at: now + PING_EVERY }
     }
 
-    /// To the end. Dropping the execution ends the command.
+    /// To the end. Dropping the visit ends the command.
     async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut self, io: S, stop: Stop) {
         let (mut writer, mut reader) = websocket::socket(io, Role::Server).await.split();
         let last = loop {
@@ -182,9 +176,9 @@ impl Talk {
                 // What was read of a message stays in the socket.
                 heard = reader.next(), if self.waiting.len() < WAITING_MAX => Wake::Heard(heard),
                 // A piece goes whole or not at all.
-                () = write(&self.execution, self.waiting.front()) => Wake::Wrote,
+                () = write(&self.visit, self.waiting.front()) => Wake::Wrote,
                 // What is not taken stays.
-                said = self.execution.next() => Wake::Said(said),
+                said = self.visit.next() => Wake::Said(said),
                 // A wait, and another.
                 () = self.clock.sleep_until(self.ping_at) => Wake::Due,
                 () = stop.stopped() => Wake::Stop,
@@ -297,10 +291,10 @@ enum Turn {
 }
 
 /// Gives the command one piece of input; waits for ever when there is none.
-async fn write(execution: &Execution, input: Option<&Input>) {
+async fn write(visit: &Visit, input: Option<&Input>) {
     match input {
-        Some(Input::Piece(bytes)) => execution.write(bytes.clone()).await,
-        Some(Input::End) => execution.close_input(),
+        Some(Input::Piece(bytes)) => visit.write(bytes.clone()).await,
+        Some(Input::End) => visit.close_input(),
         None => std::future::pending().await,
     }
 }

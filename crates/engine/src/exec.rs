@@ -136,7 +136,7 @@ impl Execs {
 
 /// A command that runs. Dropping it ends the command.
 #[derive(Debug)]
-pub struct Execution {
+pub struct Visit {
     id: ExecId,
     node: NodeId,
     slot: Arc<Slot>,
@@ -152,7 +152,7 @@ pub enum ExecPiece {
     End(ExecEnd),
 }
 
-impl Execution {
+impl Visit {
     /// What it said next. Safe to drop.
     pub async fn next(&self) -> ExecPiece {
         let next = self.slot.wait(|said| match said.pieces.pop_front() {
@@ -199,7 +199,7 @@ impl Execution {
     }
 }
 
-impl Drop for Execution {
+impl Drop for Visit {
     fn drop(&mut self) {
         self.link.execs().close(self.id);
         // One that has ended is not known there any more, which does no harm.
@@ -220,7 +220,7 @@ impl Engine {
         function: &str,
         instance: InstanceId,
         exec: Exec,
-    ) -> Result<Execution, EngineError> {
+    ) -> Result<Visit, EngineError> {
         self.authorize(caller, Operation::InstanceExec, Some(function))?;
         check(&exec)?;
         let entry = self.function_entry(caller, function)?;
@@ -233,16 +233,16 @@ impl Engine {
         self.commit(caller, deed, change).await?;
         let link = Arc::clone(self.link());
         let (id, slot) = link.execs().open(node);
-        let execution = Execution { id, node, slot, link };
-        execution.order(ExecOrder::Begin { instance, exec });
-        let begun = execution.slot.wait(|said| match &said.ended {
+        let visit = Visit { id, node, slot, link };
+        visit.order(ExecOrder::Begin { instance, exec });
+        let begun = visit.slot.wait(|said| match &said.ended {
             _ if said.begun => Some(Ok(())),
             Some(ExecEnd::NotStarted(why) | ExecEnd::CutOff(why)) => Some(Err(why.clone())),
             Some(ExecEnd::Exited(_) | ExecEnd::Killed(_)) => Some(Ok(())),
             None => None,
         });
         match begun.await {
-            Ok(()) => Ok(execution),
+            Ok(()) => Ok(visit),
             Err(why) => {
                 let message = format!("the command was not started: {why}");
                 Err(EngineError::refused(Code::InvalidArgument, message))

@@ -36,7 +36,7 @@ pub use control::scalings::{KeptStatus, ScalingView};
 pub use engine::{Engine, EngineConfig, Ports};
 pub use entropy::Entropy;
 pub use error::EngineError;
-pub use exec::{ExecPiece, Execution};
+pub use exec::{ExecPiece, Visit};
 pub use flows::FlowConfig;
 pub use invoke::{Answer, AnswerBody, AnswerStream, Ended, Invoke, Piece};
 pub use link::{Link, NodeView};

@@ -60,7 +60,7 @@ impl ExecSpec {
 
 /// A further program that has been executed.
 #[derive(Debug)]
-pub struct Execution {
+pub struct Program {
     /// What it reads. Dropping it ends a pipe; a terminal has no end.
     pub input: ExecInput,
     pub output: ExecOutput,
@@ -161,7 +161,7 @@ impl ExecEnd {
 
 /// Both ends of everything a further program is born with.
 pub(crate) struct ExecEnds {
-    pub(crate) ours: Execution,
+    pub(crate) ours: Program,
     /// Input, output, errors, and where its end is told.
     theirs: [OwnedFd; 4],
 }
@@ -184,7 +184,7 @@ impl ExecEnds {
             |fd| pipe::Receiver::from_owned_fd(fd).map(|pipe| ExecOutput(Reads::Pipe(pipe)));
         let (output, errors) = (reads(output)?, Some(reads(errors)?));
         let input = ExecInput(Writes::Pipe(pipe::Sender::from_owned_fd(input)?));
-        let ours = Execution { input, output, errors, end };
+        let ours = Program { input, output, errors, end };
         Ok(Self { ours, theirs: [their_input, their_output, their_errors, tell] })
     }
 
@@ -201,7 +201,7 @@ impl ExecEnds {
         let output = ExecOutput(Reads::Terminal(ours));
         let again = || theirs.try_clone();
         let theirs = [again()?, again()?, again()?, tell];
-        Ok(Self { ours: Execution { input, output, errors: None, end }, theirs })
+        Ok(Self { ours: Program { input, output, errors: None, end }, theirs })
     }
 
     pub(crate) fn theirs(&self) -> Vec<BorrowedFd<'_>> {

@@ -25,7 +25,7 @@ mod spec;
 mod sys;
 
 pub use cgroup::CpuClass;
-pub use exec::{ExecEnd, ExecInput, ExecOutput, ExecSpec, Execution, Window};
+pub use exec::{ExecEnd, ExecInput, ExecOutput, ExecSpec, Program, Window};
 pub use interpreters::{Candidate, Discovery, Family, Interpreter, Refused};
 pub use launcher::{
     Doors, Instance, Launched, Launcher, LauncherConfig, Pump, SandboxError, SpawnerCommand,

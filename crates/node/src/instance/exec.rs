@@ -11,7 +11,7 @@ use stint_model::exec::{
     Exec, ExecEnd, ExecId, ExecOrder, ExecStream, ExecWord, PIECE_BYTES_MAX, TerminalSize, WINDOW,
 };
 use stint_model::time::{Span, Timestamp};
-use stint_sandbox::{ExecInput, ExecOutput, ExecSpec, Execution, ExitHow, Instance, Window};
+use stint_sandbox::{ExecInput, ExecOutput, ExecSpec, ExitHow, Instance, Program, Window};
 use stint_wire::node::FromNode;
 use tokio::sync::mpsc;
 
@@ -130,8 +130,8 @@ impl Talk {
     }
 
     /// To the end. Dropping the execution's end is what ends the program.
-    async fn run(mut self, execution: Execution, mut orders: mpsc::Receiver<ExecOrder>) -> ExecEnd {
-        let Execution { input, output, errors, mut end } = execution;
+    async fn run(mut self, program: Program, mut orders: mpsc::Receiver<ExecOrder>) -> ExecEnd {
+        let Program { input, output, errors, mut end } = program;
         let (mut output, mut errors) = (Some(output), errors);
         let mut input = Some(input).filter(|_| self.wants.0 || self.is_terminal);
         let mut buffers = (vec![0; PIECE_BYTES_MAX], vec![0; PIECE_BYTES_MAX]);

@@ -3,18 +3,18 @@
 use rustix::io::Errno;
 
 use super::{Instance, SandboxError};
-use crate::exec::{ExecEnds, ExecSpec, Execution, refusal};
+use crate::exec::{ExecEnds, ExecSpec, Program, refusal};
 use crate::message::{Control, encode};
 use crate::spec::{SPEC_BYTES_MAX, SpecError};
 
 impl Instance {
     /// Starts a further program beside the instance's own, behind the same walls and within the same
     /// limits; returns when it has been executed. It ends with the instance, or when the
-    /// [`Execution`]'s end is dropped. A frozen instance is to be thawed first.
+    /// [`Program`]'s end is dropped. A frozen instance is to be thawed first.
     ///
     /// # Errors
     /// `Spec` when it can be executed nowhere, `Exec` when not here, `Ended` when the instance has ended.
-    pub async fn exec(&self, spec: ExecSpec) -> Result<Execution, SandboxError> {
+    pub async fn exec(&self, spec: ExecSpec) -> Result<Program, SandboxError> {
         spec.validate()?;
         let ends = ExecEnds::new(spec.terminal).map_err(|source| SandboxError::System {
             doing: "cannot make the program's pipes",

@@ -16,8 +16,8 @@ const FILE_LINES_MAX: usize = 800;
 /// Above this a file is only counted, so that one can see where the house grows.
 const FILE_LINES_GOAL: usize = 500;
 /// Above this a crate does more than its name says. `engine` sets it: every verb and the shell of all that
-/// is durable live there.
-const CRATE_LINES_MAX: usize = 16_000;
+/// is durable live there, a third of it the shell of flows. What comes next gets a crate of its own.
+const CRATE_LINES_MAX: usize = 24_000;
 /// `lib.rs` is a table of contents, `main.rs` a list of commands.
 const ENTRY_LINES_MAX: usize = 150;
 
@@ -169,8 +169,8 @@ mod tests {
 
     #[test]
     fn a_crate_has_a_wall_too() {
-        let sizes = BTreeMap::from([("crates/a/src/b.rs", 9_000), ("crates/a/src/c/d.rs", 8_000)]);
-        assert_eq!(large_crates(&sizes), ["crates/a: 17000 lines, the wall is 16000"]);
+        let sizes = BTreeMap::from([("crates/a/src/b.rs", 13_000), ("crates/a/src/c/d.rs", 12_000)]);
+        assert_eq!(large_crates(&sizes), ["crates/a: 25000 lines, the wall is 24000"]);
     }
 
     #[test]

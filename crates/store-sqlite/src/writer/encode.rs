@@ -2,6 +2,7 @@
 //! whoever commits, so that the writer only moves bytes.
 
 use bytes::Bytes;
+use stint_model::execution::Execution;
 use stint_model::id::ExecutionUid;
 use stint_model::shard::{Fence, LetterId};
 use stint_model::time::Timestamp;
@@ -117,19 +118,9 @@ pub(crate) fn batch(batch: Batch) -> Encoded {
                 if is_new && execution.uid.shard() == shard {
                     minted = minted.max(execution.uid.number());
                 }
-                let body = execution::encode(&execution);
-                count(&body);
-                Op::Head(Box::new(Head {
-                    is_new,
-                    uid: execution.uid,
-                    list: execution.list(),
-                    account: execution.account.number(),
-                    is_child: execution.map.is_some(),
-                    status: execution.status.number(),
-                    ended: execution.ended_at.micros(),
-                    body,
-                    name: execution.name,
-                }))
+                let head = Head::of(is_new, *execution);
+                count(&head.body);
+                Op::Head(Box::new(head))
             }
             Put::Document { execution, document } => {
                 document.iter().for_each(|document| count(&document.body));
@@ -168,6 +159,22 @@ impl Insert {
             order: write_order(row.task.order()),
             life: write_life(&row.task),
             is_open: row.is_open(),
+        }
+    }
+}
+
+impl Head {
+    fn of(is_new: bool, execution: Execution) -> Self {
+        Self {
+            is_new,
+            uid: execution.uid,
+            list: execution.list(),
+            account: execution.account.number(),
+            is_child: execution.map.is_some(),
+            status: execution.status.number(),
+            ended: execution.ended_at.micros(),
+            body: execution::encode(&execution),
+            name: execution.name,
         }
     }
 }

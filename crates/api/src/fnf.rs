@@ -105,7 +105,7 @@ async fn read(
     arrived: Arrived,
     request_id: &mut Arc<str>,
 ) -> Result<Asked, Refused> {
-    let Arrived { parts, body, secure, stop } = arrived;
+    let Arrived { parts, body, secure, stop, .. } = arrived;
     let scheme = Scheme::of(door, &parts)?;
     let read = door.room.read(body, FORM_BYTES_MAX).await?;
     let query = parts.uri.query().unwrap_or("");

@@ -201,7 +201,7 @@ fn data_dir(read: &Reader<'_>, environment: &Environment) -> Result<PathBuf, Con
     let said = read.text("data");
     if !said.is_empty() {
         // Sandboxes are told of what lies in it.
-        return std::path::absolute(said).map_err(|error| {
+        return std::path::absolute(&said).map_err(|error| {
             ConfigError::Together(format!("cannot make {said} absolute: {error}"))
         });
     }

@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_crate_has_a_wall_too() {
-        let sizes = BTreeMap::from([("crates/a/src/b.rs", 13_000), ("crates/a/src/c/d.rs", 12_000)]);
+        let sizes =
+            BTreeMap::from([("crates/a/src/b.rs", 13_000), ("crates/a/src/c/d.rs", 12_000)]);
         assert_eq!(large_crates(&sizes), ["crates/a: 25000 lines, the wall is 24000"]);
     }
 

@@ -245,27 +245,22 @@ impl NodeAgent {
         std::fs::create_dir_all(&config.dir).map_err(NodeError::Directory)?;
         let shims = shims::write_out(&config.dir.join("runtimes")).map_err(NodeError::Directory)?;
         let cache = cache(&config, &code, &supervisor)?;
-        let identities = Identities::open(config.dir.join("accounts"), config.account_ids_from)
-            .map_err(NodeError::Directory)?;
+        let identities = Identities::open(config.dir.join("accounts"), config.account_ids_from);
+        let identities = identities.map_err(NodeError::Directory)?;
         let volumes = Volumes::new(config.volumes_dir.clone(), config.host_dirs_allowed.clone());
-        let wasm = runtimes.wasm().map(|program| {
-            let dir = config.dir.join("wasm");
-            Wasm::open(program, &dir, Arc::clone(&code), supervisor.clone())
-        });
-        let wasm = wasm.transpose()?;
+        let wasm = wasm(&config, &runtimes, &code, &supervisor)?;
         let (primes_in, primes) = mpsc::channel(PRIMES_MAX);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let instances = supervisor.guests("instance", config.bounds.instances_max);
-        let connections = supervisor.guests("server-connection", CONNECTIONS_MAX);
-        let visits = supervisor.guests("command", VISITS_MAX);
-        let egress =
-            Egress::new(config.egress.clone(), api, &supervisor, config.bounds.instances_max);
+        let most = config.bounds.instances_max;
+        let egress = Egress::new(config.egress.clone(), api, &supervisor, most);
         let preparers = supervisor.guests("image", PREPARING_MAX);
         let images = images(&config, &code, &supervisor)?;
-        let pools = Pools::new(config.promised(), config.bounds);
-        let capacity = config.capacity;
+        let (pools, capacity) = (Pools::new(config.promised(), config.bounds), config.capacity);
         let (parking, lot) = Parking::with_lot(supervisor.clock().clone());
         let shared = NodeShared {
+            connections: supervisor.guests("server-connection", CONNECTIONS_MAX),
+            visits: supervisor.guests("command", VISITS_MAX),
             clock: supervisor.clock().clone(),
             supervisor,
             launcher,
@@ -280,14 +275,13 @@ impl NodeAgent {
             shims,
             parking,
             wasm,
-            connections,
-            visits,
             egress,
             events: events_in,
             link: to_server,
             config,
         };
         let status = Arc::new(Status::default());
+        let handle = NodeHandle { status: Arc::clone(&status), capacity, primes: primes_in };
         let agent = Self {
             shared: Arc::new(shared),
             from_server,
@@ -301,12 +295,12 @@ impl NodeAgent {
             outbox: VecDeque::new(),
             lot: Some(lot),
             primes: Some(primes),
-            status: Arc::clone(&status),
+            status,
             load: LoadSaid::default(),
             drain: None,
             keys: 0,
         };
-        Ok((agent, NodeHandle { status, capacity, primes: primes_in }))
+        Ok((agent, handle))
     }
 
     /// Serves until it is stopped; then ends every instance at once (drain first to be polite).
@@ -759,6 +753,18 @@ fn cache(
     let source = Arc::clone(code);
     let bounds = (bounds.code_bytes_max, bounds.unpack);
     CodeCache::open(dir, Keeps::ThisBoot, bounds, source, supervisor.clone())
+}
+
+fn wasm(
+    config: &NodeConfig,
+    runtimes: &RuntimeTable,
+    code: &Arc<dyn CodeSource>,
+    supervisor: &Supervisor,
+) -> Result<Option<Wasm>, CodeError> {
+    let open = |program| {
+        Wasm::open(program, &config.dir.join("wasm"), Arc::clone(code), supervisor.clone())
+    };
+    runtimes.wasm().map(open).transpose()
 }
 
 fn images(

@@ -34,7 +34,7 @@ pub(crate) struct Failure {
     pub(crate) outcome: Outcome,
     pub(crate) body: Bytes,
     /// After the end marker in the log.
-    pub(crate) log_word: Cow<'static, str>,
+    pub(crate) log_word: &'static str,
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -45,22 +45,27 @@ struct ErrorBody {
     error_type: String,
 }
 
-/// Ended from outside, after it ran so long.
-pub(crate) fn stopped(reason: StopReason, ran: Span, memory_milli_mb: u64) -> Failure {
+/// Ended from outside.
+pub(crate) fn stopped(reason: StopReason) -> Failure {
     let log_word = match reason {
-        StopReason::ClientGone => Cow::from(format!(
-            "Invocation canceled by client (duration: {}ms, maxMemoryUsage: {}MB)",
-            ran.millis(),
-            megabytes(memory_milli_mb)
-        )),
-        StopReason::Stopped => "Stopped".into(),
-        StopReason::TakenBack => "Stopped to make room, and run again".into(),
-        StopReason::Deposed => "Stopped, and run again".into(),
+        StopReason::ClientGone => "Invocation canceled by client",
+        StopReason::Stopped => "Stopped",
+        StopReason::TakenBack => "Stopped to make room, and run again",
+        StopReason::Deposed => "Stopped, and run again",
     };
     Failure { outcome: Outcome::Stopped(reason), body: Bytes::new(), log_word }
 }
 
 impl Failure {
+    /// After the end marker in the log, of an attempt that ran so long.
+    pub(crate) fn words(&self, ran: Span, memory_milli_mb: u64) -> Cow<'static, str> {
+        if self.outcome != Outcome::Stopped(StopReason::ClientGone) {
+            return self.log_word.into();
+        }
+        let (ran, memory) = (ran.millis(), megabytes(memory_milli_mb));
+        format!("{} (duration: {ran}ms, maxMemoryUsage: {memory}MB)", self.log_word).into()
+    }
+
     /// What the log of an attempt should say that user code did not: why its instance ended under it,
     /// or never came.
     pub(crate) fn epitaph(&self) -> Option<String> {
@@ -88,7 +93,7 @@ pub(crate) fn said(class: &str, body: Bytes) -> Failure {
     let kind = if parsed.error_type.is_empty() { CRASH_KIND.into() } else { parsed.error_type };
     let log_word =
         if class == HANDLED { "Handled function error" } else { "Unhandled function error" };
-    Failure { outcome: user(class, &kind, &parsed.error_message), body, log_word: log_word.into() }
+    Failure { outcome: user(class, &kind, &parsed.error_message), body, log_word }
 }
 
 /// The time is over. `N` as upstream prints it: whole seconds, unless the limit is finer.
@@ -153,7 +158,7 @@ pub(crate) fn server_said(body: Bytes) -> Failure {
     };
     let kind = if kind.is_empty() { INVOCATION.to_owned() } else { kind };
     let outcome = user(INVOCATION, &kind, &message);
-    Failure { outcome, body, log_word: "Unhandled function error".into() }
+    Failure { outcome, body, log_word: "Unhandled function error" }
 }
 
 /// A custom server ended the connection without an answer although it lives.
@@ -166,11 +171,7 @@ pub(crate) fn not_started(message: String) -> Failure {
     let body =
         serde_json::to_vec(&ErrorBody { error_message: message.clone(), ..Default::default() });
     let body = body.expect("strings always serialize").into();
-    Failure {
-        outcome: Outcome::NotStarted { message },
-        body,
-        log_word: "Function not started".into(),
-    }
+    Failure { outcome: Outcome::NotStarted { message }, body, log_word: "Function not started" }
 }
 
 /// No entry (§4.5).
@@ -234,7 +235,7 @@ pub(crate) fn system(reason: impl Into<String>) -> Failure {
     Failure {
         outcome: Outcome::SystemError { reason: reason.into() },
         body: Bytes::new(),
-        log_word: "System error".into(),
+        log_word: "System error",
     }
 }
 
@@ -247,7 +248,7 @@ fn plain(class: &str, kind: &str, message: String) -> Failure {
     let outcome = user(class, kind, &message);
     let body = serde_json::to_vec(&ErrorBody { error_message: message, ..Default::default() });
     let body = body.expect("strings always serialize").into();
-    Failure { outcome, body, log_word: "Unhandled function error".into() }
+    Failure { outcome, body, log_word: "Unhandled function error" }
 }
 
 fn user(class: &str, kind: &str, message: &str) -> Outcome {

@@ -159,7 +159,7 @@ impl Life {
         self.tell(AgentEvent::Ready { key: self.key }).await;
         let start::Live { process, mut output, contract, held, enforced, gate, home } = live;
         if start::hook(self.spec.config.initializer.as_ref()).is_some() {
-            self.log_hook(output.take(Rest::Take), waiting.front()).await;
+            self.log_hook(output.take(Rest::Take), waiting.front().map(|first| &**first)).await;
         }
         let (_, inbox) = mpsc::channel(1);
         let desk = Desk::new(
@@ -187,7 +187,7 @@ impl Life {
     }
 
     /// What the initializer wrote: the request's it is run for, if one is.
-    async fn log_hook(&self, text: Vec<u8>, request: Option<&Box<Invocation>>) {
+    async fn log_hook(&self, text: Vec<u8>, request: Option<&Invocation>) {
         match request {
             _ if text.is_empty() => {}
             Some(first) => self.shared.log(&self.spec, self.id, &first.start, valid(text)).await,
@@ -280,7 +280,7 @@ impl Life {
         if let Some(epitaph) = failed.failure.epitaph() {
             log.add(epitaph.as_bytes());
         }
-        let log_tail = log.end(&failed.failure.log_word);
+        let log_tail = log.end(failed.failure.log_word);
         if log.is_pending() {
             self.shared.log(&self.spec, self.id, start, log.take_pending()).await;
         }
@@ -328,7 +328,7 @@ impl Life {
 }
 
 fn stopped_early(reason: StopReason) -> start::NotStarted {
-    let failure = failure::stopped(reason, Span::ZERO, 0);
+    let failure = failure::stopped(reason);
     start::NotStarted { failure, output: Vec::new() }
 }
 

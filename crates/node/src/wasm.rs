@@ -427,7 +427,7 @@ mod tests {
             };
             config.nas = Some(NasConfig { mounts: vec![mount], ..NasConfig::default() });
         });
-        let environment = [("A".to_owned(), "1\02".to_owned()), ("B".to_owned(), String::new())];
+        let environment = [("A".to_owned(), "1\u{0}2".to_owned()), ("B".to_owned(), String::new())];
         let (head, body) = configuration(&draft.spec, &environment, 10);
         assert_eq!(head, b"\0network\0no\0result_bytes_max\x0010\0mounts\0w:/mnt/a");
         assert_eq!(body, b"A\x0012\0B\0");

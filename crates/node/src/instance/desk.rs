@@ -237,13 +237,8 @@ impl Desk {
 
     /// The user code returned.
     pub(super) async fn succeed(&mut self, at: usize, body: Bytes, claim: Claim) {
-        self.finish(
-            at,
-            Failure { outcome: Outcome::Ok, body, log_word: "".into() },
-            claim,
-            Alive::Yes,
-        )
-        .await;
+        self.finish(at, Failure { outcome: Outcome::Ok, body, log_word: "" }, claim, Alive::Yes)
+            .await;
     }
 
     /// The user code failed and the instance serves on.
@@ -292,7 +287,8 @@ impl Desk {
         {
             running.log.add(epitaph.as_bytes());
         }
-        let log_tail = running.log.end(&end.log_word);
+        let ran = now.since(running.started_at);
+        let log_tail = running.log.end(&end.words(ran, self.meter.peak_milli_mb()));
         let start = &running.invocation.start;
         if running.log.is_pending() {
             let text = running.log.take_pending();
@@ -471,10 +467,9 @@ impl Desk {
     /// After PreStop: kills, and settles everything.
     pub(super) async fn stopped(&mut self, lease: Lease, reason: StopReason) -> &'static str {
         self.kill().await;
-        let memory = self.meter.peak_milli_mb();
-        self.end_all(|now, running| {
+        self.end_all(|_, running| {
             if running.invocation.start.lease == lease {
-                failure::stopped(reason, now.since(running.started_at), memory)
+                failure::stopped(reason)
             } else {
                 failure::system("the instance was ended to stop another request")
             }

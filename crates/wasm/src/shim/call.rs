@@ -343,9 +343,8 @@ fn explain(error: &wasmtime::Error, denied: bool, outputs: &Outputs) -> Answer {
 }
 
 fn frame(frame: &wasmtime::FrameInfo) -> String {
-    let name = frame
-        .func_name()
-        .map_or_else(|| format!("function {}", frame.func_index()), |name| shortened(name));
+    let name =
+        frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), shortened);
     match frame.module_offset() {
         Some(offset) => format!("{name} at {offset:#x}"),
         None => name,

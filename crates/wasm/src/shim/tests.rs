@@ -293,7 +293,7 @@ fn requests_leave_only_where_the_function_may_use_the_internet() {
             String::from_utf8_lossy(&seen[..n]).into_owned()
         });
         let send = |allowed: bool| {
-            let mut outgoing = http::Outgoing::new(allowed);
+            let mut outgoing = http::Outgoing::new(allowed, None);
             let body = Empty::<bytes::Bytes>::new().map_err(Error::from).boxed_unsync();
             let request = ::http::Request::get(format!("http://{address}/x")).body(body).unwrap();
             let runtime =

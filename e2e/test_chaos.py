@@ -137,7 +137,7 @@ def mounted(own, size: str):
 
 
 def test_the_disk_is_full(own):
-    server, unmount = mounted(own, "128m")
+    server, unmount = mounted(own, "320m")
     try:
         cloud = Cloud(server.start())
         nas = fc.NASConfig(user_id=0, group_id=0, mount_points=[

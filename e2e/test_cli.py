@@ -142,14 +142,14 @@ def test_a_deployment_that_changes_nothing_says_so(server, project):
     name, home = project
     file = home / "stint.yaml"
     text = file.read_text()
-    more = "    asyncInvokeConfig:\n      maxAsyncRetryAttempts: 1\n    reservedConcurrency: 3\n    limits:\n      concurrencyMax: 2\n"
+    more = "    limits: {instances: 3, concurrency: 2}\n"
     file.write_text(text.replace(f"  {name}:\n", f"  {name}:\n{more}", 1))
 
     def action() -> str:
         return said(server, "deploy", cwd=home)[0]["action"]
 
     assert [action(), action()] == ["updated", "unchanged"]
-    file.write_text(file.read_text().replace("concurrencyMax: 2", "concurrencyMax: 4"))
+    file.write_text(file.read_text().replace("concurrency: 2", "concurrency: 4"))
     assert [action(), action()] == ["updated", "unchanged"]
 
 
@@ -167,7 +167,7 @@ def handler(event, context):
 def test_waiting_and_following_outlive_a_restart(own):
     server = own().start()
     cloud = Cloud(server)
-    cloud.create("sleeper", {"index.py": WAITER})
+    cloud.create("sleeper", {"index.py": WAITER}, task_mode=True)
     cloud.submit("sleeper", "3", "w-1")
     cloud.in_state("sleeper", "w-1", "Running")
     waits = [subprocess.Popen(server.command("task", *what, "sleeper/w-1"), env=server.environment(), text=True,

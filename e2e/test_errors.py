@@ -89,14 +89,14 @@ ROWS = {
     "kill": (EXITED, "FunctionUnhandledError"),
     "abort": (EXITED, "FunctionUnhandledError"),
     "memory": (r"Function instance was killed: memory limit exceeded \(256MB\).*", "FunctionOOMError"),
-    "late": (r"Function timed out after 2 seconds \(maxMemoryUsage: \d+\.\d\dMB\)", "FunctionTimeoutError"),
+    "late": (r"Function timed out after 4 seconds \(maxMemoryUsage: \d+\.\d\dMB\)", "FunctionTimeoutError"),
 }
 
 
 @pytest.fixture(scope="module", params=list(CODE))
 def failing(cloud, request):
     name = unique("failing")
-    cloud.create(name, CODE[request.param], runtime=request.param, timeout=2, task_mode=True, retries=0)
+    cloud.create(name, CODE[request.param], runtime=request.param, timeout=4, task_mode=True, retries=0)
     return request.param, name
 
 
@@ -168,7 +168,7 @@ def test_an_initializer_that_fails(cloud, runtime, how):
     name = unique("initializer")
     cloud.create(name, INITIALIZER[runtime], runtime=runtime, environment_variables={"HOW": how}, task_mode=True, retries=0,
                  instance_lifecycle_config=fc.InstanceLifecycleConfig(
-                     initializer=fc.LifecycleHook(handler="index.initialize", timeout=2)))
+                     initializer=fc.LifecycleHook(handler="index.initialize", timeout=4)))
     pattern = ROWS[how][0].replace("Function timed out", "Function initialization timed out")
     reply = cloud.invoke(name, "well")
     assert (reply.status, reply.error_type) == (200, "InitializationError"), reply

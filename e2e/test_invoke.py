@@ -234,8 +234,8 @@ def test_a_refused_call_leaves_what_runs_alone(cloud):
     cloud.submit(name, "2", "one")
     cloud.in_state(name, "one", "Running")
     for _ in range(5):
-        reply = cloud.invoke(name, "0")
-        assert (reply.status, reply.json["Code"]) == (429, "ResourceExhausted")
+        error = refusal(lambda: cloud.invoke(name, "0"))
+        assert (error.status_code, error.code) == (429, "ResourceExhausted")
     done = cloud.ended(name, "one")
     assert done.status == "Succeeded"
     attempts = cloud.native(name, "one")["attempts"]

@@ -242,7 +242,7 @@ def test_history_is_kept_as_long_as_it_is_configured(own):
     old = cloud.submit("f", "x" * (2 << 20), "again")
     cloud.ended("f", old)
     waiting = cloud.submit("f", b"", **{"x-fc-async-delay": "3600"})
-    blobs = lambda: [p for p in server.dir.rglob("*") if p.is_file() and p.stat().st_size >= 2 << 20  # noqa: E731
+    blobs = lambda: [p for p in (server.dir / "blobs").rglob("*") if p.is_file() and p.stat().st_size >= 2 << 20  # noqa: E731
                      and p.suffix not in (".db", ".db-wal")]
     assert len(blobs()) == 2, "payload and result lie beside the book"
     ended_at = cloud.task("f", old).end_time

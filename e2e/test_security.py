@@ -184,7 +184,7 @@ def operations() -> dict:
 
 
 OPERATIONS = operations()
-LATER = ("trigger", "session", "snapshot", "custom_domain", "vpc_binding")
+LATER = ("trigger", "snapshot", "custom_domain", "vpc_binding")
 
 
 def test_there_are_seventy_three():

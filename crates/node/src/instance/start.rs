@@ -438,6 +438,7 @@ impl Loading<'_> {
     async fn initialize(&mut self, limit: Span, request_id: &str) -> Result<(), Failure> {
         let Self { shared, process, output, shim, .. } = self;
         let begun = shared.clock.now();
+        output.mark(&mark("Initialize Start", request_id));
         let initializing = async {
             shim.channel.write(Said::Initialize, request_id.as_bytes(), b"").await?;
             loop {

@@ -222,10 +222,12 @@ impl Sessions {
         }
     }
 
-    /// A call has ended.
+    /// A call has ended. One of a session that was forgotten meanwhile wakes nothing.
     fn leave(&self, key: &SessionKey, now: Timestamp) {
-        if let Some(session) = self.known().get_mut(key) {
-            session.running = session.running.saturating_sub(1);
+        if let Some(session) = self.known().get_mut(key)
+            && session.running > 0
+        {
+            session.running -= 1;
             session.used_at = session.used_at.max(now);
         }
     }

@@ -20,7 +20,7 @@ fn a_function_from_template_to_result() {
     let first = house.json(&["deploy", "--file", "mine/stint.yaml", "--publish"]);
     assert_eq!((&first[0]["action"], &first[0]["version"]), (&"created".into(), &"1".into()));
     let again = house.json(&["deploy", "--file", "mine/stint.yaml"]);
-    assert_eq!(again[0]["action"], "updated");
+    assert_eq!(again[0]["action"], "unchanged");
     assert!(again[0]["codeBytes"].is_null(), "unchanged code is not sent again");
     let answer = house.ok(&["invoke", "mine", r#"{"name": "you"}"#]);
     assert!(answer.contains("\"hello\": \"you\""), "{answer}");

@@ -38,7 +38,7 @@ use crate::runtimes::RuntimeTable;
 use crate::shared::NodeShared;
 use crate::shims;
 use crate::volume::Volumes;
-use crate::wasm::{self, Prime, Wasm};
+use crate::wasm::{self, Prime};
 
 use pools::{Bound, Change, Pools};
 use queued::Queued;
@@ -248,7 +248,7 @@ impl NodeAgent {
         let identities = Identities::open(config.dir.join("accounts"), config.account_ids_from);
         let identities = identities.map_err(NodeError::Directory)?;
         let volumes = Volumes::new(config.volumes_dir.clone(), config.host_dirs_allowed.clone());
-        let wasm = wasm(&config, &runtimes, &code, &supervisor)?;
+        let wasm = wasm::open(runtimes.wasm(), &config, &code, &supervisor)?;
         let (primes_in, primes) = mpsc::channel(PRIMES_MAX);
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let instances = supervisor.guests("instance", config.bounds.instances_max);
@@ -753,18 +753,6 @@ fn cache(
     let source = Arc::clone(code);
     let bounds = (bounds.code_bytes_max, bounds.unpack);
     CodeCache::open(dir, Keeps::ThisBoot, bounds, source, supervisor.clone())
-}
-
-fn wasm(
-    config: &NodeConfig,
-    runtimes: &RuntimeTable,
-    code: &Arc<dyn CodeSource>,
-    supervisor: &Supervisor,
-) -> Result<Option<Wasm>, CodeError> {
-    let open = |program| {
-        Wasm::open(program, &config.dir.join("wasm"), Arc::clone(code), supervisor.clone())
-    };
-    runtimes.wasm().map(open).transpose()
 }
 
 fn images(

@@ -22,6 +22,7 @@ use stint_wire::node::PoolSpec;
 use tokio::io::AsyncReadExt as _;
 
 use crate::code::{CodeCache, CodeError, Held, Keeps, UnpackLimits};
+use crate::config::NodeConfig;
 use crate::environment::CODE;
 use crate::ports::CodeSource;
 use crate::shared::NodeShared;
@@ -109,7 +110,7 @@ pub struct Prime {
 
 impl Wasm {
     /// Blocks on the disk.
-    pub(crate) fn open(
+    fn open(
         program: &WasmProgram,
         dir: &Path,
         source: Arc<dyn CodeSource>,
@@ -242,6 +243,18 @@ impl Wasm {
         argv.extend(["shim", ARTEFACT].map(str::to_owned));
         argv
     }
+}
+
+/// The tier of a node, if it has one. Blocks on the disk.
+pub(crate) fn open(
+    program: Option<&WasmProgram>,
+    config: &NodeConfig,
+    code: &Arc<dyn CodeSource>,
+    supervisor: &Supervisor,
+) -> Result<Option<Wasm>, CodeError> {
+    let dir = config.dir.join("wasm");
+    let open = |program| Wasm::open(program, &dir, Arc::clone(code), supervisor.clone());
+    program.map(open).transpose()
 }
 
 /// What a shim is told besides what every shim is: more fields, and the guest's environment.

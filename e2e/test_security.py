@@ -184,7 +184,7 @@ def operations() -> dict:
 
 
 OPERATIONS = operations()
-LATER = ("trigger", "snapshot", "custom_domain", "vpc_binding")
+LATER = ("trigger", "pause_session", "resume_session", "snapshot", "custom_domain", "vpc_binding")
 
 
 def test_there_are_seventy_three():

@@ -46,6 +46,9 @@ impl Patience {
             ClientError::Refused { status, .. } => *status == 503,
             ClientError::Config(_) | ClientError::BadAnswer { .. } => false,
         };
+        // A connection that broke had been one.
+        self.was_there |=
+            matches!(&error, ClientError::Transport { source, .. } if !source.is_connect());
         let now = self.clock.now();
         if self.away_since.is_none() && is_away && self.was_there {
             context.screen.note("the server is away; waiting for it");

@@ -14,6 +14,7 @@ use stint_model::time::Timestamp;
 use crate::canonical::{Headers, Request, hash_header, hash_query};
 use crate::date::parse_utc;
 use crate::error::SignError;
+use crate::fields::Fields;
 use crate::secret::{SecretKey, same};
 use crate::{SKEW_MAX, sha256};
 
@@ -57,27 +58,8 @@ impl Verified {
 impl<'a> Claim<'a> {
     /// Reads `ACS3-HMAC-SHA256 Credential=AK,SignedHeaders=a;b,Signature=hex`.
     pub fn parse(authorization: &'a str) -> Result<Self, SignError> {
-        let text = authorization.trim_ascii();
-        let (scheme, fields) = text.split_once(' ').ok_or(SignError::Malformed("no fields"))?;
-        if scheme != SCHEME {
-            return Err(SignError::SchemeNotSupported);
-        }
-        let (mut key_id, mut signed_headers, mut signature) = (None, None, None);
-        for field in fields.split(',') {
-            let (name, value) = field
-                .trim_ascii()
-                .split_once('=')
-                .ok_or(SignError::Malformed("a field without ="))?;
-            let slot = match name {
-                "Credential" => &mut key_id,
-                "SignedHeaders" => &mut signed_headers,
-                "Signature" => &mut signature,
-                _ => return Err(SignError::Malformed("an unknown field")),
-            };
-            if slot.replace(value).is_some() {
-                return Err(SignError::Malformed("a field twice"));
-            }
-        }
+        let Fields { credential: key_id, signed_headers, signature } =
+            Fields::parse(SCHEME, authorization)?;
         let key_id =
             key_id.filter(|id| !id.is_empty()).ok_or(SignError::Malformed("no Credential"))?;
         let signed_headers = signed_headers.ok_or(SignError::Malformed("no SignedHeaders"))?;

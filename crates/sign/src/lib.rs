@@ -11,6 +11,7 @@ pub mod acs3;
 mod canonical;
 mod date;
 mod error;
+mod fields;
 pub mod legacy;
 pub mod link;
 pub mod rpc;

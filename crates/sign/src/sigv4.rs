@@ -13,6 +13,7 @@ use crate::SKEW_MAX;
 use crate::canonical::{Headers, Request, encode_component, hash_query};
 use crate::date::parse_basic;
 use crate::error::SignError;
+use crate::fields::Fields;
 use crate::secret::{SecretKey, same};
 
 /// The scheme's name, the first word of `Authorization`.
@@ -43,27 +44,8 @@ impl<'a> Claim<'a> {
     /// Reads `AWS4-HMAC-SHA256 Credential=AK/DAY/REGION/SERVICE/aws4_request, SignedHeaders=a;b,
     /// Signature=hex`.
     pub fn parse(authorization: &'a str) -> Result<Self, SignError> {
-        let text = authorization.trim_ascii();
-        let (scheme, fields) = text.split_once(' ').ok_or(SignError::Malformed("no fields"))?;
-        if scheme != SCHEME {
-            return Err(SignError::SchemeNotSupported);
-        }
-        let (mut credential, mut signed_headers, mut signature) = (None, None, None);
-        for field in fields.split(',') {
-            let (name, value) = field
-                .trim_ascii()
-                .split_once('=')
-                .ok_or(SignError::Malformed("a field without ="))?;
-            let slot = match name {
-                "Credential" => &mut credential,
-                "SignedHeaders" => &mut signed_headers,
-                "Signature" => &mut signature,
-                _ => return Err(SignError::Malformed("an unknown field")),
-            };
-            if slot.replace(value).is_some() {
-                return Err(SignError::Malformed("a field twice"));
-            }
-        }
+        let Fields { credential, signed_headers, signature } =
+            Fields::parse(SCHEME, authorization)?;
         let credential = credential.ok_or(SignError::Malformed("no Credential"))?;
         let parts: Vec<&str> = credential.split('/').collect();
         let [key_id, day, region, service, "aws4_request"] = parts[..] else {

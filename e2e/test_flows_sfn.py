@@ -57,7 +57,7 @@ def test_a_machine_lives(client, cloud):
                                        tags=[{"key": "team", "value": "a"}])
     arn = made["stateMachineArn"]
     assert arn.startswith("arn:aws:states:") and arn.endswith(f":{account}:stateMachine:{name}")
-    assert abs(made["creationDate"].timestamp() - time.time()) < 60
+    assert abs(made["creationDate"].timestamp() * 1000 - cloud.now()) < 60_000
     found = client.describe_state_machine(stateMachineArn=arn)
     assert (found["name"], found["status"], found["type"], found["roleArn"]) == (name, "ACTIVE", "STANDARD", ROLE)
     assert json.loads(found["definition"]) == PASS

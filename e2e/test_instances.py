@@ -237,11 +237,12 @@ def test_an_instance_stands_back_while_it_runs_nothing_but_tasks(own):
     if not idle_class(server):
         pytest.skip("no control group of this machine has cpu.idle")
     assert set(idle_class(server).values()) == {"0"}
-    cloud.invoke(name, b"wait", kind="Async")
+    task = cloud.submit(name, b"wait")
     until(lambda: "1" in idle_class(server).values(), "it stands back")
     done = cloud.v1("GET", "/instances", function=name)["items"]
     assert [item["id"] for item in done if not item.get("destroyedAt")] == [instance]
     visit = Command(server, name, instance, ["touch", "/tmp/go"])
     assert visit.whole().closed == (1000, "exit 0")
+    assert cloud.ended(name, task).status == "Succeeded", "else a call finds it busy, and another is started"
     until(lambda: cloud.invoke(name).body.decode() == instance and set(idle_class(server).values()) == {"0"},
           "a call has its share again")

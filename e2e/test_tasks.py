@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cloud import fc, millis, refusal, unique
+from cloud import fc, refusal, unique
 from conftest import gates_mount
 from server import until
 
@@ -18,7 +18,7 @@ def listed(cloud, name, **query):
 
 
 def test_a_task_from_submit_to_history(cloud, echo):
-    before = millis()
+    before = cloud.now()
     task_id = cloud.submit(echo, {"say": "hello", "answer": {"n": 1}}, unique("t"))
     at_once = cloud.task(echo, task_id)
     assert at_once.task_id == task_id, "read your writes"
@@ -26,11 +26,11 @@ def test_a_task_from_submit_to_history(cloud, echo):
     assert statuses(done) == ["Enqueued", "Dequeued", "Running", "Succeeded"]
     assert [event.event_id for event in done.events] == [1, 2, 3, 4]
     times = [event.timestamp for event in done.events]
-    assert times == sorted(times) and before - 1 <= times[0] <= millis()
+    assert times == sorted(times) and before - 1 <= times[0] <= cloud.now()
     assert (done.status, done.already_retried_times) == ("Succeeded", 0)
     assert json.loads(done.return_payload) == {"n": 1}
     assert json.loads(done.task_payload)["say"] == "hello"
-    assert before - 1 <= done.started_time <= done.end_time <= millis()
+    assert before - 1 <= done.started_time <= done.end_time <= cloud.now()
     assert done.instance_id and done.request_id and done.function_arn.endswith(f"functions/{echo}")
     native = cloud.native(echo, task_id)
     phases = native["attempts"][0]["phases"]
@@ -121,8 +121,8 @@ def test_tasks_that_crash_or_take_too_long(cloud, body, message):
 
 
 def test_a_delay_and_a_moment(cloud, echo):
-    begun = millis()
-    for headers in ({"x-fc-async-delay": "1"}, {"run_at": str(millis() + 1000)}):
+    begun = cloud.now()
+    for headers in ({"x-fc-async-delay": "1"}, {"run_at": str(cloud.now() + 1000)}):
         task_id = cloud.submit(echo, b"late", **headers)
         assert cloud.task(echo, task_id).status == "Enqueued"
         assert cloud.why(echo, task_id)["cause"] == "delayed"
@@ -197,7 +197,7 @@ def test_lists_filters_and_pages(cloud):
                 raise ValueError("bad")
             return event
         """, task_mode=True, retries=0)
-    begun = millis()
+    begun = cloud.now()
     good = [cloud.submit(name, f"p{n}", f"good-{n}") for n in range(5)]
     bad = [cloud.submit(name, "bad", f"bad-{n}") for n in range(2)]
     for task_id in good + bad:
@@ -206,8 +206,8 @@ def test_lists_filters_and_pages(cloud):
     assert ids() == sorted(good + bad)
     assert ids(status="Succeeded") == good and ids(status="Failed") == bad and ids(status="Running") == []
     assert ids(prefix="good-") == good and ids(prefix="good-", status="Failed") == []
-    assert ids(started_time_begin=begun - 1000, started_time_end=millis() + 1000) == sorted(good + bad)
-    assert ids(started_time_begin=millis() + 60_000) == []
+    assert ids(started_time_begin=begun - 1000, started_time_end=cloud.now() + 1000) == sorted(good + bad)
+    assert ids(started_time_begin=cloud.now() + 60_000) == []
     seen, token, pages = [], None, 0
     while pages == 0 or token:
         page = listed(cloud, name, limit=2, next_token=token, sort_order_by_time="asc")
@@ -253,7 +253,7 @@ def test_destinations_get_the_outcome(cloud):
     assert event["requestContext"]["condition"] == "" and event["requestContext"]["approximateInvokeCount"] == 1
     assert event["responseContext"] == {"statusCode": 200, "functionError": ""}
     assert (event["requestPayload"], event["responsePayload"]) == ("go", "fine")
-    assert abs(event["timestamp"] - millis()) < 60_000
+    assert abs(event["timestamp"] - cloud.now()) < 60_000
     event = delivered(bad, requests[failed])
     assert event["requestContext"]["condition"] == "UnhandledInvocationError"
     assert event["responseContext"]["functionError"] == "UnhandledInvocationError"

@@ -3,7 +3,7 @@ as a caller sees them."""
 
 import pytest
 
-from cloud import Cloud, Refused, fc, millis, unique
+from cloud import Cloud, Refused, fc, unique
 from conftest import gates_mount
 from server import until
 
@@ -140,7 +140,7 @@ def test_what_is_too_old_ends_wherever_it_waits(cloud, gated, gate):
     name = gated()
     cloud.v1("POST", f"/backlogs/{name}:pause")
     cloud.batch(name, [{"taskId": "front"}])
-    soon = {"deadline": millis() + 700}
+    soon = {"deadline": cloud.now() + 700}
     cloud.batch(name, [
         {"taskId": "paused", **soon}, {"taskId": "late", "delay": 3600, **soon},
         {"taskId": "held", "dependsOn": [{"task": "front"}], **soon},

@@ -88,8 +88,8 @@ impl Clock {
         }
     }
 
-    /// How far the engine's time is from the wall clock, and whether it is ahead; shown by `doctor`
-    /// and the health page.
+    /// How far the engine's time is from the wall clock, and whether it is ahead; a metric and a
+    /// warning in the log show it.
     pub fn skew(&self) -> (Span, bool) {
         let (now, wall) = (self.now(), self.wall_now());
         if now > wall { (now.since(wall), true) } else { (wall.since(now), false) }

@@ -6,7 +6,7 @@ use metrics::{Unit, describe_counter, describe_gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use stint_model::time::Span;
 use stint_node::NodeHandle;
-use stint_supervise::{Clock, Stop, Supervisor};
+use stint_supervise::{Clock, SLEW_PARTS_PER_HUNDRED, Stop, Supervisor};
 use stint_watch::Logs;
 use stint_wire::time::to_f64;
 
@@ -45,7 +45,14 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     ("stint_supervised_tasks", Unit::Count, "components that run"),
     ("stint_supervised_restarts", Unit::Count, "restarts of components since the start"),
     ("stint_uptime_seconds", Unit::Seconds, "since the start"),
+    (
+        "stint_clock_behind_seconds",
+        Unit::Seconds,
+        "what the wall clock is ahead of the engine's time; negative: behind it",
+    ),
 ];
+/// A wall clock that is further from the engine's time than this was set by somebody.
+const STEPPED: Span = Span::from_secs(5);
 
 /// The recorder of this process.
 #[derive(Clone, Debug)]
@@ -88,14 +95,31 @@ impl Figures {
             metrics::gauge!("stint_supervised_restarts").set(to_f64(restarts));
             let uptime = supervisor.clock().now().since(started);
             metrics::gauge!("stint_uptime_seconds").set(to_f64(uptime.secs()));
+            let (skew, is_ahead) = supervisor.clock().skew();
+            let behind = skew.to_std().as_secs_f64();
+            metrics::gauge!("stint_clock_behind_seconds").set(if is_ahead { -behind } else { behind });
             handle.render()
         })
     }
 
-    /// Tidies the recorder until stopped, so that histograms nobody reads do not grow.
+    /// Tidies the recorder until stopped, so that histograms nobody reads do not grow; says when somebody
+    /// set the wall clock.
     pub(crate) async fn run(self, clock: Clock, stop: Stop) {
+        let mut was_stepped = false;
         while stop.until(clock.sleep(UPKEEP)).await.is_some() {
             self.handle.run_upkeep();
+            let (skew, is_ahead) = clock.skew();
+            let is_stepped = skew > STEPPED;
+            if is_stepped && !was_stepped {
+                let sign = if is_ahead { "-" } else { "+" };
+                tracing::warn!(
+                    "the wall clock was set, or the machine stood still: it is {sign}{} s from our time, which \
+                     follows at {SLEW_PARTS_PER_HUNDRED} seconds in a hundred; until then moments given as dates \
+                     come by our time",
+                    skew.secs()
+                );
+            }
+            was_stepped = is_stepped;
         }
     }
 }

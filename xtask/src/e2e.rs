@@ -7,6 +7,8 @@ use crate::ci::Notes;
 use crate::shell;
 
 const PYTHON: &str = ".venv/bin/python";
+/// Two at a time, a file stays together: the tests mostly wait, for a timer, a death or a restart.
+const TOGETHER: [&str; 4] = ["-n", "2", "--dist", "loadfile"];
 
 /// Runs both suites against the release binary; `args` go to pytest (such as `-k name`) and then
 /// only that suite runs.
@@ -29,6 +31,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<Notes, String> {
 fn pytest(root: &Path, stint: &str, args: &[String]) -> Result<Notes, String> {
     let env = format!("STINT_BIN={stint}");
     let mut all = vec![env.as_str(), PYTHON, "-m", "pytest", "-q", "-rs", "e2e"];
+    all.extend(TOGETHER);
     all.extend(args.iter().map(String::as_str));
     let lines = shell::run_watched(root, "env", &all, " in ")?;
     let closing = lines.last().map_or("", |line| line.trim_matches(['=', ' ']));

@@ -6,7 +6,7 @@ use stint_wire::client::Client;
 use stint_wire::native::{LogFilter, LogLine};
 
 use super::Context;
-use super::patience::Patience;
+use super::patience::{Following, Next};
 use super::task::find::{Moment, moment};
 use super::task::follow::show_lines;
 use crate::failure::Failure;
@@ -81,25 +81,12 @@ pub(crate) async fn run(args: &Logs, context: &Context) -> Result<(), Failure> {
 
 /// Until it is interrupted, or the server has gone for good.
 async fn follow(client: &Client, filter: &LogFilter, context: &Context) -> Result<(), Failure> {
-    let mut patience = Patience::new(Clock::start());
+    let mut following = Following::new(Clock::start());
     loop {
-        let broken = match client.log_follow(filter).await {
-            Err(error) => Some(error),
-            Ok(mut lines) => {
-                patience.answered();
-                loop {
-                    match lines.next().await {
-                        Ok(Some(line)) => write(&line, context)?,
-                        Ok(None) if lines.is_whole() => return Ok(()),
-                        Ok(None) => break None,
-                        Err(error) => break Some(error),
-                    }
-                }
-            }
-        };
-        match broken {
-            Some(error) => patience.bear(error, context).await?,
-            None => patience.pause().await,
+        match following.next(async || client.log_follow(filter).await, context).await? {
+            Next::Begun => {}
+            Next::Line(line) => write(&line, context)?,
+            Next::Whole => return Ok(()),
         }
     }
 }

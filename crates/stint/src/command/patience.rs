@@ -3,7 +3,8 @@
 
 use stint_model::time::{Span, Timestamp};
 use stint_supervise::Clock;
-use stint_wire::client::ClientError;
+use stint_wire::client::{ClientError, LogFollow};
+use stint_wire::native::LogLine;
 
 use super::Context;
 use crate::failure::Failure;
@@ -62,7 +63,64 @@ impl Patience {
     }
 
     /// Between two tries.
-    pub(crate) async fn pause(&self) {
+    async fn pause(&self) {
         self.clock.sleep(TRY_EVERY).await;
+    }
+}
+
+/// Lines that are followed, over restarts of the server.
+pub(crate) struct Following {
+    patience: Patience,
+    lines: Option<LogFollow>,
+}
+
+/// What a following gives next.
+pub(crate) enum Next {
+    /// The server tells from the start again: lines written before come once more where it keeps them.
+    Begun,
+    Line(LogLine),
+    /// There is nothing more to come.
+    Whole,
+}
+
+impl Following {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { patience: Patience::new(clock), lines: None }
+    }
+
+    /// The next line; `open` is asked for a new stream whenever there is none.
+    ///
+    /// # Errors
+    /// As [`Patience::bear`].
+    pub(crate) async fn next(
+        &mut self,
+        open: impl AsyncFn() -> Result<LogFollow, ClientError>,
+        context: &Context,
+    ) -> Result<Next, Failure> {
+        loop {
+            let Some(lines) = &mut self.lines else {
+                match open().await {
+                    Ok(lines) => {
+                        self.patience.answered();
+                        self.lines = Some(lines);
+                        return Ok(Next::Begun);
+                    }
+                    Err(error) => self.patience.bear(error, context).await?,
+                }
+                continue;
+            };
+            match lines.next().await {
+                Ok(Some(line)) => return Ok(Next::Line(line)),
+                Ok(None) if lines.is_whole() => return Ok(Next::Whole),
+                Ok(None) => {
+                    self.lines = None;
+                    self.patience.pause().await;
+                }
+                Err(error) => {
+                    self.lines = None;
+                    self.patience.bear(error, context).await?;
+                }
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use stint_supervise::Clock;
 use stint_wire::native::LogLine;
 
 use super::{Which, show, verdict};
-use crate::command::patience::Patience;
+use crate::command::patience::{Following, Next, Patience};
 use crate::command::{Context, whole};
 use crate::failure::{Exit, Failure};
 use crate::screen::Format;
@@ -99,38 +99,24 @@ const WRITTEN_MAX: usize = 1_000_000;
 
 async fn follow(args: &Logs, context: &Context) -> Result<(), Failure> {
     let (client, address) = (context.client()?, args.task.address());
-    let mut patience = Patience::new(Clock::start());
+    let mut following = Following::new(Clock::start());
     let (mut written, hasher) = (HashSet::new(), RandomState::new());
+    // Lines that are alike are told apart by their count.
+    let mut alike = HashMap::<u64, u32>::new();
     loop {
-        let broken = match client.task_logs_follow(&address).await {
-            Err(error) => Some(error),
-            Ok(mut lines) => {
-                patience.answered();
-                // Lines that are alike are told apart by their count.
-                let mut alike = HashMap::<u64, u32>::new();
-                loop {
-                    match lines.next().await {
-                        Ok(Some(line)) => {
-                            let what = (&line.at, line.attempt, &line.instance, &line.text);
-                            let mark = hasher.hash_one(what);
-                            let count = alike.entry(mark).or_default();
-                            *count += 1;
-                            let mark = hasher.hash_one((mark, *count));
-                            if written.len() < WRITTEN_MAX && !written.insert(mark) {
-                                continue;
-                            }
-                            write(&line, args.long, context)?;
-                        }
-                        Ok(None) if lines.is_whole() => return Ok(()),
-                        Ok(None) => break None,
-                        Err(error) => break Some(error),
-                    }
+        match following.next(async || client.task_logs_follow(&address).await, context).await? {
+            Next::Begun => alike.clear(),
+            Next::Line(line) => {
+                let what = (&line.at, line.attempt, &line.instance, &line.text);
+                let mark = hasher.hash_one(what);
+                let count = alike.entry(mark).or_default();
+                *count += 1;
+                let mark = hasher.hash_one((mark, *count));
+                if written.len() >= WRITTEN_MAX || written.insert(mark) {
+                    write(&line, args.long, context)?;
                 }
             }
-        };
-        match broken {
-            Some(error) => patience.bear(error, context).await?,
-            None => patience.pause().await,
+            Next::Whole => return Ok(()),
         }
     }
 }

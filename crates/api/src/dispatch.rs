@@ -26,7 +26,7 @@ use crate::error::Problem;
 use crate::query::Query;
 use crate::route::{self, Route};
 use crate::server::ApiParts;
-use crate::{exec, fc, fnf, sfn, v1};
+use crate::{exec, fc, figures, fnf, sfn, v1};
 
 /// The longest path and query together.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -63,6 +63,7 @@ pub(crate) struct Door {
     pub(crate) version: String,
     pub(crate) started_at: Timestamp,
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    backlogs: figures::Backlogs,
     ready: Arc<dyn Fn() -> bool + Send + Sync>,
     openapi: String,
 }
@@ -88,6 +89,7 @@ impl Door {
             settings: parts.settings,
             version: parts.version,
             metrics: parts.metrics,
+            backlogs: figures::Backlogs::default(),
             ready: parts.ready,
             config,
         }
@@ -180,7 +182,7 @@ async fn control(
             if face == Face::Instances {
                 door.doorman.admit(&arrived.parts)?;
             }
-            Ok(open(door, operation.id))
+            open(door, operation.id, &arrived.parts).await
         }
         Route::Fc(operation, params) => {
             count(operation.name);
@@ -275,20 +277,27 @@ fn is_open(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz" | "/metrics" | "/openapi.json")
 }
 
-/// Health, metrics and the API's description: nobody is asked who they are.
-fn open(door: &Door, id: &str) -> Answer {
+/// Health, metrics and the API's description: nobody must say who they are.
+async fn open(door: &Door, id: &str, parts: &Parts) -> Result<Answer, Problem> {
     let health = |status: &str| Health { status: status.into(), version: door.version.clone() };
-    match id {
+    Ok(match id {
         "healthz" => answer::json(StatusCode::OK, &health("ok")),
         "readyz" if (door.ready)() => answer::json(StatusCode::OK, &health("ok")),
         "readyz" => answer::json(StatusCode::SERVICE_UNAVAILABLE, &health("not ready")),
         "metrics" => {
+            let has_key = parts.headers.contains_key(http::header::AUTHORIZATION);
+            let caller =
+                has_key.then(|| door.doorman.admit(parts)).transpose()?.map(|one| one.caller);
+            if let Err(error) = door.backlogs.look(&door.engine).await {
+                tracing::debug!(error = stint_supervise::chain(&error), "backlogs are not told");
+            }
             let remembered = u32::try_from(door.doorman.remembered()).unwrap_or(u32::MAX);
             metrics::gauge!("stint_api_replay_entries").set(f64::from(remembered));
-            answer::bytes((door.metrics)().into(), "text/plain; version=0.0.4; charset=utf-8")
+            let page = figures::visible(&(door.metrics)(), caller.as_ref());
+            answer::bytes(page.into(), "text/plain; version=0.0.4; charset=utf-8")
         }
         _ => answer::bytes(door.openapi.clone().into(), "application/json"),
-    }
+    })
 }
 
 fn console(method: &Method, path: &str) -> Problem {

@@ -12,6 +12,7 @@ mod dispatch;
 mod error;
 mod exec;
 mod fc;
+mod figures;
 mod flow;
 mod fnf;
 mod options;

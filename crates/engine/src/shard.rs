@@ -17,6 +17,7 @@ mod calls;
 mod credentials;
 mod dispatch;
 mod edits;
+mod figures;
 pub(crate) mod flows;
 mod keeping;
 mod lanes;
@@ -282,6 +283,7 @@ pub(crate) struct Shard {
     plans: Arc<crate::flows::plans::Plans>,
     flows: flows::Flows,
     sched: Scheduler,
+    figures: figures::Figures,
     lanes: Lanes,
     dice: Dice,
     /// Bodies of waiting tasks, as many as the cache holds; the rest is read when its turn comes.

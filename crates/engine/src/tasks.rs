@@ -322,17 +322,24 @@ impl Engine {
         self.backlogs_of(caller.account).await
     }
 
+    /// Every function of every account with waiting or running work, for the operator's figures.
+    ///
+    /// # Errors
+    /// When a shard does not answer.
+    pub async fn every_backlog(&self) -> Result<Vec<BacklogReport>, EngineError> {
+        let all = self.ask_all(|reply| Ask::Backlogs(None, reply)).await?;
+        Ok(all.into_iter().flatten().collect())
+    }
+
     async fn backlogs_of(
         &self,
         account: AccountId,
     ) -> Result<Vec<(String, BacklogReport)>, EngineError> {
         let names: BTreeMap<FunctionId, String> =
             self.function_ids(account).into_iter().map(|(name, id)| (id, name)).collect();
-        let all = self.ask_all(|reply| Ask::Backlogs(None, reply)).await?;
-        let named = all
-            .into_iter()
-            .flatten()
-            .filter_map(|report| names.get(&report.function).map(|name| (name.clone(), report)));
+        let all = self.every_backlog().await?.into_iter();
+        let named =
+            all.filter_map(|report| names.get(&report.function).map(|name| (name.clone(), report)));
         let mut named: Vec<_> = named.collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(named)

@@ -38,7 +38,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Running {
     node: NodeId,
-    function: FunctionId,
+    pub(super) function: FunctionId,
     slot: Arc<crate::invoke::CallSlot>,
 }
 

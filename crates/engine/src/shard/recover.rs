@@ -60,6 +60,7 @@ impl Shard {
             budgets: Default::default(),
             keeping: Default::default(),
             spending: parts.spending,
+            figures: super::figures::Figures::default(),
             lanes: Lanes::default(),
             dice: Dice(parts.seed ^ opened.epoch.0),
             bodies: HashMap::new(),

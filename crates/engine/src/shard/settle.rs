@@ -11,6 +11,7 @@ use stint_model::time::{Span, Timestamp};
 use stint_sched::{Change, Pool, Used, Work};
 
 use super::dispatch::lease_of;
+use super::figures::Came;
 use super::{Act, Effect, Input, NodeEvent, Reads, Reply, Returned, Shard, TaskLease, Wants, tell};
 use crate::error::EngineError;
 
@@ -66,7 +67,9 @@ impl Shard {
     }
 
     fn finished(&mut self, lease: Lease, outcome: Outcome, returned: Returned, reads: &mut Reads) {
-        if self.calls.ended(lease.work).is_some() {
+        if let Some(call) = self.calls.ended(lease.work) {
+            let how = (Came::Call, &outcome);
+            self.figures.ended(call.function, how, &returned.measured, &self.catalog);
             let used = Used { cpu_micros: returned.measured.cpu_micros, memory_mb_micros: 0 };
             return self.sched.observe(Change::Ended {
                 work: Work(lease.work),
@@ -93,6 +96,11 @@ impl Shard {
             memory_mb_micros: micros.saturating_mul(u64::from(size.memory_mb)),
         };
         self.sched.observe(Change::Ended { work, used, at: reads.now });
+        let how = (Came::Task, &outcome);
+        self.figures.ended(task.order().function, how, &measured, &self.catalog);
+        if let Some(attempt) = task.attempt() {
+            self.figures.phases(attempt, &measured, reads.now);
+        }
         let next = match outcome_of(outcome) {
             Some(outcome) => {
                 let backoff = self.backoff();

@@ -11,6 +11,7 @@ use crate::config::{Raw, reference};
 use crate::failure::{Exit, Failure};
 use crate::remote::Profile;
 use crate::screen::Rows;
+use crate::server::figures;
 
 /// Settings.
 #[derive(Debug, Subcommand)]
@@ -22,6 +23,9 @@ pub(crate) enum Command {
     /// Print the reference page.
     #[command(hide = true)]
     Reference,
+    /// Print the reference page of the metrics.
+    #[command(hide = true)]
+    Metrics,
 }
 
 /// Print a completion script.
@@ -72,6 +76,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<(), Failure> {
             let raw = raw.map_err(|error| Failure::cannot("read the defaults", &error))?;
             context.screen.raw(reference::page(&raw).as_bytes())
         }
+        Command::Metrics => context.screen.raw(figures::reference::page().as_bytes()),
     }
 }
 

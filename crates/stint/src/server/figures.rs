@@ -1,8 +1,10 @@
 //! Metrics: the recorder, what each of them means, and the page that Prometheus reads.
 
+pub(crate) mod reference;
+
 use std::sync::Arc;
 
-use metrics::{Unit, describe_counter, describe_gauge};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use stint_model::time::Span;
 use stint_node::NodeHandle;
@@ -45,6 +47,14 @@ const GAUGES: &[(&str, Unit, &str)] = &[
     ("stint_supervised_tasks", Unit::Count, "components that run"),
     ("stint_supervised_restarts", Unit::Count, "restarts of components since the start"),
     ("stint_uptime_seconds", Unit::Seconds, "since the start"),
+    ("stint_api_replay_entries", Unit::Count, "requests remembered against being sent twice"),
+    ("stint_backlog_waiting", Unit::Count, "tasks and calls that wait, by function"),
+    ("stint_backlog_running", Unit::Count, "tasks and calls that run, by function"),
+    (
+        "stint_backlog_oldest_seconds",
+        Unit::Seconds,
+        "how long the oldest could have run, by function",
+    ),
     (
         "stint_clock_behind_seconds",
         Unit::Seconds,
@@ -153,6 +163,21 @@ fn describe() {
     for (name, about) in [
         ("stint_tasks_submitted_total", "tasks accepted"),
         ("stint_attempts_total", "attempts that ended, by outcome"),
+        (
+            "stint_function_invocations_total",
+            "invocations that ended, by function and kind: task, sync",
+        ),
+        (
+            "stint_function_errors_total",
+            "invocations that failed, by function and error: function, throttled, system",
+        ),
+        ("stint_function_cold_starts_total", "invocations that began an instance, by function"),
+        ("stint_api_requests_total", "requests of the APIs, by operation"),
+        ("stint_api_invocations_total", "invocations asked for, by kind: sync, async"),
+        (
+            "stint_api_replay_forgotten_early_total",
+            "requests forgotten before their time, because too many were remembered",
+        ),
         ("stint_tasks_ended_total", "tasks that ended, by state"),
         ("stint_tasks_expired_total", "tasks that expired before they started"),
         ("stint_tasks_forgotten_total", "tasks dropped by retention"),
@@ -180,6 +205,10 @@ fn describe() {
     ] {
         describe_counter!(name, Unit::Count, about);
     }
+    let about = "the user's code, by function";
+    describe_histogram!("stint_function_duration_seconds", Unit::Seconds, about);
+    let about = "what attempts of tasks spent, by phase: queued, placed, cold_start, ran, settled";
+    describe_histogram!("stint_attempt_phase_seconds", Unit::Seconds, about);
     let about = "bytes between functions and the world outside, by direction";
     describe_counter!("stint_egress_bytes_total", Unit::Bytes, about);
 }

@@ -301,3 +301,16 @@ def test_a_caller_that_leaves_is_in_the_log(cloud):
     with pytest.raises(TimeoutError):
         impatient.request("POST", f"/2023-03-30/functions/{name}/invocations", b"", timeout=1.5)
     assert "canceled by client (duration: " in logged(cloud, name, "FC Invoke End")[0]
+
+
+def test_a_call_waits_while_tasks_fill_the_machine(own):
+    cloud = Cloud(own().start())
+    flood, small = unique("flood"), unique("small")
+    cloud.create(flood, "import time\ndef handler(event, context):\n    time.sleep(1)\n", task_mode=True, cpu=1,
+                 memory_size=1024, timeout=60)
+    cloud.create(small, "def handler(event, context):\n    return event\n", cpu=1, memory_size=1024)
+    cloud.batch(flood, [{} for _ in range(60)])
+    until(lambda: cloud.v1("GET", "/overview")["running"] >= 4, "the machine is full of tasks")
+    for n in range(40):
+        reply = cloud.invoke(small, f"{n}")
+        assert (reply.status, reply.text) == (200, f"{n}"), "none is refused: batch work makes way"

@@ -281,3 +281,13 @@ def test_slow_senders_do_not_hold_up_others(cloud, server, echo):
     assert cloud.invoke(echo, "x").body == b"x"
     for connection in held:
         connection.close()
+
+
+def test_a_temporary_key_falls_with_the_key_that_made_it(cloud, server):
+    made = cloud.v1("POST", "/keys", {"role": "developer"})
+    maker = Cloud(server, (made["id"], made["secret"]))
+    given = maker.v1("POST", "/keys:temporary", {"role": "viewer", "expiresIn": "15m"})
+    temporary = Cloud(server, (given["id"], given["secret"]), token=given["securityToken"])
+    assert temporary.v1("GET", "/whoami")["role"] == "viewer"
+    cloud.v1("PATCH", f"/keys/{made['id']}", {"disabled": True})
+    assert temporary.request("GET", "/v1/whoami").status == 403

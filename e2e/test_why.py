@@ -304,3 +304,28 @@ def test_an_accounts_limit_spans_shards(own):
     with pytest.raises(Refused) as caught:
         cloud.batch("f3", [{}])
     assert caught.value.code == "QuotaExceeded" and "60" in caught.value.message
+
+
+def test_a_disabled_function_is_named_as_the_cause(cloud, gated):
+    name = gated()
+    cloud.v1("POST", f"/backlogs/{name}:pause")
+    task_id = cloud.submit(name, b"")
+    assert cloud.why(name, task_id)["cause"] == "paused"
+    cloud.sdk.disable_function_invocation(name, fc.DisableFunctionInvocationRequest(
+        body=fc.DisableFunctionInvocationInput(reason="audit", abort_ongoing_request=False)))
+    cloud.v1("POST", f"/backlogs/{name}:resume")
+    why = cloud.why(name, task_id)
+    assert why["cause"] == "disabled" and "audit" in why["sentence"] and "enable" in why["sentence"], why
+    backlog = next(b for b in cloud.v1("GET", "/backlogs")["items"] if b["function"] == name)
+    assert (backlog["heldBy"], backlog["paused"]) == ("disabled", False)
+    cloud.sdk.enable_function_invocation(name, fc.EnableFunctionInvocationRequest())
+    assert cloud.ended(name, task_id).status == "Succeeded"
+
+
+def test_what_never_starts_has_no_estimate(cloud, gated):
+    name = gated()
+    assert cloud.ended(name, cloud.submit(name, b"")).status == "Succeeded", "so that there is a pace"
+    cloud.sdk.put_concurrency_config(name, fc.PutConcurrencyConfigRequest(
+        body=fc.PutConcurrencyInput(reserved_concurrency=0)))
+    why = cloud.why(name, cloud.submit(name, b""))
+    assert why.get("estimatedStart") is None, why

@@ -118,10 +118,9 @@ await deploy(client, 'wordcount-reduce', 'index.reduce', zipFile);
 
 const pieces = files.flatMap((file) => [...shards(readFileSync(file, 'utf8'))]);
 const ids = pieces.map((text, shard) => `map-${sha(code, String(shard), text)}`);
-let fresh = 0;
-await Promise.all(pieces.map(async (text, shard) => {
-  fresh += await submit(client, 'wordcount-map', ids[shard], { shard, text });
-}));
+const submitted = await Promise.all(
+  pieces.map((text, shard) => submit(client, 'wordcount-map', ids[shard], { shard, text })));
+const fresh = submitted.reduce((sum, isNew) => sum + Number(isNew), 0);
 console.log(`${files.length} files, ${pieces.length} shards, ${fresh} of them new`);
 const parts = await Promise.all(ids.map((id) => result(client, 'wordcount-map', id)));
 

@@ -142,10 +142,9 @@ fn tags(text: &str) -> Result<BTreeMap<String, String>, Problem> {
     let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if key.is_empty() {
-                return Err(bad("x-stint-tags", "write key=value,key=value"));
-            }
+            let pair = pair.split_once('=').filter(|(key, _)| !key.is_empty());
+            let (key, value) =
+                pair.ok_or_else(|| bad("x-stint-tags", "write key=value,key=value"))?;
             Ok((key.to_owned(), value.to_owned()))
         })
         .collect()

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use stint_model::id::{AccountId, ExecutionUid, FlowId, FunctionId, Mint};
 use stint_model::link::{Outcome, ToNode};
 use stint_model::shard::Shard as ShardNumber;
-use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
 use stint_store::{CommitError, Committed, ListedName, Store, StoreError, TaskQuery};
 use stint_supervise::{Clock, Guests, Stop};
@@ -20,7 +19,6 @@ use crate::destination;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::flows::outside;
-use crate::invoke::Ended;
 use crate::shard::{Act, GoneBlob, Input, Loaded, NodeEvent, Parts, Reads, Returned, Shard, Wants};
 
 /// Recovery and sweeps read this many tasks at a time.
@@ -298,14 +296,6 @@ impl Runner {
                     let Some(lease) = lease else { continue };
                     let reason = "the node is away or does not keep up".to_owned();
                     let outcome = Outcome::Refused { reason };
-                    if let Some(slot) = self.engine.link().close_call(lease.work) {
-                        slot.end(Ended {
-                            outcome: outcome.clone(),
-                            body: bytes::Bytes::new(),
-                            measured: Measured::default(),
-                            log_tail: bytes::Bytes::new(),
-                        });
-                    }
                     inputs.push(Input::Node(NodeEvent::Finished {
                         lease,
                         outcome,

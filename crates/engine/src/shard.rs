@@ -108,7 +108,7 @@ pub(crate) enum Input {
 }
 
 /// A sync call as it reaches the shard.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) slot: Arc<CallSlot>,
     pub(crate) function: FunctionId,

@@ -277,7 +277,9 @@ impl Engine {
     ) -> Result<(), EngineError> {
         if lease.work >> 63 == 1 {
             let (outcome, measured) = (ended.outcome.clone(), ended.measured.clone());
-            if let Some(slot) = self.link().close_call(lease.work) {
+            // Without room on the node it may find another: the shard decides.
+            let is_refused = matches!(outcome, Outcome::Refused { .. });
+            if !is_refused && let Some(slot) = self.link().close_call(lease.work) {
                 slot.end(ended);
             }
             let returned = Returned { measured, ..Returned::default() };

@@ -434,6 +434,12 @@ fn check_options(options: &TaskOptions) -> Result<(), Refusal> {
     if options.tags.len() > TAGS_MAX {
         return Err(Refusal::invalid(format!("a task has at most {TAGS_MAX} tags")));
     }
+    if options.delay.is_some() && options.not_before.is_some() {
+        return Err(Refusal::invalid("a task is put off by a delay or to a moment, not both"));
+    }
+    if options.order_key.as_deref().is_some_and(str::is_empty) {
+        return Err(Refusal::invalid("an ordering key has at least one character"));
+    }
     if options.delay.is_some_and(|delay| delay > DELAY_MAX) {
         return Err(Refusal::invalid("a task can be put off by ten years at most"));
     }

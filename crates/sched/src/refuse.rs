@@ -159,6 +159,12 @@ impl Scheduler {
                 _ => function.pace.estimate(position - 1, next_at),
             },
             Cause::Next => Some(now),
+            // Never, as long as the limit stays.
+            Cause::AccountConcurrency { limit: 0 }
+            | Cause::FunctionConcurrency { limit: 0 }
+            | Cause::InstancesMax { limit: 0 }
+            | Cause::AccountInstances { limit: 0 }
+            | Cause::KeyConcurrency { limit: 0 } => None,
             Cause::AccountConcurrency { .. }
             | Cause::FunctionConcurrency { .. }
             | Cause::InstancesMax { .. }

@@ -48,8 +48,12 @@ impl Profile {
     pub(crate) fn find(context: &Context) -> Result<Self, Failure> {
         let (global, environment) = (&context.global, &context.environment);
         let own = |name: &str| environment.get(name).map(str::to_owned);
-        let dir = context.data_dir().ok();
         let endpoint = global.endpoint.clone().or_else(|| own(environment::ENDPOINT));
+        // Who says where the server is needs no directory.
+        let dir = match &endpoint {
+            Some(_) => context.data_dir().ok(),
+            None => Some(context.data_dir()?),
+        };
         let endpoint = endpoint.or_else(|| read_address(dir.as_deref()?)).ok_or_else(|| {
             let dir = dir.as_ref().map(|dir| dir.display().to_string()).unwrap_or_default();
             Failure::new(Exit::Unreachable, format!("no server is known: {dir} has no address"))
@@ -92,7 +96,20 @@ impl Profile {
 
 fn read_address(dir: &Path) -> Option<String> {
     let text = std::fs::read_to_string(dir.join(ADDRESS)).ok()?;
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    Some(dialled(text.trim())).filter(|text| !text.is_empty())
+}
+
+/// A listener on every address is reached over loopback, by the name that certificates have.
+fn dialled(address: &str) -> String {
+    let (scheme, rest) = match address.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), address),
+    };
+    let port = rest.strip_prefix("0.0.0.0:").or_else(|| rest.strip_prefix("[::]:"));
+    match port {
+        Some(port) => format!("{scheme}localhost:{port}"),
+        None => address.to_owned(),
+    }
 }
 
 fn read_key(dir: &Path) -> Result<Credentials, Failure> {

@@ -1,6 +1,7 @@
 //! Backlogs: what waits, pause, resume.
 
 use stint_engine::BacklogReport;
+use stint_model::function::Readiness;
 use stint_wire::native::{Backlog, Page};
 use stint_wire::time::{Time, to_f64};
 
@@ -8,13 +9,29 @@ use crate::answer::{Answer, ok};
 use crate::call::Call;
 use crate::error::Problem;
 
+/// What keeps all tasks of a function from starting until somebody does something about it: a stable
+/// word and a sentence.
+pub(crate) fn held(call: &Call, function: &str) -> Option<(&'static str, String)> {
+    let entry = call.engine().catalog().function(call.caller.account, function)?;
+    let function = &entry.function;
+    if let Some(disabled) = &function.disabled {
+        let refusal = disabled.refusal(&function.name);
+        return Some(("disabled", format!("{}; enable it to go on", refusal.message)));
+    }
+    if function.paused {
+        return Some(("paused", "the backlog is paused; resume it to go on".to_owned()));
+    }
+    let is_fetched = function.readiness == Readiness::Pending;
+    is_fetched.then(|| ("preparing", "the function's image is being fetched".to_owned()))
+}
+
 /// A backlog as it is shown.
 pub(crate) fn view(call: &Call, function: &str, report: &BacklogReport) -> Backlog {
     let entry = call.engine().catalog().function(call.caller.account, function);
     let paused = entry.is_some_and(|entry| entry.function.paused);
     let view = &report.view;
     let put_off = view.delayed + view.held;
-    let held = paused.then_some("paused");
+    let (held_by, sentence) = held(call, function).unzip();
     Backlog {
         function: function.to_owned(),
         waiting: view.waiting.saturating_sub(put_off),
@@ -27,8 +44,8 @@ pub(crate) fn view(call: &Call, function: &str, report: &BacklogReport) -> Backl
         by_priority: view.by_priority.to_vec(),
         oldest_at: view.oldest.map(Time),
         paused,
-        held_by: held.map(str::to_owned),
-        sentence: held.map(|_| "the backlog is paused; resume it to go on".to_owned()),
+        held_by: held_by.map(str::to_owned),
+        sentence,
     }
 }
 

@@ -10,10 +10,18 @@ use stint_wire::time::Time;
 use crate::answer::{Answer, ok};
 use crate::call::Call;
 use crate::error::Problem;
+use crate::v1::backlogs;
 
 pub(crate) async fn get(call: Call) -> Result<Answer, Problem> {
     let why = call.engine().task_why(&call.caller, &call.task()?).await?;
-    ok(&view(&why))
+    let mut view = view(&why);
+    // For the scheduler a backlog stands still or it does not; there is more than one reason.
+    if why.cause == Some(Cause::Paused)
+        && let Some((cause, sentence)) = backlogs::held(&call, &why.task.order().function_name)
+    {
+        (view.cause, view.sentence) = (cause.to_owned(), sentence);
+    }
+    ok(&view)
 }
 
 fn view(why: &Why) -> WireWhy {
@@ -75,7 +83,9 @@ fn by_state(why: &Why) -> (&'static str, String) {
         TaskState::Succeeded => ("ended", format!("it succeeded at {}", at(task.ended_at()))),
         TaskState::Failed => ("ended", format!("it failed at {}{error}", at(task.ended_at()))),
         TaskState::Stopped => {
-            ("ended", format!("it was stopped at {}: {}", at(task.ended_at()), task.stop_reason()))
+            let reason = task.stop_reason();
+            let colon = if reason.is_empty() { "" } else { ": " };
+            ("ended", format!("it was stopped at {}{colon}{reason}", at(task.ended_at())))
         }
         TaskState::Expired => {
             ("ended", format!("it did not start before {}", at(task.order().expires_at)))

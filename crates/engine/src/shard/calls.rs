@@ -9,15 +9,17 @@ use stint_model::id::{FunctionId, NodeId};
 use stint_model::limit::{Class, Priority};
 use stint_model::link::{Event, Lease, Outcome, Start, StopReason, ToNode};
 use stint_model::task::Measured;
-use stint_model::time::Timestamp;
+use stint_model::time::{Span, Timestamp};
 use stint_sched::{Assignment, Cause, Change, Used, Work};
 
 use super::lanes::{LaneKey, Served};
 use super::{Act, Call, Shard};
 use crate::invoke::Ended;
 
-/// A call's only try.
+/// A call has one attempt; a node that refuses it has not begun it.
 const ATTEMPT: u32 = 1;
+/// Before a call that a node refused looks for room again: what the node holds is heard of meanwhile.
+const REFUSED_PAUSE: Span = Span::from_millis(10);
 
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -29,7 +31,7 @@ pub(super) struct Calls {
     fresh: Vec<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiting {
     call: Call,
     give_up_at: Timestamp,
@@ -40,6 +42,8 @@ pub(super) struct Running {
     node: NodeId,
     pub(super) function: FunctionId,
     slot: Arc<crate::invoke::CallSlot>,
+    /// The call as it waited, until user code is entered: its node may have no room for it after all.
+    again: Option<Box<Waiting>>,
 }
 
 impl Calls {
@@ -55,23 +59,49 @@ impl Calls {
         self.running.remove(&work)
     }
 
-    fn take(&mut self, work: u64) -> Option<Call> {
+    /// User code was entered: from here on there is no second try.
+    pub(super) fn started(&mut self, work: u64) {
+        if let Some(running) = self.running.get_mut(&work) {
+            running.again = None;
+        }
+    }
+
+    fn take(&mut self, work: u64) -> Option<Waiting> {
         let waiting = self.waiting.remove(&work)?;
         self.give_up.remove(&(waiting.give_up_at, work));
-        Some(waiting.call)
+        Some(waiting)
     }
 }
 
 impl Shard {
     pub(super) fn call(&mut self, call: Call, now: Timestamp) {
         let work = call.slot.work;
+        self.queue_call(Waiting { call, give_up_at: now + self.config.online_wait }, now);
+        self.calls.fresh.push(work);
+    }
+
+    /// A node had no room for a call: it waits on as it did before, or has waited long enough.
+    pub(super) fn call_refused(&mut self, running: Running, reason: String, now: Timestamp) {
+        let eligible_at = now + REFUSED_PAUSE;
+        match running.again.filter(|waiting| waiting.give_up_at > eligible_at) {
+            Some(waiting) => self.queue_call(*waiting, eligible_at),
+            None => {
+                self.link.close_call(running.slot.work);
+                running.slot.refuse(Refusal::new(Code::ResourceThrottled, reason));
+            }
+        }
+    }
+
+    fn queue_call(&mut self, waiting: Waiting, eligible_at: Timestamp) {
+        let call = &waiting.call;
+        let work = call.slot.work;
         let Some(function) = self.catalog.function_by_id(call.function) else {
             let refusal = Refusal::new(Code::FunctionNotFound, "the function was just deleted");
-            return self.refuse_call(&call, refusal);
+            return self.refuse_call(call, refusal);
         };
         // It was let in at the door before the switch was turned.
         if let Some(disabled) = &function.function.disabled {
-            return self.refuse_call(&call, disabled.refusal(&function.function.name));
+            return self.refuse_call(call, disabled.refusal(&function.function.name));
         }
         let key = LaneKey {
             function: call.function,
@@ -81,22 +111,20 @@ impl Shard {
         };
         let Some(lane) = self.lane_of(key, &function) else {
             let refusal = Refusal::new(Code::VersionNotFound, "the version was just deleted");
-            return self.refuse_call(&call, refusal);
+            return self.refuse_call(call, refusal);
         };
         self.sched.observe(Change::Queued {
             work: Work(work),
             lane,
             class: Class::Online,
             priority: Priority::DEFAULT,
-            eligible_at: now,
+            eligible_at,
             order_key: None,
             limit_key: None,
             deadline: None,
         });
-        let give_up_at = now + self.config.online_wait;
-        self.calls.give_up.insert((give_up_at, work), ());
-        self.calls.waiting.insert(work, Waiting { call, give_up_at });
-        self.calls.fresh.push(work);
+        self.calls.give_up.insert((waiting.give_up_at, work), ());
+        self.calls.waiting.insert(work, waiting);
     }
 
     fn refuse_call(&self, call: &Call, refusal: Refusal) {
@@ -106,7 +134,9 @@ impl Shard {
 
     pub(super) fn start_call(&mut self, at: Assignment, served: &Served, now: Timestamp) {
         let work = at.work.0;
-        let call = self.calls.take(work).expect("a waiting call was assigned");
+        let waiting = self.calls.take(work).expect("a waiting call was assigned");
+        let again = Some(Box::new(waiting.clone()));
+        let call = waiting.call;
         self.sched.observe(Change::Leased { work: at.work, node: at.node, at: now });
         let revision: &Revision = &call.revision;
         let start = Start {
@@ -124,7 +154,7 @@ impl Shard {
             session: call.session,
             warm: at.start == stint_sched::Start::Warm,
         };
-        let running = Running { node: at.node, function: call.function, slot: call.slot };
+        let running = Running { node: at.node, function: call.function, slot: call.slot, again };
         self.calls.running.insert(work, running);
         self.acts.push(Act::Send(at.node, ToNode::Start(Box::new(start))));
     }
@@ -161,7 +191,7 @@ impl Shard {
 
     fn drop_call(&mut self, work: u64, refusal: Refusal) {
         self.sched.observe(Change::Dequeued(Work(work)));
-        if let Some(call) = self.calls.take(work) {
+        if let Some(Waiting { call, .. }) = self.calls.take(work) {
             metrics::counter!("stint_calls_refused_total").increment(1);
             self.refuse_call(&call, refusal);
         }
@@ -169,7 +199,7 @@ impl Shard {
 
     /// The caller is gone, or too slow for the answer.
     pub(super) fn end_call(&mut self, work: u64, reason: StopReason) {
-        if let Some(call) = self.calls.take(work) {
+        if let Some(Waiting { call, .. }) = self.calls.take(work) {
             self.link.close_call(call.slot.work);
             return self.sched.observe(Change::Dequeued(Work(work)));
         }

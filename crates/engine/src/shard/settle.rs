@@ -35,8 +35,15 @@ impl Shard {
                 self.kept_gauge((instance, pool), gauge, reads.now);
             }
             NodeEvent::Started { lease, measured } => {
-                if let Some(held) = self.held(lease) {
+                if lease.is_call() {
+                    self.calls.started(lease.work);
+                } else if let Some(held) = self.held(lease) {
                     held.task.started(held.fence, &measured);
+                    // Whoever asked has seen that it runs: soon the book knows it, too.
+                    if std::mem::take(&mut held.written) {
+                        let (leased_at, work) = (held.leased_at, lease.work);
+                        self.unwritten.push_back((leased_at, work));
+                    }
                 }
             }
             NodeEvent::Progress { lease, progress } => {
@@ -71,11 +78,12 @@ impl Shard {
             let how = (Came::Call, &outcome);
             self.figures.ended(call.function, how, &returned.measured, &self.catalog);
             let used = Used { cpu_micros: returned.measured.cpu_micros, memory_mb_micros: 0 };
-            return self.sched.observe(Change::Ended {
-                work: Work(lease.work),
-                used,
-                at: reads.now,
-            });
+            let work = Work(lease.work);
+            self.sched.observe(Change::Ended { work, used, at: reads.now });
+            if let Outcome::Refused { reason } = outcome {
+                self.call_refused(call, reason, reads.now);
+            }
+            return;
         }
         if self.held(lease).is_none() {
             return;

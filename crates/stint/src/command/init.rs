@@ -36,6 +36,16 @@ pub(crate) fn run(args: &Init, context: &Context) -> Result<(), Failure> {
         rows
     })?;
     let file = args.directory.join("stint.yaml");
+    // What has to be compiled or pushed first says how in a script of its own.
+    let build = args.directory.join("build.sh");
+    if build.exists() {
+        context.screen.note(format!("first: sh {}", build.display()));
+    }
+    if args.runtime == "custom-container" {
+        context
+            .screen
+            .note("first: build the image, push it to a registry, and name it in stint.yaml");
+    }
     context.screen.note(format!("next: stint deploy --file {}", file.display()));
     Ok(())
 }

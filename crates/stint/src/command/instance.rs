@@ -3,8 +3,10 @@
 mod exec;
 
 use clap::Subcommand;
+use stint_wire::client::Client;
+use stint_wire::native::Instance;
 
-use super::{Context, when};
+use super::{Context, when, whole};
 use crate::failure::Failure;
 use crate::screen::Rows;
 
@@ -50,9 +52,23 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), Failu
     }
 }
 
+/// All there are, page by page.
+async fn every(client: &Client, function: Option<&str>) -> Result<Vec<Instance>, Failure> {
+    let (mut items, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let page = client.instance_list(function, cursor.as_deref()).await?;
+        items.extend(page.items);
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(items);
+        }
+    }
+}
+
 async fn list(function: Option<&str>, all: bool, context: &Context) -> Result<(), Failure> {
-    let mut page = context.client()?.instance_list(function).await?;
-    page.items.retain(|instance| all || instance.destroyed_at.is_none());
+    let mut items = every(&context.client()?, function).await?;
+    items.retain(|instance| all || instance.destroyed_at.is_none());
+    let page = whole(items);
     context.screen.show(&page, || {
         let last = if all { "REASON" } else { "ENFORCED" };
         let header = ["INSTANCE", "FUNCTION", "VERSION", "NODE", "STATE", "CREATED", last];

@@ -93,10 +93,16 @@ pub(crate) async fn restore(args: &Restore, context: &Context) -> Result<(), Fai
         stint_store_sqlite::restore(&source, &target, progress)
     });
     let copied = copied.await?.map_err(told)?;
-    let key = to.join(MASTER_KEY);
+    let (key, credentials) = (to.join(MASTER_KEY), to.join(CREDENTIALS));
     show(context, from, to, copied)?;
     if !key.exists() {
         context.screen.warn(format!("put your copy of master.key to {}", key.display()));
+    }
+    if !credentials.exists() {
+        context.screen.warn(
+            "a copy has no credentials.json: use a key you have, or start once with \
+             STINT_ACCESS_KEY_ID and STINT_ACCESS_KEY_SECRET set to a new root key",
+        );
     }
     Ok(())
 }

@@ -40,8 +40,8 @@ fn others() -> String {
         (environment::ENDPOINT, "The server that client commands talk to."),
         (
             environment::ACCESS_KEY_ID,
-            "The key of client commands; for `stint up` on an empty data directory the root key to \
-             create.",
+            "The key of client commands; for `stint up` a root key that is made if there is none of \
+             this id.",
         ),
         (environment::ACCESS_KEY_SECRET, "Its secret."),
         (environment::SECURITY_TOKEN, "Session token of a temporary key."),

@@ -439,9 +439,10 @@ impl Client {
     pub async fn instance_list(
         &self,
         function: Option<&str>,
+        cursor: Option<&str>,
     ) -> Result<Page<Instance>, ClientError> {
-        self.read("/v1/instances".into(), Query::new().maybe("function", function), "listInstances")
-            .await
+        let query = Query::new().maybe("function", function).maybe("cursor", cursor);
+        self.read("/v1/instances".into(), query, "listInstances").await
     }
 
     /// Who changed what, newest first.

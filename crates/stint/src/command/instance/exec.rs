@@ -75,8 +75,7 @@ fn ended(code: i32, message: String) -> Failure {
 }
 
 async fn function_of(client: &Client, instance: &str) -> Result<String, Failure> {
-    let page = client.instance_list(None).await?;
-    let found = page.items.into_iter().find(|item| item.id == instance);
+    let found = super::every(client, None).await?.into_iter().find(|item| item.id == instance);
     found.map(|item| item.function).ok_or_else(|| {
         Failure::new(Exit::NotFound, format!("instance {instance} does not exist"))
             .next("stint instance list")

@@ -62,8 +62,8 @@ impl Engine {
                     Some(prefix) if page.entries.last().is_some_and(|e| e.name() == prefix) => {
                         continue;
                     }
-                    // The page before ended with it, or after it.
-                    Some(prefix) if prefix <= query.after.as_str() => {
+                    // The page before ended with it.
+                    Some(prefix) if prefix == query.after => {
                         jump = Some(past(prefix));
                         continue;
                     }

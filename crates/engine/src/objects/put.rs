@@ -71,7 +71,7 @@ impl Engine {
         let before = self.object_find(caller.account, &order.bucket, &order.key).await?;
         order.condition.check(before.as_ref().map(|read| &read.value))?;
         let written = self.object_write(caller.account, body).await;
-        let written = match written {
+        let mut written = match written {
             Ok(written) => written,
             Err(error) => {
                 self.objects_tidy().await;
@@ -83,13 +83,12 @@ impl Engine {
             etag: hex::encode(written.md5),
             parts: 0,
         };
+        written.hand_over();
         let done = self.object_commit(caller, order, &content, deed, |_| Ok(())).await;
-        match &done {
-            Ok(_) => written.keep(),
-            Err(error) => {
-                written.after(error);
-                self.objects_tidy().await;
-            }
+        if let Err(error) = &done {
+            written.take_back(error);
+            drop(written);
+            self.objects_tidy().await;
         }
         done
     }

@@ -173,10 +173,11 @@ impl Engine {
         caller: &Caller,
         at: UploadRef<'_>,
         number: u32,
-        written: Written,
+        mut written: Written,
     ) -> Result<Part, EngineError> {
         let account = caller.account;
         let key = stored::part_key(account, at.bucket, at.id, number);
+        written.hand_over();
         let done = retrying!({
             let upload = self.upload_read(account, at).await?;
             let before = self.store().record_get(&key).await?;
@@ -197,12 +198,11 @@ impl Engine {
         });
         match done {
             Ok((part, before)) => {
-                written.keep();
                 self.objects().release(account, before.as_slice());
                 Ok(part)
             }
             Err(error) => {
-                written.after(&error);
+                written.take_back(&error);
                 Err(error)
             }
         }

@@ -33,18 +33,18 @@ enum Fate {
 }
 
 impl Written {
-    /// A record names it now.
-    pub(super) fn keep(mut self) {
+    /// From now on a commit may name it, also when whoever asked for it goes away before the answer.
+    pub(super) fn hand_over(&mut self) {
         self.fate = Fate::Kept;
     }
 
-    /// Lets it go, unless the commit may have been written all the same: then the sweep decides.
-    pub(super) fn after(mut self, error: &EngineError) {
+    /// No commit names it: lets it go. When that is not certain, the sweep decides.
+    pub(super) fn take_back(&mut self, error: &EngineError) {
         use stint_store::CommitError;
         let certain =
             matches!(error, EngineError::Refused(_) | EngineError::Commit(CommitError::Stale(_)));
-        if !certain {
-            self.fate = Fate::Kept;
+        if certain {
+            self.fate = Fate::Loose;
         }
     }
 }

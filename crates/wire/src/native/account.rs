@@ -43,7 +43,6 @@ pub struct AccountUsage {
     /// Of these, payloads and results.
     pub task_bytes: u64,
     /// Of these, objects and parts of uploads.
-    #[serde(default)]
     pub object_bytes: u64,
     /// Functions.
     pub functions: u64,

@@ -12,6 +12,8 @@ pub struct ApiConfig {
     pub listen: SocketAddr,
     /// Where triggers listen; guest bytes never leave from the console's origin.
     pub trigger_listen: SocketAddr,
+    /// Where the object service listens.
+    pub object_listen: SocketAddr,
     /// Certificate and key; read again when either file changes.
     pub tls: Option<TlsFiles>,
     /// How addresses of this server begin in links it gives out (`https://stint.example`); the
@@ -63,6 +65,7 @@ impl ApiConfig {
         Self {
             listen: loopback,
             trigger_listen: loopback,
+            object_listen: loopback,
             tls: None,
             public_url: None,
             connections_max: 256,

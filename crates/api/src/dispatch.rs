@@ -1,6 +1,6 @@
 //! What is where, in the order it is looked for: on the control face `X-Amz-Target` (Step Functions),
 //! then FnF, then `/2023-03-30`, then `/v1`, health, metrics and the API's description, then the console. On the
-//! trigger face nothing is served yet.
+//! trigger face nothing is served yet; the object face is a service of its own.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use stint_model::code::Code;
 use stint_model::id::RequestId;
 use stint_model::task::request_text;
 use stint_model::time::Timestamp;
+use stint_object::ObjectService;
 use stint_supervise::{Guests, Stop};
 use stint_watch::{Logs, UsageBook};
 use stint_wire::fc::operation::State;
@@ -26,7 +27,7 @@ use crate::error::Problem;
 use crate::query::Query;
 use crate::route::{self, Route};
 use crate::server::ApiParts;
-use crate::{exec, fc, figures, fnf, sfn, v1};
+use crate::{exec, fc, figures, fnf, objects, sfn, v1};
 
 /// The longest path and query together.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -38,7 +39,10 @@ pub(crate) enum Face {
     Control,
     /// HTTP triggers and custom domains.
     Triggers,
-    /// The control face as instances see it: nothing is open, everybody shows a key.
+    /// Buckets and objects.
+    Objects,
+    /// The control face as instances see it: nothing is open, everybody shows a key. What is signed for
+    /// object storage is answered by that.
     Instances,
 }
 
@@ -46,7 +50,7 @@ impl Face {
     fn is_control(self) -> bool {
         match self {
             Self::Control | Self::Instances => true,
-            Self::Triggers => false,
+            Self::Triggers | Self::Objects => false,
         }
     }
 }
@@ -64,6 +68,7 @@ pub(crate) struct Door {
     pub(crate) started_at: Timestamp,
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
     backlogs: figures::Backlogs,
+    objects: ObjectService,
     ready: Arc<dyn Fn() -> bool + Send + Sync>,
     openapi: String,
 }
@@ -82,6 +87,7 @@ impl Door {
             doorman: Doorman::new(parts.engine.clone(), config.replay_entries_max),
             room: Room::new(config.bodies_bytes_max, config.body_timeout, clock.clone()),
             started_at: clock.now(),
+            objects: objects::service(&parts.engine, config.head_timeout),
             openapi: stint_wire::openapi::document_text(&parts.version),
             engine: parts.engine,
             logs: parts.logs,
@@ -127,6 +133,14 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
     stop: Stop,
 ) -> Answer {
+    let is_object = match entrance.face {
+        Face::Objects => true,
+        Face::Instances => ObjectService::wants(&request),
+        Face::Control | Face::Triggers => false,
+    };
+    if is_object {
+        return Box::pin(objects::serve(&door.objects, request, &door.new_request_id())).await;
+    }
     let (parts, body) = request.into_parts();
     let Entrance { face, secure, drains, commands } = entrance;
     let body = Arriving::new(&parts, body, drains);
@@ -141,7 +155,7 @@ pub(crate) async fn serve(
         Face::Control | Face::Instances => {
             Box::pin(control(door, face, arrived, &request_id)).await
         }
-        Face::Triggers => Err(triggers()),
+        Face::Triggers | Face::Objects => Err(triggers()),
     };
     let mut answer = answered.unwrap_or_else(|problem| problem.answer(&request_id));
     if !answer.headers().contains_key(REQUEST_ID) {

@@ -34,6 +34,9 @@ pub fn status(code: Code) -> StatusCode {
         | Code::InvalidTaskToken
         | Code::TaskAlreadyCompleted
         | Code::ActionNotSupported
+        | Code::InvalidBucketName
+        | Code::InvalidPart
+        | Code::EntityTooSmall
         | Code::PayloadSchemaMismatch => StatusCode::BAD_REQUEST,
         Code::AccessDenied
         | Code::SignatureNotMatch
@@ -63,6 +66,9 @@ pub fn status(code: Code) -> StatusCode {
         | Code::ScheduleNotExists
         | Code::ActivityNotExists
         | Code::MapRunNotExists
+        | Code::NoSuchBucket
+        | Code::NoSuchKey
+        | Code::NoSuchUpload
         | Code::ResourceNotFound => StatusCode::NOT_FOUND,
         Code::ProvisionConfigExist
         | Code::ScalingConfigExist
@@ -75,8 +81,12 @@ pub fn status(code: Code) -> StatusCode {
         | Code::FlowAlreadyExists
         | Code::FlowAliasAlreadyExists
         | Code::ScheduleAlreadyExists
+        | Code::BucketAlreadyOwnedByYou
+        | Code::BucketNotEmpty
         | Code::ConcurrentUpdateError => StatusCode::CONFLICT,
-        Code::FunctionNotStarted | Code::FunctionNotReady => StatusCode::PRECONDITION_FAILED,
+        Code::FunctionNotStarted | Code::FunctionNotReady | Code::PreconditionFailed => {
+            StatusCode::PRECONDITION_FAILED
+        }
         Code::ResourceExhausted | Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
         Code::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
         Code::NotImplemented => StatusCode::NOT_IMPLEMENTED,

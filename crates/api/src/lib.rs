@@ -15,6 +15,7 @@ mod fc;
 mod figures;
 mod flow;
 mod fnf;
+mod objects;
 mod options;
 mod query;
 mod replay;

@@ -89,6 +89,7 @@ pub struct Api {
     door: Arc<Door>,
     control: TcpListener,
     triggers: TcpListener,
+    objects: TcpListener,
     tls: Option<Arc<tls::Certificates>>,
 }
 
@@ -104,7 +105,8 @@ impl Api {
         };
         let control = listen(parts.config.listen).await?;
         let triggers = listen(parts.config.trigger_listen).await?;
-        Ok(Self { door: Arc::new(Door::new(parts)), control, triggers, tls })
+        let objects = listen(parts.config.object_listen).await?;
+        Ok(Self { door: Arc::new(Door::new(parts)), control, triggers, objects, tls })
     }
 
     /// Where control listens.
@@ -121,6 +123,14 @@ impl Api {
     /// When the operating system cannot say.
     pub fn trigger_address(&self) -> io::Result<SocketAddr> {
         self.triggers.local_addr()
+    }
+
+    /// Where the object service listens.
+    ///
+    /// # Errors
+    /// When the operating system cannot say.
+    pub fn object_address(&self) -> io::Result<SocketAddr> {
+        self.objects.local_addr()
     }
 
     /// What instances find behind their door: the control API over connections that are handed in,
@@ -151,6 +161,7 @@ impl Api {
         for (name, guests, listener, face) in [
             ("api/control", "control connections", self.control, Face::Control),
             ("api/triggers", "trigger connections", self.triggers, Face::Triggers),
+            ("api/objects", "object connections", self.objects, Face::Objects),
         ] {
             let drains = Arc::clone(&drains);
             let listener = Listener {

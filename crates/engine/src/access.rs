@@ -286,12 +286,38 @@ operations! {
     AuditList: "stint:ListAudit" on "audit" needs Administer;
     /// Replace the master key.
     MasterRotate: "stint:RotateMasterKey" on "master-key" needs Operate;
+
+    /// Make a bucket.
+    BucketCreate: "oss:PutBucket" on "buckets" needs Write;
+    /// Delete a bucket.
+    BucketDelete: "oss:DeleteBucket" on "buckets" needs Write;
+    /// See that a bucket is there.
+    BucketGet: "oss:GetBucketInfo" on "buckets" needs Read;
+    /// List buckets.
+    BucketList: "oss:ListBuckets" on "buckets" needs Read;
+    /// Put an object, at once or in parts.
+    ObjectPut: "oss:PutObject" on "buckets" needs Write;
+    /// Read an object.
+    ObjectGet: "oss:GetObject" on "buckets" needs Read;
+    /// List objects, uploads or their parts.
+    ObjectList: "oss:ListObjects" on "buckets" needs Read;
+    /// Delete objects.
+    ObjectDelete: "oss:DeleteObject" on "buckets" needs Write;
 }
 
 impl Operation {
     /// Whether it is about flows and what belongs to them.
     fn is_of_flows(self) -> bool {
         matches!(self.resource_kind(), "flows" | "activities")
+    }
+
+    /// The service whose resources it is about.
+    fn service(self) -> &'static str {
+        match self.resource_kind() {
+            "flows" | "activities" => "fnf",
+            "buckets" => "oss",
+            _ => "fc",
+        }
     }
 
     /// Whether the caller may do this to `function` (`None`: to no particular function).
@@ -316,7 +342,7 @@ impl Operation {
             "the caller is not authorized to perform '{}' on resource 'acs:{}:{region}:{}:{resource}' \
              with condition '[role={}{}]'",
             self.action(),
-            if self.is_of_flows() { "fnf" } else { "fc" },
+            self.service(),
             caller.account,
             caller.role.word(),
             if caller.scope.functions.is_empty() { "" } else { " scope=functions" },

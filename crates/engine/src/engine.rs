@@ -32,6 +32,7 @@ use crate::flows::items::Sources;
 use crate::flows::plans::Plans;
 use crate::invoke::CallSlot;
 use crate::link::Link;
+use crate::objects::Objects;
 use crate::schema::Schemas;
 use crate::secret::Keyring;
 use crate::shard::{Ask, Input};
@@ -66,6 +67,8 @@ pub struct EngineConfig {
     pub history_retention: Span,
     /// Audit entries are kept this long.
     pub audit_retention: Span,
+    /// What happened to objects is kept this long for whoever acts on it.
+    pub object_event_retention: Span,
     /// How long a stopped attempt has to end, PreStop included.
     pub stop_grace: Span,
     /// What an account may take when nothing else was said at its making.
@@ -93,6 +96,7 @@ impl EngineConfig {
             cache_bytes_max: 64 << 20,
             history_retention: Span::from_secs(30 * 86_400),
             audit_retention: Span::from_secs(90 * 86_400),
+            object_event_retention: Span::from_secs(3 * 86_400),
             stop_grace: Span::from_secs(90),
             account_limits: AccountLimits::default(),
             flows: FlowConfig::default(),
@@ -145,6 +149,7 @@ pub(crate) struct Inner {
     images: Notify,
     flows: FlowTools,
     pub(crate) storage: Storage,
+    objects: Objects,
     admitting: AtomicBool,
 }
 
@@ -185,6 +190,7 @@ impl Engine {
             images: Notify::new(),
             flows: parts.flows,
             storage: Storage::default(),
+            objects: Objects::default(),
             admitting: AtomicBool::new(true),
         };
         Self { inner: Arc::new(inner) }
@@ -265,6 +271,10 @@ impl Engine {
         &self.inner.storage
     }
 
+    pub(crate) fn objects(&self) -> &Objects {
+        &self.inner.objects
+    }
+
     pub(crate) fn issued(&self) -> &Issued {
         &self.inner.issued
     }
@@ -304,6 +314,11 @@ impl Engine {
 
     fn mint(&self, shard: Shard) -> std::sync::MutexGuard<'_, Mint> {
         self.inner.mints[usize::from(shard.number())].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last number of a shard.
+    pub(crate) fn mint_last(&self, shard: Shard) -> u64 {
+        self.mint(shard).last()
     }
 
     pub(crate) fn mint_task(&self, shard: Shard) -> TaskUid {

@@ -149,6 +149,24 @@ codes! {
     NotImplemented,
     /// Our fault.
     InternalServerError,
+    /// A bucket's name breaks the rules.
+    InvalidBucketName,
+    /// No such bucket in the account.
+    NoSuchBucket,
+    /// No such object.
+    NoSuchKey,
+    /// No such upload in parts, or it was completed or aborted.
+    NoSuchUpload,
+    /// The account has a bucket of this name.
+    BucketAlreadyOwnedByYou,
+    /// Only an empty bucket can be deleted.
+    BucketNotEmpty,
+    /// A part that was never uploaded, or is another one now.
+    InvalidPart,
+    /// A part that is not the last is too small.
+    EntityTooSmall,
+    /// The object is not as the request demands.
+    PreconditionFailed,
 }
 
 impl fmt::Display for Code {

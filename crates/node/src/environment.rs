@@ -10,6 +10,8 @@ use stint_wire::node::PoolSpec;
 pub(crate) const CODE: &str = "/code";
 /// Where the platform's API is; client commands of `stint` look at the same variable.
 const ENDPOINT: &str = "STINT_ENDPOINT";
+/// Where buckets and objects are: the same door, which knows S3 by its signatures.
+const S3_ENDPOINT: &str = "STINT_S3_ENDPOINT";
 /// Names of the credentials in what the platform adds.
 const ACCESS_KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const ACCESS_KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
@@ -110,7 +112,9 @@ impl Outside {
             // Node.js 24 and late 22 look at the others only then.
             variables.push(("NODE_USE_ENV_PROXY", "1".to_owned()));
         }
-        variables.extend(self.api.iter().map(|url| (ENDPOINT, url.clone())));
+        for name in [ENDPOINT, S3_ENDPOINT] {
+            variables.extend(self.api.iter().map(|url| (name, url.clone())));
+        }
         variables
     }
 }
@@ -250,6 +254,7 @@ mod tests {
         assert_eq!(env["no_proxy"], "example.com");
         assert_eq!(env["NO_PROXY"], "localhost,127.0.0.1,::1");
         assert_eq!(env["STINT_ENDPOINT"], "http://127.0.0.1:3129");
+        assert_eq!(env["STINT_S3_ENDPOINT"], "http://127.0.0.1:3129");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    account, backlog, config, deploy, doctor, flow, function, init, instance, invoke, key, logs,
-    task, top, up, upkeep, usage, why,
+    account, backlog, bucket, config, deploy, doctor, flow, function, init, instance, invoke, key,
+    logs, task, top, up, upkeep, usage, why,
 };
 use crate::config::raw::Flags;
 use crate::screen::Format;
@@ -110,6 +110,9 @@ pub(crate) enum Command {
     /// Flows and their executions: create, start, follow, explain, stop, run again.
     #[command(subcommand)]
     Flow(flow::Command),
+    /// Buckets and objects: create, put, get, list, delete.
+    #[command(subcommand)]
+    Bucket(bucket::Command),
     /// Live instances.
     #[command(subcommand)]
     Instance(instance::Command),

@@ -3,6 +3,7 @@
 
 pub(crate) mod account;
 pub(crate) mod backlog;
+pub(crate) mod bucket;
 pub(crate) mod config;
 pub(crate) mod deploy;
 pub(crate) mod doctor;

@@ -73,6 +73,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Logs(args) => command::logs::run(&args, context).await,
         Command::Why(args) => command::why::run(&args, context).await,
         Command::Backlog(args) => command::backlog::run(args, context).await,
+        Command::Bucket(args) => Box::pin(command::bucket::run(args, context)).await,
         Command::Instance(args) => command::instance::run(args, context).await,
         Command::Usage(args) => command::usage::run(args, context).await,
         Command::Account(args) => command::account::run(args, context).await,

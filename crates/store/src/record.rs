@@ -13,6 +13,7 @@ pub mod function;
 mod json;
 pub mod layer;
 mod limit;
+pub mod object;
 mod revision;
 pub mod scaling;
 pub mod version;
@@ -64,11 +65,20 @@ pub enum Kind {
     Activity = 18,
     /// A distributed map of an execution: `{execution}/{event, 12 digits}.{attempt}`.
     MapRun = 19,
+    /// A bucket: `{account}/{bucket}`.
+    Bucket = 23,
+    /// An object: `{account}/{bucket}/{key}`.
+    Object = 24,
+    /// An upload in parts, `{account}/{bucket}/u/{upload}`, and its parts,
+    /// `{account}/{bucket}/p/{upload}/{number, 5 digits}`.
+    Upload = 25,
+    /// What happened to an object: `{account}/{number, 16 hexadecimal digits}`, oldest first.
+    ObjectEvent = 26,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::Account,
         Self::AccessKey,
         Self::Function,
@@ -88,6 +98,10 @@ impl Kind {
         Self::FlowSchedule,
         Self::Activity,
         Self::MapRun,
+        Self::Bucket,
+        Self::Object,
+        Self::Upload,
+        Self::ObjectEvent,
     ];
 
     /// The stored number.

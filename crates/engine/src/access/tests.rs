@@ -87,6 +87,10 @@ const TABLE: &[(&str, &[Operation])] = &[
             Operation::ScheduleGet,
             Operation::ScheduleList,
             Operation::MapRunGet,
+            Operation::BucketGet,
+            Operation::BucketList,
+            Operation::ObjectGet,
+            Operation::ObjectList,
         ],
     ),
     (
@@ -142,6 +146,10 @@ const TABLE: &[(&str, &[Operation])] = &[
             Operation::ScheduleUpdate,
             Operation::ScheduleDelete,
             Operation::MapRunUpdate,
+            Operation::BucketCreate,
+            Operation::BucketDelete,
+            Operation::ObjectPut,
+            Operation::ObjectDelete,
         ],
     ),
     ("ar", &[Operation::KeyCreate, Operation::KeyList, Operation::KeyUpdate, Operation::AuditList]),
@@ -214,7 +222,10 @@ fn a_denial_speaks_as_upstream_does() {
 fn actions_are_named_as_upstream_or_as_ours() {
     for operation in Operation::ALL {
         let action = operation.action();
-        assert!(["fc:", "fnf:", "stint:"].iter().any(|p| action.starts_with(p)), "{action}");
+        assert!(
+            ["fc:", "fnf:", "oss:", "stint:"].iter().any(|p| action.starts_with(p)),
+            "{action}"
+        );
         assert!(!operation.needs().is_empty());
     }
 }

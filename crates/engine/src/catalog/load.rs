@@ -98,7 +98,11 @@ impl Catalog {
             | Kind::Secret
             | Kind::Setting
             | Kind::FlowDefinition
-            | Kind::MapRun => return Ok(None),
+            | Kind::MapRun
+            | Kind::Bucket
+            | Kind::Object
+            | Kind::Upload
+            | Kind::ObjectEvent => return Ok(None),
         }))
     }
 

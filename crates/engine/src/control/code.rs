@@ -273,10 +273,11 @@ impl Engine {
     /// Takes code, checks it and keeps it as a blob.
     pub(crate) async fn code_keep(
         &self,
+        caller: &Caller,
         place: CodePlace<'_>,
         input: &CodeInput,
     ) -> Result<CodePackage, EngineError> {
-        let bytes = self.code_bytes(input).await?;
+        let bytes = self.code_bytes(caller, input).await?;
         match place {
             CodePlace::Function(..) | CodePlace::Layer(_) => check_zip(&bytes)?,
             CodePlace::Image(..) => check_image(&bytes)?,
@@ -320,7 +321,9 @@ impl Engine {
         Ok(())
     }
 
-    async fn code_bytes(&self, input: &CodeInput) -> Result<Bytes, EngineError> {
+    /// What the request has, or an object of a bucket that the operator configured, or of one of the
+    /// account's own.
+    async fn code_bytes(&self, caller: &Caller, input: &CodeInput) -> Result<Bytes, EngineError> {
         match &input.source {
             CodeSource::Zip(bytes) if bytes.len() > ZIP_BYTES_MAX => {
                 let message = format!(
@@ -332,6 +335,9 @@ impl Engine {
             CodeSource::Zip(bytes) => Ok(bytes.clone()),
             CodeSource::Object { bucket, object } => {
                 let fetched = self.buckets().fetch(bucket, object, OBJECT_BYTES_MAX).await;
+                if let Err(BucketError::NoBucket(_)) = &fetched {
+                    return self.code_bytes_own(caller, bucket, object).await;
+                }
                 fetched.map_err(|error| match error {
                     BucketError::TooLarge { .. } => {
                         EngineError::refused(Code::EntityTooLarge, error.to_string())
@@ -346,6 +352,21 @@ impl Engine {
                 })
             }
         }
+    }
+
+    async fn code_bytes_own(
+        &self,
+        caller: &Caller,
+        bucket: &str,
+        object: &str,
+    ) -> Result<Bytes, EngineError> {
+        let read = self.object_read(caller, (bucket, object), OBJECT_BYTES_MAX).await;
+        read.map_err(|error| match error.code() {
+            Code::NoSuchBucket | Code::NoSuchKey => {
+                EngineError::refused(Code::InvalidArgument, format!("the code: {error}"))
+            }
+            _ => error,
+        })
     }
 
     /// Lets go of packages that no record names any more. What is not deleted now is swept later.

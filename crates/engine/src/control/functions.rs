@@ -208,7 +208,7 @@ impl Engine {
         self.layers_fit(account, &draft.head.config)?;
         if let Some(code) = &input.code {
             let place = code_place(&draft);
-            made.code = Some(self.code_keep(place, code).await?);
+            made.code = Some(self.code_keep(caller, place, code).await?);
         }
         let function = Arc::new(decide_create(&input, &made, has_code)?);
         let mut change = Change::new(shard);
@@ -284,7 +284,7 @@ impl Engine {
         if let Some(code) = &input.code {
             self.storage_allows()?;
             let place = code_place(&draft);
-            made.code = Some(self.code_keep(place, code).await?);
+            made.code = Some(self.code_keep(caller, place, code).await?);
         } else if runs_by(&draft.wanted().config) != runs_by(&before.wanted().config) {
             let wanted = draft.wanted();
             self.code_judge_again(&wanted.config, wanted.code.as_ref()).await?;

@@ -11,6 +11,7 @@ mod invoke;
 mod keys;
 mod layers;
 mod life;
+mod objects;
 mod several;
 mod storage;
 mod waiting;

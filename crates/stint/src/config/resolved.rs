@@ -39,6 +39,7 @@ pub(crate) struct Config {
 pub(crate) struct Listen {
     pub(crate) control: SocketAddr,
     pub(crate) trigger: SocketAddr,
+    pub(crate) object: SocketAddr,
     pub(crate) tls: Option<TlsFiles>,
 }
 
@@ -85,6 +86,7 @@ pub(crate) struct History {
     pub(crate) tasks: Span,
     pub(crate) audit: Span,
     pub(crate) logs: Span,
+    pub(crate) object_events: Span,
     pub(crate) attempt_log_bytes: u64,
 }
 
@@ -139,6 +141,7 @@ impl Config {
                 tasks: read.duration("history.tasks")?,
                 audit: read.duration("history.audit")?,
                 logs: read.duration("history.logs")?,
+                object_events: read.duration("history.object_events")?,
                 attempt_log_bytes: read.size("history.attempt_log")?,
             },
             flows: flows(&read)?,
@@ -183,7 +186,8 @@ impl Config {
                  `host-for-all-accounts` if every account is trusted with it",
             );
         }
-        let ports = [self.listen.control.port(), self.listen.trigger.port()];
+        let Listen { control, trigger, object, tls: _ } = &self.listen;
+        let ports = [control.port(), trigger.port(), object.port()];
         if self.node.egress_host_ports.iter().any(|port| ports.contains(port)) {
             return wrong(
                 "`node.egress_host_ports` names a port of Stint itself: functions reach the API \
@@ -236,7 +240,12 @@ fn listen(read: &Reader<'_>) -> Result<Listen, ConfigError> {
         );
         Err(ConfigError::Together(text))
     };
-    Ok(Listen { control: address("listen.control")?, trigger: address("listen.trigger")?, tls })
+    Ok(Listen {
+        control: address("listen.control")?,
+        trigger: address("listen.trigger")?,
+        object: address("listen.object")?,
+        tls,
+    })
 }
 
 /// A machine that offers less keeps no interpreters waiting unless it is told to.

@@ -129,6 +129,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         ),
     ),
     flagged(
+        "--listen-object",
+        plain(
+            "listen.object",
+            "STINT_LISTEN_OBJECT",
+            Kind::Address,
+            "Buckets and objects, as S3 speaks. Port 0 takes a free one; DIR/s3-address tells which.",
+        ),
+    ),
+    flagged(
         "--insecure",
         plain(
             "listen.insecure",
@@ -295,6 +304,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "STINT_HISTORY_LOGS",
         Kind::Duration,
         "How long logs of functions are kept.",
+    ),
+    plain(
+        "history.object_events",
+        "STINT_HISTORY_OBJECT_EVENTS",
+        Kind::Duration,
+        "How long what happened to objects is kept for triggers that have not seen it.",
     ),
     plain(
         "history.attempt_log",

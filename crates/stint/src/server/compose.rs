@@ -23,7 +23,7 @@ use stint_wire::node::ToNode;
 use tokio::sync::mpsc;
 
 use super::buckets::{self, Buckets};
-use super::directory::{self, TRIGGER_ADDRESS};
+use super::directory::{self, OBJECT_ADDRESS, TRIGGER_ADDRESS};
 use super::embedded::{self, LateApi};
 use super::figures::Figures;
 use super::goodbye::{self, Leaving, Wings};
@@ -58,6 +58,7 @@ type Kept = (Arc<dyn Store>, Arc<dyn Journal>, Logs);
 pub(crate) struct Started {
     pub(crate) address: String,
     pub(crate) trigger_address: String,
+    pub(crate) object_address: String,
     pub(crate) data: PathBuf,
     /// Only when it is new.
     pub(crate) key: Option<KeyFile>,
@@ -186,9 +187,10 @@ async fn start(
         };
         Failure::cannot("open the doors", &error).next(next)
     })?;
-    let (address, trigger_address) = write_addresses(&config, &api)?;
+    let [address, trigger_address, object_address] = write_addresses(&config, &api)?;
     for_instances.open(api.instance_door(&wings.doors), &address);
-    let started = Started { address, trigger_address, data: config.data.clone(), key };
+    let data = config.data.clone();
+    let started = Started { address, trigger_address, object_address, data, key };
     let house = house.clone();
     let server = Server { config, clock, house, wings, engine, logs, node, orders, stopping, kept };
     Ok((server, api, started))
@@ -289,16 +291,18 @@ fn readiness(running: Running, stopping: Arc<AtomicBool>) -> Arc<dyn Fn() -> boo
 }
 
 /// `host:port`, or with TLS a URL, so that whoever reads it knows how to speak.
-fn write_addresses(config: &Config, api: &Api) -> Result<(String, String), Failure> {
+fn write_addresses(config: &Config, api: &Api) -> Result<[String; 3], Failure> {
     let scheme = if config.listen.tls.is_some() { "https://" } else { "" };
     let control = format!("{scheme}{}", api.address()?);
     let trigger = format!("{scheme}{}", api.trigger_address()?);
-    for (name, address) in [(ADDRESS, &control), (TRIGGER_ADDRESS, &trigger)] {
+    let object = format!("{scheme}{}", api.object_address()?);
+    let all = [control, trigger, object];
+    for (name, address) in [ADDRESS, TRIGGER_ADDRESS, OBJECT_ADDRESS].iter().zip(&all) {
         let path = config.data.join(name);
         directory::write_private(&path, format!("{address}\n").as_bytes())
             .map_err(|error| Failure::cannot(format_args!("write {}", path.display()), &error))?;
     }
-    Ok((control, trigger))
+    Ok(all)
 }
 
 fn logs_config(config: &Config) -> LogsConfig {
@@ -330,6 +334,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         cache_bytes_max: 256 << 20,
         history_retention: config.history.tasks,
         audit_retention: config.history.audit,
+        object_event_retention: config.history.object_events,
         stop_grace: Span::from_secs(90),
         account_limits: AccountLimits {
             instances_max: config.account.instances,
@@ -353,6 +358,7 @@ fn api_config(config: &Config) -> ApiConfig {
     ApiConfig {
         listen: config.listen.control,
         trigger_listen: config.listen.trigger,
+        object_listen: config.listen.object,
         tls: config.listen.tls.as_ref().map(|files| stint_api::TlsFiles {
             certificate: files.cert.clone(),
             key: files.key.clone(),

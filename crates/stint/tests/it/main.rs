@@ -7,4 +7,6 @@ mod house;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod upkeep;

@@ -35,13 +35,15 @@ pub struct Account {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountUsage {
-    /// Bytes of code, layers, and payloads and results in the blob store: what `storageBytesMax`
-    /// bounds.
+    /// Bytes of code, layers, objects, and payloads and results in the blob store: what
+    /// `storageBytesMax` bounds.
     pub storage_bytes: u64,
     /// Of these, code packages and layers.
     pub code_bytes: u64,
     /// Of these, payloads and results.
     pub task_bytes: u64,
+    /// Of these, objects and parts of uploads.
+    pub object_bytes: u64,
     /// Functions.
     pub functions: u64,
     /// Compute units of the budget's period, when there is a budget.

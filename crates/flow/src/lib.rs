@@ -24,7 +24,7 @@
 //! | [`Command::Stop`] | stops that work where it can; nobody waits for it | – |
 //! | [`Command::Evaluate`] | hands it to the pool of `expr`, outside the shard loop | [`EventBody::Evaluated`], one answer for each source in order |
 //! | [`Command::Wake`], [`Command::Unwake`] | sets, moves, drops a durable timer | [`EventBody::Woken`], late is fine, early is refused |
-//! | [`Command::StartMapRun`], [`Command::StopMapRun`] | keeps a [`MapRunState`] and does what it wants: reads items, shapes each with [`map_item`], starts children with [`Start::item_of`], writes results | [`EventBody::MapRunEnded`] |
+//! | [`Command::StartMapRun`], [`Command::RedriveMapRun`], [`Command::StopMapRun`] | keeps a [`MapRunState`] and does what it wants: reads items, shapes each with [`map_item`], starts children with [`Start::item_of`], writes results | [`EventBody::MapRunEnded`] |
 //! | [`Command::Continue`] | gives other executions their turn first | [`EventBody::Continued`] |
 //! | [`Command::Finish`] | tells who waits: long polls, the parent's letter, `CallbackFnFTaskToken` | – |
 //!
@@ -91,7 +91,7 @@ pub use graph::{Edge, EdgeKind, Graph, GraphScope, GraphStep};
 pub use history::{Moment, Row};
 pub use item::{RawItem, Shaped, map_item};
 pub use limits::Limits;
-pub use maprun::{MapCommand, MapCounts, MapEvent, MapRunState, MapStatus};
+pub use maprun::{FoundChild, MapCommand, MapCounts, MapEvent, MapRunState, MapStatus};
 pub use open::{OpenStep, Waits};
 pub use plan::{CallMode, Dialect, ExecutionMode, Expression, Kind, Plan, Resource};
 pub use problem::{Problem, ProblemCode, Severity};

@@ -13,6 +13,7 @@
 //!            ├──► Joined ────── all threads done ─────────────┤
 //!            └──► Mapped ────── map run ended ────────────────┘
 //!   any of these ── error ──► Backoff ──► Ready (retry), or Ready (catch), or Broken with the execution
+//!   Mapped ── error that nobody handles, or a stop ──► Halted ── redrive ──► Mapped, with the same map run
 //! ```
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -121,6 +122,10 @@ pub(crate) enum Phase {
     },
     /// Failed, or stopped because another failed; a redrive begins here.
     Broken,
+    /// The same of a distributed map: a redrive goes on with this map run, whose children that ended well stay.
+    Halted {
+        call: CallId,
+    },
 }
 
 /// Where a step is.

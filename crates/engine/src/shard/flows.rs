@@ -20,6 +20,7 @@ mod live;
 mod maps;
 pub(crate) mod notes;
 mod recover;
+pub(crate) mod redrives;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -34,7 +35,7 @@ use stint_store::{Key, ListedName};
 
 pub(crate) use activities::activity_name;
 pub(crate) use calls::step_of;
-pub(crate) use children::{StartOrder, unborn, uuid};
+pub(crate) use children::{StartOrder, uuid};
 use integration::{HttpOrder, TaskEnd, Wrong};
 use letters::FlowLetter;
 use live::Live;
@@ -69,6 +70,14 @@ pub(crate) enum FlowInput {
     },
     /// The results of a map run are written.
     MapWritten { execution: ExecutionUid, call: CallId, result: Result<serde_json::Value, Wrong> },
+    /// The record of a map run that is redriven.
+    MapReopened { execution: ExecutionUid, call: CallId, map: Option<Box<MapLive>> },
+    /// Children of a map run that is redriven.
+    MapFound {
+        execution: ExecutionUid,
+        call: CallId,
+        found: Result<redrives::FoundPage, Wrong>,
+    },
     /// A report by token.
     Report {
         to: ReportTo,
@@ -145,6 +154,16 @@ pub(crate) enum FlowAct {
     Write {
         execution: Box<Execution>,
         run: Arc<stint_flow::MapRun>,
+    },
+    Reopen {
+        execution: ExecutionUid,
+        call: CallId,
+    },
+    Find {
+        execution: ExecutionUid,
+        call: CallId,
+        cursor: Option<String>,
+        has_outputs: bool,
     },
     /// Work waits for pollers.
     Work,
@@ -341,6 +360,7 @@ impl Shard {
             Command::Wake { timer, at } => live.notes.wake(timer, at),
             Command::Unwake { timer } => live.notes.unwake(timer),
             Command::StartMapRun(run) => self.start_map_run(live, *run, reads),
+            Command::RedriveMapRun { call } => self.redrive_map_run(live, call),
             Command::StopMapRun { call } => {
                 live.notes.end_call(call);
                 self.stop_map_run(uid, call);

@@ -34,16 +34,11 @@ pub(crate) struct StartOrder {
     pub(crate) is_fresh: bool,
 }
 
-/// What a uid is until its home has given one.
-pub(crate) fn unborn() -> ExecutionUid {
-    ExecutionUid::from_number(0)
-}
-
 fn name_of(head: &Execution) -> ListedName {
     (head.list(), head.name.clone())
 }
 
-fn value_of(payload: &Payload) -> Value {
+pub(super) fn value_of(payload: &Payload) -> Value {
     match payload {
         Payload::Inline(bytes) => serde_json::from_slice(bytes).unwrap_or(Value::Null),
         Payload::Blob { .. } => Value::Null,
@@ -227,11 +222,10 @@ impl Shard {
             let name = named("", "fnf.InvalidArgument");
             return Err(Wrong::new(name, "the input of an execution must be a JSON object"));
         }
+        let input = Payload::Inline(Bytes::from(input.to_string()));
         let is_named = execution.is_some();
         let name = execution.unwrap_or_else(|| self.flows.fresh_name(&reads.seed));
         let head = Execution {
-            name: name.clone(),
-            input: Payload::Inline(Bytes::from(input.to_string())),
             parent: (matches!(how, Wait::Ended | Wait::EndedParsed)).then(|| ParentCall {
                 execution: parent.uid,
                 call: call_ref(call),
@@ -239,7 +233,7 @@ impl Shard {
             }),
             callback: told,
             depth: parent.depth + 1,
-            ..self.head_of_flow(&entry)
+            ..Execution::of_flow(&entry.flow, name.clone(), input)
         };
         let list = head.list();
         live.notes.call(call, Target::Child { list, flow, name: name.clone(), how });
@@ -252,39 +246,6 @@ impl Shard {
             self.post_flow(home, FlowLetter::Start(Box::new(order)));
         }
         Ok(())
-    }
-
-    /// A head for the newest definition of a flow.
-    fn head_of_flow(&self, entry: &crate::catalog::FlowEntry) -> Execution {
-        let flow = &entry.flow;
-        Execution {
-            uid: unborn(),
-            account: flow.account,
-            flow: flow.id,
-            flow_name: Arc::clone(&flow.name),
-            name: String::new(),
-            mode: flow.mode,
-            revision: flow.revision,
-            version: None,
-            qualifier: String::new(),
-            role: flow.role.clone(),
-            environment: flow.environment.clone(),
-            tags: Default::default(),
-            input: Payload::empty(),
-            started_at: Timestamp::ZERO,
-            parent: None,
-            callback: None,
-            schedule: None,
-            depth: 0,
-            map: None,
-            status: ExecutionStatus::Running,
-            ended_at: Timestamp::ZERO,
-            output: Payload::empty(),
-            error: None,
-            cause: None,
-            events: 0,
-            redrives: 0,
-        }
     }
 
     /// A unit of a map run begins, at its home.
@@ -303,7 +264,7 @@ impl Shard {
         let parent_call =
             ParentCall { execution: parent.uid, call: call_ref(run.id), unit: Some(unit) };
         let head = Execution {
-            uid: unborn(),
+            uid: Execution::UNBORN,
             name: format!("{}-{unit}", run.id),
             mode,
             input: Payload::Inline(Bytes::from(input.to_string())),

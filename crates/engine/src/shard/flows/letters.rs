@@ -28,6 +28,8 @@ pub(crate) enum FlowLetter {
     StopExecution { list: u64, name: String },
     /// A report by token.
     Report { to: ReportTo, token: String, report: Report },
+    /// A map run that is redriven wants this child to run again.
+    RedriveUnit { parent: ExecutionUid, call: CallId, unit: u64 },
 }
 
 /// The stored form.
@@ -60,6 +62,11 @@ pub(crate) enum StoredFlowLetter {
         name: Option<(u64, String)>,
         token: String,
         report: Report,
+    },
+    RedriveUnitV1 {
+        parent: u64,
+        call: CallId,
+        unit: u64,
     },
 }
 
@@ -110,6 +117,11 @@ impl FlowLetter {
                 let (token, report) = (token.clone(), report.clone());
                 StoredFlowLetter::ReportV1 { uid, name, token, report }
             }
+            Self::RedriveUnit { parent, call, unit } => StoredFlowLetter::RedriveUnitV1 {
+                parent: parent.number(),
+                call: *call,
+                unit: *unit,
+            },
         }
     }
 
@@ -134,6 +146,9 @@ impl FlowLetter {
                 let uid = uid.map(|uid| ReportTo::Uid(ExecutionUid::from_number(uid)));
                 let to = uid.or(name.map(ReportTo::Named))?;
                 Self::Report { to, token, report }
+            }
+            StoredFlowLetter::RedriveUnitV1 { parent, call, unit } => {
+                Self::RedriveUnit { parent: ExecutionUid::from_number(parent), call, unit }
             }
         })
     }
@@ -199,6 +214,9 @@ impl Shard {
             FlowLetter::Report { to: ReportTo::Named(name), .. } => {
                 self.want_name(name.clone(), wants);
             }
+            FlowLetter::RedriveUnit { parent, call, unit } => {
+                self.want_name((parent.number(), format!("{call}-{unit}")), wants);
+            }
         }
     }
 
@@ -221,6 +239,9 @@ impl Shard {
                 }
             }
             FlowLetter::StopExecution { list, name } => self.stop_named(list, &name, reads),
+            FlowLetter::RedriveUnit { parent, call, unit } => {
+                self.unit_redriven((parent, call, unit), reads);
+            }
             FlowLetter::Report { to, token, report } => {
                 if let Err(error) = self.report_by_token(to, None, (token, report), reads) {
                     tracing::debug!(%error, "the end of an execution is not reported");
@@ -244,6 +265,7 @@ mod tests {
             r#"{"StopStepV1":{"function":3,"chosen":"c","reason":"r"}}"#,
             r#"{"StopTaskV1":{"task":3,"reason":"r"}}"#,
             r#"{"StopExecutionV1":{"list":3,"name":"n"}}"#,
+            r#"{"RedriveUnitV1":{"parent":5,"call":{"entered":2,"attempt":1},"unit":7}}"#,
             r#"{"ReportV1":{"uid":null,"name":[3,"n"],"token":"t","report":"Alive"}}"#,
         ] {
             let stored: StoredFlowLetter = serde_json::from_str(kept).expect("reads");

@@ -31,15 +31,26 @@ pub(super) const TURN_SHARE: usize = 2_000;
 #[derive(Debug)]
 pub(crate) struct MapLive {
     run: Arc<MapRun>,
-    state: MapRunState,
+    pub(super) state: MapRunState,
     inbox: VecDeque<(u64, Outcome)>,
     /// What is read, from where and how many.
-    reading: Option<(u64, u64)>,
-    is_writing: bool,
+    pub(super) reading: Option<(u64, u64)>,
+    /// Which children a redrive has still to look at.
+    pub(super) finding: Option<Finding>,
+    pub(super) is_writing: bool,
     is_dirty: bool,
     bounds: Bounds,
     started_at: Timestamp,
-    ended_at: Timestamp,
+    pub(super) ended_at: Timestamp,
+}
+
+/// Where a redrive is in the list of children.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Finding {
+    /// The next page; none is the first.
+    pub(super) cursor: Option<String>,
+    /// It is asked for.
+    pub(super) is_asked: bool,
 }
 
 /// As asked for or changed since; the state keeps them to itself.
@@ -63,6 +74,8 @@ struct Form {
     state: MapRunState,
     inbox: VecDeque<(u64, Outcome)>,
     reading: Option<(u64, u64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    finding: Option<Finding>,
     is_writing: bool,
     bounds: Bounds,
     started_us: i64,
@@ -86,6 +99,7 @@ impl MapLive {
             run: Arc::new(run),
             inbox: VecDeque::new(),
             reading: None,
+            finding: None,
             is_writing: false,
             is_dirty: true,
             bounds,
@@ -110,6 +124,8 @@ impl MapLive {
             concurrency: self.bounds.concurrency,
             tolerated_count: self.bounds.tolerated_count,
             tolerated_basis_points: self.bounds.tolerated_basis_points,
+            redrives: self.state.redrives(),
+            has_writer: self.run.writer.is_some(),
         }
     }
 
@@ -119,6 +135,7 @@ impl MapLive {
             state: self.state.clone(),
             inbox: self.inbox.clone(),
             reading: self.reading,
+            finding: self.finding.clone(),
             is_writing: self.is_writing,
             bounds: self.bounds,
             started_us: self.started_at.micros(),
@@ -142,6 +159,7 @@ impl MapLive {
             state: form.state,
             inbox: form.inbox,
             reading: form.reading,
+            finding: form.finding,
             is_writing: form.is_writing,
             is_dirty: false,
             bounds: form.bounds,
@@ -181,6 +199,7 @@ impl Shard {
             }
         }
         (map.is_dirty, map.reading, map.is_writing) = (true, None, false);
+        map.finding = None;
         self.flows.maps.insert((uid, call), map);
     }
 
@@ -264,6 +283,11 @@ impl Shard {
                 }
                 MapCommand::Start { unit, input, items } => starts.push((unit, input, items)),
                 MapCommand::StopChild { unit } => self.stop_unit(key.0, key.1, unit),
+                MapCommand::Find => {
+                    let run = Arc::clone(&map.run);
+                    self.find_children((key.0, &run), &mut map);
+                }
+                MapCommand::Redrive { unit } => self.redrive_unit(key.0, key.1, unit),
                 MapCommand::Finish(result) => {
                     map.ended_at = reads.now;
                     self.map_finishes(key, &mut map, result, parent);
@@ -377,6 +401,10 @@ impl Shard {
             self.acts.push(Act::Flow(act));
         } else if map.is_writing {
             self.acts.push(Act::Flow(FlowAct::Write { execution, run }));
+        }
+        if let Some(Finding { cursor, is_asked: true }) = map.finding.clone() {
+            let (execution, call, has_outputs) = (key.0, key.1, map.state.keeps_outputs());
+            self.acts.push(Act::Flow(FlowAct::Find { execution, call, cursor, has_outputs }));
         }
     }
 

@@ -61,6 +61,8 @@ pub(crate) enum Ask {
     Map(CallId),
     /// The next turn goes on with the execution.
     Go,
+    /// The record of a map run that is to be redriven.
+    Redrive(CallId),
 }
 
 impl Notes {
@@ -145,7 +147,7 @@ impl Notes {
 impl Ask {
     fn call(&self) -> Option<CallId> {
         match self {
-            Self::Http { call, .. } | Self::Map(call) => Some(*call),
+            Self::Http { call, .. } | Self::Map(call) | Self::Redrive(call) => Some(*call),
             Self::Work { call, .. } => Some(call.id),
             Self::Evaluate(_) | Self::Go => None,
         }

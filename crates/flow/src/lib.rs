@@ -45,7 +45,7 @@
 //! `text` trees with places · `reader`, `builder` · `dialect` the front ends · `check` the graph ·
 //! `plan` what they make · `path`, `term`, `choice`, `template` expressions · `state` the document and
 //! its phases, drawn · `advance` the moves · `fault` names of errors and who may catch them · `history`
-//! both vocabularies · `graph`, `open` for those who look on.
+//! both vocabularies · `graph`, `open` for those who look on · `audit` history against state, for tests.
 #![no_std]
 #![warn(missing_docs, clippy::wildcard_enum_match_arm)]
 extern crate alloc;
@@ -53,6 +53,7 @@ extern crate alloc;
 extern crate std;
 
 mod advance;
+mod audit;
 mod builder;
 mod check;
 mod choice;
@@ -83,6 +84,7 @@ mod text;
 mod value;
 
 pub use advance::{Decision, Refusal, TokenAddress, Verdict, advance};
+pub use audit::audit;
 pub use command::{Call, Command, Evaluation, MapFrame, MapRun, Outcome};
 pub use compile::{CompileOptions, Compiled, compile};
 pub use event::{CallId, Event, EventBody, Facts, Report, Start, TimerId};

@@ -214,8 +214,15 @@ impl State {
 
     /// The newest stored form.
     pub fn store(&self) -> String {
+        let mut document = Vec::new();
+        self.store_into(&mut document);
+        String::from_utf8(document).unwrap_or_default()
+    }
+
+    /// The newest stored form, written behind what is there.
+    pub fn store_into(&self, document: &mut Vec<u8>) {
         // Serialization of maps with text keys into memory cannot fail.
-        serde_json::to_string(&Stored::V1(self)).unwrap_or_default()
+        drop(serde_json::to_writer(document, &Stored::V1(self)));
     }
 
     /// How it ended, if it has.

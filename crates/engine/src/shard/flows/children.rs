@@ -82,7 +82,9 @@ impl Shard {
             let code = stint_model::code::Code::FlowNotExists;
             return tell(reply, Err(crate::EngineError::refused(code, message)));
         };
-        let execution = self.begin(order.head, definition, reads);
+        let uid = self.begin(order.head, definition, reads);
+        let execution = self.flows.live.get(&uid).map(|live| live.head.clone());
+        let execution = execution.expect("it has just begun");
         let started = Started { outcome: StartOutcome::New, execution, same_input: true };
         self.after_commit(Effect::Flow(Followup::Started(Box::new(started), reply)));
     }
@@ -120,7 +122,7 @@ impl Shard {
         mut head: Execution,
         definition: Arc<Definition>,
         reads: &mut Reads,
-    ) -> Execution {
+    ) -> ExecutionUid {
         head.uid = self.mint_execution();
         head.started_at = reads.now;
         let uid = head.uid;
@@ -145,7 +147,7 @@ impl Shard {
         if !matches!(verdict, Some(stint_flow::Verdict::Applied { .. })) {
             self.fail_unstarted(uid, reads.now);
         }
-        self.flows.live.get(&uid).map(|live| live.head.clone()).expect("inserted above")
+        uid
     }
 
     /// A definition without the map's step: nothing can run.
@@ -304,9 +306,11 @@ impl Shard {
                 "FlowNotExists",
                 format!("the definition of flow '{}' is gone", head.flow_name),
             )),
-            Some(definition) => Ok(Box::new(self.begin(head, definition, reads))),
+            Some(definition) => Ok(self.begin(head, definition, reads)),
         };
         if let Some((uid, call)) = asker {
+            let head = |child| self.flows.live.get(&child).map(|live| Box::new(live.head.clone()));
+            let begun = begun.map(|child| head(child).expect("it has just begun"));
             return self.tell_execution(uid, Happening::ChildStarted(call, begun));
         }
         // A unit that was begun before a crash is told by its end; one that cannot begin has failed.

@@ -63,16 +63,17 @@ struct Bounds {
 
 /// Tagged from outside: maps by number do not read back from inside of an internal tag.
 #[derive(Serialize, Deserialize)]
-enum Stored {
+enum Stored<F> {
     #[serde(rename = "1")]
-    V1(Box<Form>),
+    V1(F),
 }
 
+/// What is written borrows what it is written from: it is written in every turn of the map run.
 #[derive(Serialize, Deserialize)]
-struct Form {
-    run: Arc<MapRun>,
-    state: MapRunState,
-    inbox: VecDeque<(u64, Outcome)>,
+struct Form<R, S, I> {
+    run: R,
+    state: S,
+    inbox: I,
     reading: Option<(u64, u64)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     finding: Option<Finding>,
@@ -130,17 +131,17 @@ impl MapLive {
     }
 
     fn encode(&self) -> Bytes {
-        let form = Stored::V1(Box::new(Form {
-            run: Arc::clone(&self.run),
-            state: self.state.clone(),
-            inbox: self.inbox.clone(),
+        let form = Stored::V1(Form {
+            run: &*self.run,
+            state: &self.state,
+            inbox: &self.inbox,
             reading: self.reading,
             finding: self.finding.clone(),
             is_writing: self.is_writing,
             bounds: self.bounds,
             started_us: self.started_at.micros(),
             ended_us: self.ended_at.micros(),
-        }));
+        });
         serde_json::to_vec(&form).expect("a form with text keys and no failing parts").into()
     }
 
@@ -153,7 +154,9 @@ impl MapLive {
             |error: serde_json::Error| StoreError::Corrupt { what: format!("map run: {error}") };
         let mut reader = serde_json::Deserializer::from_slice(body);
         reader.disable_recursion_limit();
-        let Stored::V1(form) = Stored::deserialize(&mut reader).map_err(corrupt)?;
+        let Stored::V1(form) =
+            Stored::<Form<Arc<MapRun>, MapRunState, VecDeque<_>>>::deserialize(&mut reader)
+                .map_err(corrupt)?;
         Ok(Self {
             run: form.run,
             state: form.state,
@@ -183,7 +186,7 @@ impl Shard {
         self.flows.maps.insert((uid, call), MapLive::new(run, payload, reads.now));
         let parent = live.head.clone();
         let definition = Arc::clone(&live.definition);
-        self.map_moves((uid, call), MapEvent::Begun, (&parent, &definition), reads);
+        self.map_moves((uid, call), vec![MapEvent::Begun], (&parent, &definition), reads);
     }
 
     /// The execution does not want it any more.
@@ -226,13 +229,14 @@ impl Shard {
                 self.flows.wanted.insert(key.0);
                 continue;
             }
-            while *share > 0 {
-                let Some(map) = self.flows.maps.get_mut(&key) else { break };
-                let Some((unit, outcome)) = map.inbox.pop_front() else { break };
-                map.is_dirty = true;
-                *share -= 1;
-                has_moved = true;
-                self.map_happens(key, MapEvent::ChildEnded { unit, outcome }, reads);
+            if let Some(map) = self.flows.maps.get_mut(&key) {
+                let count = map.inbox.len().min(*share);
+                *share -= count;
+                has_moved |= count > 0;
+                let ended = map.inbox.drain(..count);
+                let ended = ended.map(|(unit, outcome)| MapEvent::ChildEnded { unit, outcome });
+                let ended: Vec<MapEvent> = ended.collect();
+                self.map_happens(key, ended, reads);
             }
             let is_done = self.flows.maps.get(&key).is_none_or(|map| !map.is_busy());
             if is_done {
@@ -246,18 +250,21 @@ impl Shard {
     pub(super) fn map_happens(
         &mut self,
         key: (ExecutionUid, CallId),
-        event: MapEvent,
+        events: Vec<MapEvent>,
         reads: &mut Reads,
     ) {
+        if events.is_empty() {
+            return;
+        }
         let Some(live) = self.flows.live.get(&key.0) else { return };
         let (parent, definition) = (live.head.clone(), Arc::clone(&live.definition));
-        self.map_moves(key, event, (&parent, &definition), reads);
+        self.map_moves(key, events, (&parent, &definition), reads);
     }
 
     fn map_moves(
         &mut self,
         key: (ExecutionUid, CallId),
-        event: MapEvent,
+        events: Vec<MapEvent>,
         (parent, definition): (
             &stint_model::execution::Execution,
             &Arc<crate::flows::plans::Definition>,
@@ -265,11 +272,15 @@ impl Shard {
         reads: &mut Reads,
     ) {
         let Some(mut map) = self.flows.maps.remove(&key) else { return };
-        if matches!(event, MapEvent::Items { .. } | MapEvent::ReadFailed(_)) {
-            map.reading = None;
+        let mut commands = Vec::new();
+        for event in events {
+            if matches!(event, MapEvent::Items { .. } | MapEvent::ReadFailed(_)) {
+                map.reading = None;
+            }
+            let (state, more) = map.state.advance(event);
+            map.state = state;
+            commands.extend(more);
         }
-        let (state, commands) = map.state.advance(event);
-        map.state = state;
         map.is_dirty = true;
         let mut starts = Vec::new();
         for command in commands {
@@ -279,7 +290,8 @@ impl Shard {
                     let (execution, run) = (Box::new(parent.clone()), Arc::clone(&map.run));
                     let definition = Arc::clone(definition);
                     let act = FlowAct::Items { execution, definition, run, from, count };
-                    self.after_commit(Effect::Act(Act::Flow(act)));
+                    // It changes nothing outside: the next items are read while these are written.
+                    self.acts.push(Act::Flow(act));
                 }
                 MapCommand::Start { unit, input, items } => starts.push((unit, input, items)),
                 MapCommand::StopChild { unit } => self.stop_unit(key.0, key.1, unit),
@@ -344,7 +356,7 @@ impl Shard {
                 MapEvent::ReadFailed(fault)
             }
         };
-        self.map_happens(key, event, reads);
+        self.map_happens(key, vec![event], reads);
     }
 
     pub(super) fn map_written(
@@ -383,7 +395,7 @@ impl Shard {
             bounds.tolerated_basis_points =
                 tolerated_basis_points.or(bounds.tolerated_basis_points);
             let event = MapEvent::Updated { concurrency, tolerated_count, tolerated_basis_points };
-            self.map_happens(key, event, reads);
+            self.map_happens(key, vec![event], reads);
         }
         self.flows.maps.get(&key).map(MapLive::view)
     }

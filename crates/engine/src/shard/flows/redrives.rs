@@ -2,13 +2,14 @@
 //! from where it failed. Its record is read first, as it has left memory; which children those are is asked
 //! page by page. Both are acts: an opened shard asks again.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use stint_flow::{CallId, EventBody, FoundChild, MapEvent, MapRun, Outcome};
 use stint_model::execution::{Execution, ExecutionStatus};
 use stint_model::id::ExecutionUid;
 use stint_model::shard::Shard as ShardNumber;
 use stint_model::time::Timestamp;
-use std::sync::Arc;
 
 use super::children::value_of;
 use super::integration::Wrong;
@@ -67,7 +68,7 @@ impl Shard {
         (map.ended_at, map.is_writing) = (Timestamp::ZERO, false);
         (map.reading, map.finding) = (None, None);
         self.flows.maps.insert(key, *map);
-        self.map_happens(key, MapEvent::Redriven, reads);
+        self.map_happens(key, vec![MapEvent::Redriven], reads);
     }
 
     /// The next page of children is asked for.
@@ -107,7 +108,7 @@ impl Shard {
                 MapEvent::ReadFailed(stint_flow::Fault::reported(Some(error), Some(cause)))
             }
         };
-        self.map_happens(key, event, reads);
+        self.map_happens(key, vec![event], reads);
     }
 
     pub(super) fn redrive_unit(&mut self, parent: ExecutionUid, call: CallId, unit: u64) {

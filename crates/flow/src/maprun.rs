@@ -325,12 +325,7 @@ impl MapRunState {
         self.redrive = Some(redrive);
     }
 
-    fn found(
-        &mut self,
-        children: Vec<FoundChild>,
-        is_last: bool,
-        commands: &mut Vec<MapCommand>,
-    ) {
+    fn found(&mut self, children: Vec<FoundChild>, is_last: bool, commands: &mut Vec<MapCommand>) {
         let Some(redrive) = &mut self.redrive else { return };
         (redrive.is_finding, redrive.is_all_found) = (false, is_last);
         for FoundChild { unit, items, output } in children {

@@ -24,7 +24,10 @@ impl Plans {
     /// Compiles them.
     pub fn new() -> Self {
         let compiled = flows::definitions().map(|(name, text)| {
-            (name, compile(&text, CompileOptions::default()).plan.expect("the world's flows compile"))
+            (
+                name,
+                compile(&text, CompileOptions::default()).plan.expect("the world's flows compile"),
+            )
         });
         Self(compiled.collect())
     }

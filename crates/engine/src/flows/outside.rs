@@ -55,7 +55,7 @@ pub(crate) async fn act(engine: Engine, shard: Shard, act: FlowAct) {
             let found = persistently(&engine, page).await.map_err(|error| {
                 Wrong::new("States.Runtime", format!("the children cannot be listed: {error}"))
             });
-            FlowInput::MapFound { execution, call, found }
+            FlowInput::MapFound { execution, call, cursor, found }
         }
         FlowAct::Work => return engine.work_nudge().notify_waiters(),
     };

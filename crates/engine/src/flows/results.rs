@@ -318,7 +318,8 @@ mod tests {
     fn a_writer_says_where_and_how() {
         let to = |bucket: &str, prefix: &str| Some((bucket.to_owned(), prefix.to_owned()));
         let object = "arn:aws:states:::s3:putObject";
-        let plain = read(json!({"Resource": object, "Parameters": {"Bucket": "b", "Prefix": "p/"}}));
+        let plain =
+            read(json!({"Resource": object, "Parameters": {"Bucket": "b", "Prefix": "p/"}}));
         let target = to("b", "p/");
         assert_eq!(plain, Ok(Writer { target, shape: Shape::Whole, is_lines: false }));
         let lines = read(json!({"Resource": object, "Arguments": {"Bucket": "b"},
@@ -327,7 +328,9 @@ mod tests {
         assert_eq!(lines, Ok(Writer { target, shape: Shape::Elements, is_lines: true }));
         let own = read(json!({"WriterConfig": {"Transformation": "COMPACT"}}));
         assert_eq!(own, Ok(Writer { target: None, shape: Shape::Output, is_lines: false }));
-        assert!(read(json!({"Resource": object, "Parameters": {}})).unwrap_err().contains("Bucket"));
+        assert!(
+            read(json!({"Resource": object, "Parameters": {}})).unwrap_err().contains("Bucket")
+        );
         assert!(read(json!({"WriterConfig": {"OutputType": "XML"}})).unwrap_err().contains("XML"));
         assert!(read(json!({"WriterConfig": {"Transformation": "x"}})).is_err());
     }

@@ -76,6 +76,7 @@ pub(crate) enum FlowInput {
     MapFound {
         execution: ExecutionUid,
         call: CallId,
+        cursor: Option<String>,
         found: Result<redrives::FoundPage, Wrong>,
     },
     /// A report by token.

@@ -43,7 +43,12 @@ impl CodeBuckets for Bucket {
         Ok(())
     }
 
-    async fn list(&self, _: &str, prefix: &str, most: usize) -> Result<Vec<ObjectInfo>, BucketError> {
+    async fn list(
+        &self,
+        _: &str,
+        prefix: &str,
+        most: usize,
+    ) -> Result<Vec<ObjectInfo>, BucketError> {
         let objects = self.0.lock().expect("no panic");
         let found = objects.iter().filter(|(key, _)| key.starts_with(prefix)).take(most);
         let told = found.map(|(key, bytes)| ObjectInfo {
@@ -91,7 +96,8 @@ async fn a_redrive_runs_only_the_items_that_failed_or_never_ran() {
         });
         plan.shards = shards;
         let house = House::build(plan).await;
-        make(&house, "many", over(json!({"ItemsPath": "$.items", "ToleratedFailureCount": 1}))).await;
+        make(&house, "many", over(json!({"ItemsPath": "$.items", "ToleratedFailureCount": 1})))
+            .await;
         let items: Vec<u64> = (0..40).collect();
         let input = json!({"items": items}).to_string();
         let started = start(&house, "many", named("one", &input)).await.execution;
@@ -112,7 +118,8 @@ async fn a_redrive_runs_only_the_items_that_failed_or_never_ran() {
         let counts = runs[0].counts;
         assert_eq!((counts.succeeded, counts.total, counts.pending), (40, 40, 0));
         assert_eq!((runs[0].status, runs[0].redrives), (MapStatus::Succeeded, 1));
-        let names: Vec<String> = history(&house, &done).await.into_iter().map(|row| row.1).collect();
+        let names: Vec<String> =
+            history(&house, &done).await.into_iter().map(|row| row.1).collect();
         assert_eq!(names.iter().filter(|name| *name == "MapRunRedriven").count(), 1);
         assert_eq!(names.iter().filter(|name| *name == "MapStateEntered").count(), 1);
     }
@@ -197,7 +204,8 @@ async fn a_writer_that_cannot_write_fails_the_map_and_a_redrive_only_writes() {
     let mut plan = Plan::new(|_| Answer::Ok(b"1"));
     plan.buckets = Arc::new(bucket);
     let house = House::build(plan).await;
-    let writer = json!({"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "none"}});
+    let writer =
+        json!({"Resource": "arn:aws:states:::s3:putObject", "Parameters": {"Bucket": "none"}});
     make(&house, "lost", over(json!({"ResultWriter": writer}))).await;
     let done = play(&house, "lost", "[1,2,3]").await;
     assert_eq!(done.error.as_deref(), Some("States.ResultWriterFailed"));

@@ -224,7 +224,8 @@ impl<'p> Turn<'p> {
         };
         let halted: Vec<(u64, CallId)> = self.run.threads.iter().filter_map(halted).collect();
         for (id, call) in halted {
-            self.row(id, Moment::MapRunRedriven, json!({"MapRunName": call.to_string()}));
+            let detail = json!({"MapRunName": call.to_string(), "redriveCount": self.run.redrives});
+            self.row(id, Moment::MapRunRedriven, detail);
             self.set(id, Phase::Mapped { call });
             self.commands.push(Command::RedriveMapRun { call });
         }

@@ -181,7 +181,8 @@ mod tests {
         for key in ["b/2", "b/10", "a", "b/x/1", "c"] {
             buckets.put("code", key, Bytes::from_static(b"123")).await.unwrap();
         }
-        let keys = |found: Vec<ObjectInfo>| found.into_iter().map(|one| one.key).collect::<Vec<_>>();
+        let keys =
+            |found: Vec<ObjectInfo>| found.into_iter().map(|one| one.key).collect::<Vec<_>>();
         let list = |prefix, most| buckets.list("code", prefix, most);
         assert_eq!(keys(list("", 9).await.unwrap()), ["a", "b/10", "b/2", "b/x/1", "c"]);
         assert_eq!(keys(list("b/", 2).await.unwrap()), ["b/10", "b/2"]);

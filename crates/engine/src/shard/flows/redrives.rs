@@ -88,19 +88,21 @@ impl Shard {
     pub(super) fn map_found(
         &mut self,
         key: (ExecutionUid, CallId),
-        found: Result<FoundPage, Wrong>,
+        (asked, found): (Option<String>, Result<FoundPage, Wrong>),
         reads: &mut Reads,
     ) {
         let Some(map) = self.flows.maps.get_mut(&key) else { return };
-        let Some(finding) = map.finding.as_mut().filter(|finding| finding.is_asked) else {
-            // Asked for twice, after a crash; the first answer counted.
+        let is_it = |finding: &&mut Finding| finding.is_asked && finding.cursor == asked;
+        let Some(finding) = map.finding.as_mut().filter(is_it) else {
+            // Asked for twice, after a crash, or by an earlier redrive.
             return;
         };
         finding.is_asked = false;
         let event = match found {
             Ok((children, cursor)) => {
                 let is_last = cursor.is_none();
-                map.finding = cursor.map(|cursor| Finding { cursor: Some(cursor), is_asked: false });
+                map.finding =
+                    cursor.map(|cursor| Finding { cursor: Some(cursor), is_asked: false });
                 MapEvent::Found { children, is_last }
             }
             Err(Wrong { error, cause }) => {

@@ -107,9 +107,9 @@ impl Shard {
                     self.map_reopened((execution, call), map, reads);
                 }
             }
-            FlowInput::MapFound { execution, call, found } => {
+            FlowInput::MapFound { execution, call, cursor, found } => {
                 if self.hold(execution, reads) {
-                    self.map_found((execution, call), found, reads);
+                    self.map_found((execution, call), (cursor, found), reads);
                 }
             }
             FlowInput::Report { to, account, token, report, reply } => {

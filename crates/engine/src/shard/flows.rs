@@ -184,6 +184,8 @@ pub(crate) enum Happening {
     Unit {
         call: CallId,
         unit: u64,
+        /// How often the child had been run again: an end of before a redrive is not one of after it.
+        redrives: u32,
         outcome: Box<stint_flow::Outcome>,
     },
 }
@@ -476,8 +478,8 @@ impl Shard {
                 Some(body) => body,
                 None => return,
             },
-            Happening::Unit { call, unit, outcome } => {
-                return self.unit_ended((uid, call), unit, *outcome);
+            Happening::Unit { call, unit, redrives, outcome } => {
+                return self.unit_ended((uid, call), (unit, redrives), *outcome);
             }
         };
         self.forget_answered(uid, &body);

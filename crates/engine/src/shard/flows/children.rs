@@ -319,8 +319,9 @@ impl Shard {
         {
             let outcome = Outcome::Failed { error: Some(wrong.error), cause: Some(wrong.cause) };
             let call = super::call_id(parent.call);
-            let outcome = Box::new(outcome);
-            self.tell_execution(parent.execution, Happening::Unit { call, unit, outcome });
+            let (redrives, outcome) = (0, Box::new(outcome));
+            let what = Happening::Unit { call, unit, redrives, outcome };
+            self.tell_execution(parent.execution, what);
         }
     }
 

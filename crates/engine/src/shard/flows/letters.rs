@@ -77,7 +77,18 @@ pub(crate) enum StoredHappening {
     Started(CallId, String),
     NotStarted(CallId, String, String),
     Ended(CallId, String),
-    Unit { call: CallId, unit: u64, outcome: Box<Outcome> },
+    Unit {
+        call: CallId,
+        unit: u64,
+        #[serde(default, skip_serializing_if = "is_none")]
+        redrives: u32,
+        outcome: Box<Outcome>,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+const fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 fn write_head(execution: &Execution) -> String {
@@ -166,9 +177,12 @@ impl Happening {
                 StoredHappening::NotStarted(*call, wrong.error.clone(), wrong.cause.clone())
             }
             Self::ChildEnded(call, child) => StoredHappening::Ended(*call, write_head(child)),
-            Self::Unit { call, unit, outcome } => {
-                StoredHappening::Unit { call: *call, unit: *unit, outcome: outcome.clone() }
-            }
+            Self::Unit { call, unit, redrives, outcome } => StoredHappening::Unit {
+                call: *call,
+                unit: *unit,
+                redrives: *redrives,
+                outcome: outcome.clone(),
+            },
         }
     }
 }
@@ -183,7 +197,9 @@ impl StoredHappening {
                 Happening::ChildStarted(call, Err(Wrong { error, cause }))
             }
             Self::Ended(call, child) => Happening::ChildEnded(call, read_head(&child)?),
-            Self::Unit { call, unit, outcome } => Happening::Unit { call, unit, outcome },
+            Self::Unit { call, unit, redrives, outcome } => {
+                Happening::Unit { call, unit, redrives, outcome }
+            }
         })
     }
 }

@@ -2,7 +2,7 @@
 //! batch that ends them; each turn works off its share, so that quick children neither run all in one turn nor
 //! lose an end. Items are read and results written outside.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,6 +37,8 @@ pub(crate) struct MapLive {
     pub(super) reading: Option<(u64, u64)>,
     /// Which children a redrive has still to look at.
     pub(super) finding: Option<Finding>,
+    /// How often each child that a redrive runs again must have been run again when its end counts.
+    pub(super) rounds: BTreeMap<u64, u32>,
     pub(super) is_writing: bool,
     is_dirty: bool,
     bounds: Bounds,
@@ -77,6 +79,8 @@ struct Form<R, S, I> {
     reading: Option<(u64, u64)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     finding: Option<Finding>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    rounds: BTreeMap<u64, u32>,
     is_writing: bool,
     bounds: Bounds,
     started_us: i64,
@@ -101,6 +105,7 @@ impl MapLive {
             inbox: VecDeque::new(),
             reading: None,
             finding: None,
+            rounds: BTreeMap::new(),
             is_writing: false,
             is_dirty: true,
             bounds,
@@ -137,6 +142,7 @@ impl MapLive {
             inbox: &self.inbox,
             reading: self.reading,
             finding: self.finding.clone(),
+            rounds: self.rounds.clone(),
             is_writing: self.is_writing,
             bounds: self.bounds,
             started_us: self.started_at.micros(),
@@ -163,6 +169,7 @@ impl MapLive {
             inbox: form.inbox,
             reading: form.reading,
             finding: form.finding,
+            rounds: form.rounds,
             is_writing: form.is_writing,
             is_dirty: false,
             bounds: form.bounds,
@@ -214,8 +221,19 @@ impl Shard {
     }
 
     /// A child ended: into the inbox.
-    pub(super) fn unit_ended(&mut self, key: (ExecutionUid, CallId), unit: u64, outcome: Outcome) {
+    pub(super) fn unit_ended(
+        &mut self,
+        key: (ExecutionUid, CallId),
+        (unit, redrives): (u64, u32),
+        outcome: Outcome,
+    ) {
         let Some(map) = self.flows.maps.get_mut(&key) else { return };
+        match map.rounds.get(&unit) {
+            // It ended before it was run again; that one was counted then.
+            Some(least) if redrives < *least => return,
+            Some(_) => drop(map.rounds.remove(&unit)),
+            None => {}
+        }
         map.inbox.push_back((unit, outcome));
         map.is_dirty = true;
         self.flows.maps_busy.insert(key);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use stint_flow::{CallId, EventBody, FoundChild, MapEvent, MapRun, Outcome};
+use stint_flow::{CallId, EventBody, FoundChild, MapEvent, MapRun, Outcome, Verdict};
 use stint_model::execution::{Execution, ExecutionStatus};
 use stint_model::id::ExecutionUid;
 use stint_model::shard::Shard as ShardNumber;
@@ -20,8 +20,8 @@ use super::notes::{Ask, Target};
 use super::{FlowAct, Happening, Shard};
 use crate::shard::{Act, Effect, Reads};
 
-/// A page of a map run's children, and where the next begins.
-pub(crate) type FoundPage = (Vec<FoundChild>, Option<String>);
+/// A page of a map run's children with how often each was run again, and where the next page begins.
+pub(crate) type FoundPage = (Vec<(FoundChild, u32)>, Option<String>);
 
 /// How an execution ended, as its head tells.
 fn outcome_of(head: &Execution) -> Option<Outcome> {
@@ -67,6 +67,7 @@ impl Shard {
         };
         (map.ended_at, map.is_writing) = (Timestamp::ZERO, false);
         (map.reading, map.finding) = (None, None);
+        map.rounds.clear();
         self.flows.maps.insert(key, *map);
         self.map_happens(key, vec![MapEvent::Redriven], reads);
     }
@@ -101,6 +102,9 @@ impl Shard {
         let event = match found {
             Ok((children, cursor)) => {
                 let is_last = cursor.is_none();
+                let again = children.iter().filter(|(child, _)| child.output.is_none());
+                map.rounds.extend(again.map(|(child, redrives)| (child.unit, redrives + 1)));
+                let children = children.into_iter().map(|(child, _)| child).collect();
                 map.finding =
                     cursor.map(|cursor| Finding { cursor: Some(cursor), is_asked: false });
                 MapEvent::Found { children, is_last }
@@ -129,27 +133,32 @@ impl Shard {
         let uid = self.named(&name, reads).filter(|uid| self.hold(*uid, reads));
         let outcome = match uid {
             Some(uid) => {
+                // One that is under way after all begins again too, so that its end is one of after this.
+                self.happen(uid, EventBody::Stop { error: None, cause: None }, reads);
                 self.reopen(uid);
-                self.happen(uid, EventBody::Redriven, reads);
-                self.flows.live.get(&uid).and_then(|live| outcome_of(&live.head))
+                match self.happen(uid, EventBody::Redriven, reads) {
+                    Some(Verdict::Applied { .. }) => None,
+                    Some(Verdict::Refused(_)) | None => {
+                        self.flows.live.get(&uid).and_then(|live| outcome_of(&live.head))
+                    }
+                }
             }
             None => Some(Outcome::Failed {
                 error: Some("States.Runtime".to_owned()),
                 cause: Some("the child execution is gone".to_owned()),
             }),
         };
-        // One that is under way tells its end itself; one that ended in this very turn has told it, and is not
-        // waited for any more when this comes.
+        // There is nothing to run again: it ended well meanwhile, or could never begin.
         if let Some(outcome) = outcome {
-            let outcome = Box::new(outcome);
-            self.tell_execution(parent, Happening::Unit { call, unit, outcome });
+            let (redrives, outcome) = (u32::MAX, Box::new(outcome));
+            self.tell_execution(parent, Happening::Unit { call, unit, redrives, outcome });
         }
     }
 }
 
 /// What a map run's redrive has to know of a child.
-pub(crate) fn found_of(child: &Execution, output: Option<Value>) -> Option<FoundChild> {
+pub(crate) fn found_of(child: &Execution, output: Option<Value>) -> Option<(FoundChild, u32)> {
     let unit = child.parent?.unit?;
     let items = child.map.as_ref()?.items;
-    Some(FoundChild { unit, items, output })
+    Some((FoundChild { unit, items, output }, child.redrives))
 }

@@ -33,6 +33,11 @@ impl Server {
         Ok(server)
     }
 
+    /// The directory behind the bucket `bench`.
+    pub(crate) fn bucket(&self) -> PathBuf {
+        self.home.path().join("bucket")
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.home.path().join("data").join(name)
     }
@@ -44,6 +49,7 @@ impl Server {
             _ => {}
         }
         let log = std::fs::File::create(self.home.path().join("server.log")).context("log")?;
+        std::fs::create_dir_all(self.bucket()).context("bucket")?;
         let began = Instant::now();
         let child = Command::new(&self.bin)
             .args([
@@ -57,6 +63,8 @@ impl Server {
                 "--data",
             ])
             .arg(self.home.path().join("data"))
+            .arg("--set")
+            .arg(format!("buckets=bench=file://{}", self.bucket().display()))
             .env("XDG_CONFIG_HOME", self.home.path().join("config"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("log")?)

@@ -112,7 +112,7 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// Code, large payloads and results.
     pub blobs: Arc<dyn Blobs>,
-    /// Buckets that code may be taken from.
+    /// Buckets that code may be taken from, and that distributed maps read and write.
     pub buckets: Arc<dyn CodeBuckets>,
     /// Who looks at code before it is kept.
     pub judge: Arc<dyn CodeJudge>,

@@ -91,14 +91,63 @@ pub enum BucketError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The storage did not take it.
+    #[error("write object '{object}'")]
+    NotWritten {
+        /// Which.
+        object: String,
+        /// The storage's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It cannot be listed.
+    #[error("list the objects under '{prefix}'")]
+    NotListed {
+        /// How their keys begin.
+        prefix: String,
+        /// The storage's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
-/// Buckets that code may be taken from, by their configured names.
+/// An object of a bucket, as a listing tells of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ObjectInfo {
+    /// Its key in the bucket.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it was written.
+    pub modified_at: Timestamp,
+    /// What changes with its bytes, where the storage has one.
+    pub tag: Option<String>,
+}
+
+/// Buckets that code may be taken from, by their configured names; distributed maps read items from them and
+/// write results to them.
 #[async_trait]
 pub trait CodeBuckets: Send + Sync + std::fmt::Debug + 'static {
     /// Reads a whole object of at most `bytes_max`.
     async fn fetch(&self, bucket: &str, object: &str, bytes_max: u64)
     -> Result<Bytes, BucketError>;
+
+    /// Writes a whole object; one of that name is replaced.
+    async fn put(&self, bucket: &str, object: &str, bytes: Bytes) -> Result<(), BucketError> {
+        drop((object, bytes));
+        Err(BucketError::NoBucket(bucket.to_owned()))
+    }
+
+    /// Objects whose keys begin with `prefix`, by key, at most `most`.
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        most: usize,
+    ) -> Result<Vec<ObjectInfo>, BucketError> {
+        let _unused = (prefix, most);
+        Err(BucketError::NoBucket(bucket.to_owned()))
+    }
 }
 
 /// No bucket is configured.
@@ -345,7 +394,9 @@ impl Engine {
                     BucketError::NoBucket(_) | BucketError::NoObject(_) => {
                         EngineError::refused(Code::InvalidArgument, error.to_string())
                     }
-                    BucketError::Failed { .. } => {
+                    BucketError::Failed { .. }
+                    | BucketError::NotWritten { .. }
+                    | BucketError::NotListed { .. } => {
                         tracing::warn!(error = stint_supervise::chain(&error), "fetch code");
                         EngineError::refused(Code::InternalServerError, error.to_string())
                     }

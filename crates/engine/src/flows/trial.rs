@@ -257,6 +257,7 @@ impl Engine {
             | Command::Wake { .. }
             | Command::Unwake { .. }
             | Command::StopMapRun { .. }
+            | Command::RedriveMapRun { .. }
             | Command::Finish(_) => None,
         })
     }

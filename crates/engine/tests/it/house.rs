@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use stint_engine::control::code::{NoBuckets, NoJudge};
+use stint_engine::control::code::{CodeBuckets, NoBuckets, NoJudge};
 use stint_engine::secret::Keyring;
 use stint_engine::{
     Engine, EngineConfig, Entropy, FunctionRef, Ports, Running, Submit, TaskOptions, TaskRef,
@@ -121,6 +121,7 @@ pub(crate) struct Plan {
     pub(crate) functions: Vec<(Function, AsyncConfig)>,
     pub(crate) capacity: Resources,
     pub(crate) script: Script,
+    pub(crate) buckets: Arc<dyn CodeBuckets>,
 }
 
 impl Plan {
@@ -135,6 +136,7 @@ impl Plan {
             ],
             capacity: Resources { cpu_milli: 2_000, memory_mb: 4_096 },
             script: Arc::new(script),
+            buckets: Arc::new(NoBuckets),
         }
     }
 }
@@ -154,7 +156,7 @@ impl House {
         let ports = Ports {
             store: Arc::new(store.clone()),
             blobs: Arc::new(blobs.clone()),
-            buckets: Arc::new(NoBuckets),
+            buckets: Arc::clone(&plan.buckets),
             judge: Arc::new(NoJudge),
             http: Arc::new(stint_engine::flows::http::NoHttp),
             clock: clock.clone(),

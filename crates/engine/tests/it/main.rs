@@ -5,6 +5,7 @@ mod control;
 mod crash;
 mod flows;
 mod flows_apart;
+mod flows_maps;
 mod house;
 mod images;
 mod invoke;

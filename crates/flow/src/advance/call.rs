@@ -370,7 +370,8 @@ impl<'p> Turn<'p> {
             | Phase::Asked { .. }
             | Phase::Joined(_)
             | Phase::Mapped { .. }
-            | Phase::Broken => return early,
+            | Phase::Broken
+            | Phase::Halted { .. } => return early,
         }
         APPLIED
     }

@@ -435,6 +435,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "buckets",
         "STINT_BUCKETS",
         Kind::Map,
-        "Buckets that code may be taken from: `media = \"s3://media\"`, `local = \"file:///srv/code\"`.",
+        "Buckets that code may be taken from, and that distributed maps read items from and write results \
+         to: `media = \"s3://media\"`, `local = \"file:///srv/code\"`.",
     ),
 ];

@@ -72,7 +72,9 @@ impl Loaded {
     async fn read_maps(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let call = |ask: &Ask| match ask {
             Ask::Map(call) => Some(*call),
-            Ask::Evaluate(_) | Ask::Http { .. } | Ask::Work { .. } | Ask::Go => None,
+            Ask::Evaluate(_) | Ask::Http { .. } | Ask::Work { .. } | Ask::Go | Ask::Redrive(_) => {
+                None
+            }
         };
         let calls: Vec<CallId> = self.notes.asks().iter().filter_map(call).collect();
         for call in calls {

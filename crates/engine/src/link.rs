@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stint_model::id::{FunctionId, InstanceId, NodeId, RevisionId};
 use stint_model::limit::Resources;
-use stint_model::link::{InstanceReport, InstanceState, Lease, NodeLoad, PoolSpec, ToNode};
+use stint_model::link::{InstanceReport, InstanceState, Lease, NodeGear, NodeLoad, PoolSpec, ToNode};
 use stint_model::shard::Shard;
 use tokio::sync::mpsc;
 
@@ -26,6 +26,8 @@ pub struct NodeView {
     pub capacity: Resources,
     /// Runtimes it can run and what stands behind each.
     pub runtimes: BTreeMap<String, String>,
+    /// What else it has.
+    pub gear: NodeGear,
     /// How full it last said it is.
     pub load: NodeLoad,
 }

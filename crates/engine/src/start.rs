@@ -182,11 +182,12 @@ impl Engine {
         guests: &Guests,
     ) -> Result<(), EngineError> {
         match report {
-            FromNode::Hello { node, capacity, runtimes } => {
+            FromNode::Hello { node, capacity, runtimes, gear } => {
                 let load = NodeLoad::default();
-                self.link().join(NodeView { node, capacity, runtimes, load }, to.clone());
+                let gpus = GpuCards::new(gear.gpus.iter().copied());
+                self.link().join(NodeView { node, capacity, runtimes, gear, load }, to.clone());
                 for shard in self.shard_numbers() {
-                    let joined = NodeEvent::Joined { node, capacity };
+                    let joined = NodeEvent::Joined { node, capacity, gpus };
                     self.tell_shard(shard, Input::Node(joined)).await?;
                 }
                 self.images_nudge().notify_one();

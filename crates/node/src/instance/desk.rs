@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use stint_model::gpu::GpuNeed;
 use stint_model::id::InstanceId;
 use stint_model::limit::Class;
 use stint_model::scaling::IdleCpu;
@@ -54,6 +55,8 @@ pub(super) struct Who {
     pub(super) kept: Option<IdleCpu>,
     /// What its program found when it started.
     pub(super) home: Arc<Home>,
+    /// What it has of a GPU.
+    pub(super) gpu: Option<GpuNeed>,
 }
 
 /// See the module.
@@ -538,6 +541,7 @@ impl Desk {
             function_name: Arc::clone(&spec.function_name),
             size: spec.size,
             disk_mb: spec.config.disk_mb,
+            gpu: self.who.gpu,
             at: now,
             active: sums.active,
             idle: sums.idle,
@@ -545,9 +549,8 @@ impl Desk {
             invocations: sums.invocations,
             cpu_micros: sums.cpu_micros,
         });
-        if self.who.kept.is_some()
-            && let Some(gauge) = self.meter.gauge(now, &self.process.instance, spec.size)
-        {
+        if self.who.kept.is_some() {
+            let gauge = self.meter.gauge(now, &self.process.instance.usage(), spec.size);
             let (instance, pool) = (self.who.id, spec.pool);
             self.shared.send(FromNode::Gauge { instance, pool, gauge }).await;
         }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stint_model::id::{FunctionId, InstanceId, NodeId, RevisionId};
 use stint_model::limit::Resources;
-use stint_model::link::{InstanceReport, InstanceState, Lease, NodeGear, NodeLoad, PoolSpec, ToNode};
+use stint_model::link::{
+    InstanceReport, InstanceState, Lease, NodeGear, NodeLoad, PoolSpec, ToNode,
+};
 use stint_model::shard::Shard;
 use tokio::sync::mpsc;
 

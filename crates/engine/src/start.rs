@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use stint_model::gpu::GpuCards;
 use stint_model::id::Mint;
 use stint_model::link::{
     FromNode, InstanceReport, InstanceState, Lease, NodeLoad, Outcome, ToNode,

@@ -144,7 +144,8 @@ impl GpuCards {
         let mut needs: Vec<GpuNeed> = needs.into_iter().collect();
         // Whole cards first.
         needs.sort_unstable_by_key(|need| core::cmp::Reverse(need.memory_mb.wrapping_sub(1)));
-        let mut free: Vec<(GpuCard, u32)> = self.iter().map(|card| (card, card.memory_mb)).collect();
+        let mut free: Vec<(GpuCard, u32)> =
+            self.iter().map(|card| (card, card.memory_mb)).collect();
         needs.into_iter().all(|need| {
             let fits = |(card, left): &&mut (GpuCard, u32)| {
                 card.share(need).is_some_and(|share| share <= *left)

@@ -13,10 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use stint_model::exec::{ExecEnd, ExecId, ExecOrder, ExecWord, WINDOW};
+use stint_model::gpu::GpuCard;
 use stint_model::id::{InstanceId, RequestId, RevisionId};
 use stint_model::image::{ImageFault, ImageFaultKind, PinnedImage};
 use stint_model::limit::Resources;
-use stint_model::scaling::IdleCpu;
+use stint_model::link::NodeGear;
+use stint_model::scaling::{IdleCpu, Metric};
 use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::Launcher;
@@ -30,6 +32,7 @@ use tokio::sync::mpsc;
 use crate::code::{CodeCache, CodeError, Keeps};
 use crate::config::NodeConfig;
 use crate::egress::{self, Egress};
+use crate::gpu::{GpuDevice, Gpus};
 use crate::identity::Identities;
 use crate::image::{ImageDeps, Images};
 use crate::instance::{self, Birth, Invocation, Kind, Lot, Order, Parking, Visit};
@@ -256,7 +259,9 @@ impl NodeAgent {
         let egress = Egress::new(config.egress.clone(), api, &supervisor, most);
         let preparers = supervisor.guests("image", PREPARING_MAX);
         let images = images(&config, &code, &supervisor)?;
-        let (pools, capacity) = (Pools::new(config.promised(), config.bounds), config.capacity);
+        let gpus = Gpus::new(&config.gpus);
+        let (pools, capacity) =
+            (Pools::new(config.promised(), gpus, config.bounds), config.capacity);
         let (parking, lot) = Parking::with_lot(supervisor.clock().clone());
         let shared = NodeShared {
             connections: supervisor.guests("server-connection", CONNECTIONS_MAX),
@@ -313,6 +318,7 @@ impl NodeAgent {
             node: self.shared.config.node,
             capacity: self.shared.config.capacity,
             runtimes,
+            gear: self.gear(),
         });
         self.precompile();
         self.park();
@@ -327,6 +333,17 @@ impl NodeAgent {
             self.turn(&mut orders, &mut events);
         }
         self.end().await;
+    }
+
+    fn gear(&self) -> NodeGear {
+        let machine = self.shared.launcher.capabilities();
+        let measures = Metric::ALL.into_iter().filter(|metric| match metric {
+            Metric::Concurrency => true,
+            Metric::Cpu => machine.counts_cpu,
+            Metric::Memory => machine.limits_memory,
+        });
+        let gpus = self.shared.config.gpus.iter().map(|device| device.card).collect();
+        NodeGear { gpus, measures: measures.collect() }
     }
 
     /// Off the path: instances that start meanwhile do without.
@@ -637,7 +654,8 @@ impl NodeAgent {
         }
         let now = self.shared.clock.now();
         for _ in 0..self.pools.keep(spec.pool, count, idle_cpu) {
-            if !self.pools.make_room(spec.size) || self.begin(Arc::clone(spec), None, now).is_err()
+            if !self.pools.make_room(spec.size, spec.gpu)
+                || self.begin(Arc::clone(spec), None, now).is_err()
             {
                 tracing::debug!(function = %spec.function_name, "no room for an instance to keep");
                 return;
@@ -656,6 +674,13 @@ impl NodeAgent {
         let Some(place) = self.instances.try_admit() else { return Err(first) };
         self.keys += 1;
         let key = InstanceKey(self.keys);
+        let gpu = match spec.gpu {
+            None => None,
+            Some(need) => match self.pools.take_gpu(key, need) {
+                Some(taken) => Some(self.gpu(taken)),
+                None => return Err(first),
+            },
+        };
         let slots = usize::try_from(spec.config.instance_concurrency.max(1)).unwrap_or(1);
         let (orders, inbox) = mpsc::channel(slots + CONTROL_ORDERS);
         let id = InstanceId(fresh_id(now));
@@ -666,8 +691,14 @@ impl NodeAgent {
         }
         let shared = Arc::clone(&self.shared);
         metrics::counter!("stint_node_cold_starts_total").increment(1);
-        place.spawn(move |_| instance::live(shared, Birth { key, id, spec, first, inbox }));
+        place.spawn(move |_| instance::live(shared, Birth { key, id, spec, first, gpu, inbox }));
         Ok(())
+    }
+
+    fn gpu(&self, (place, memory_mb): (usize, u32)) -> Arc<GpuDevice> {
+        let device = &self.shared.config.gpus[place];
+        let card = GpuCard { memory_mb, ..device.card };
+        Arc::new(GpuDevice { card, files: device.files.clone() })
     }
 
     fn stop(&mut self, lease: Lease, reason: StopReason, grace: Span) {

@@ -8,6 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
+use stint_model::gpu::{GpuCards, GpuKind, GpuNeed};
 use stint_model::id::{AccountId, FunctionId, NodeId};
 use stint_model::limit::{Class, Resources};
 use stint_model::scaling::OnDemand;
@@ -70,6 +71,8 @@ pub(crate) struct Node {
     pub(crate) used: Room,
     /// Pools that have instances here.
     pub(crate) pools: BTreeSet<Pool>,
+    /// Its GPUs.
+    pub(crate) gpus: GpuCards,
 }
 
 impl Node {
@@ -122,6 +125,8 @@ pub(crate) struct PoolState {
     pub(crate) gone: bool,
     pub(crate) account: AccountId,
     pub(crate) on_demand: OnDemand,
+    /// What one instance takes of a GPU.
+    pub(crate) gpu: Option<GpuNeed>,
     /// Instances that are kept whether there is work or not.
     pub(crate) keep: u32,
     /// None is started only for that before then.
@@ -198,7 +203,12 @@ impl Floor {
             node.capacity = room;
             return;
         }
-        let node = Node { capacity: room, used: Room::default(), pools: BTreeSet::new() };
+        let node = Node {
+            capacity: room,
+            used: Room::default(),
+            pools: BTreeSet::new(),
+            gpus: GpuCards::default(),
+        };
         self.nodes.insert(id, node);
         // Leases that outlived the node's absence take room again.
         let mut pools: Vec<Pool> = self.pools.keys().copied().collect();
@@ -206,6 +216,23 @@ impl Floor {
         for pool in pools {
             self.enter(pool, id);
         }
+    }
+
+    pub(crate) fn set_gpus(&mut self, id: NodeId, cards: GpuCards) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.gpus = cards;
+        }
+    }
+
+    pub(crate) fn set_pool_gpu(&mut self, id: Pool, need: Option<GpuNeed>) {
+        if let Some(state) = self.pools.get_mut(&id) {
+            state.gpu = need;
+        }
+    }
+
+    /// Whether some node has a GPU of this type.
+    pub(crate) fn has_gpu(&self, kind: GpuKind) -> bool {
+        self.nodes.values().any(|node| node.gpus.iter().any(|card| card.kind == kind))
     }
 
     pub(crate) fn node_gone(&mut self, id: NodeId) {
@@ -297,6 +324,7 @@ impl Floor {
             gone: false,
             account,
             on_demand,
+            gpu: None,
             keep: 0,
             keep_after: Timestamp::ZERO,
             places: BTreeMap::new(),
@@ -375,8 +403,9 @@ impl Floor {
     }
 
     /// Whether some node could hold one instance if it were empty.
-    pub(crate) fn could_hold(&self, size: Resources) -> bool {
-        self.nodes.values().any(|node| node.capacity.holds(Room::of(size)))
+    pub(crate) fn could_hold(&self, size: Resources, gpu: Option<GpuNeed>) -> bool {
+        let fits = |node: &Node| gpu.is_none_or(|need| node.gpus.could_hold(need));
+        self.nodes.values().any(|node| node.capacity.holds(Room::of(size)) && fits(node))
     }
 
     /// Changes a place, and with it everything that follows from it.

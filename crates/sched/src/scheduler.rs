@@ -145,6 +145,7 @@ impl Scheduler {
             Change::Pool { pool, function, size, slots, on_demand } => {
                 self.set_pool(pool, function, (size, slots, on_demand));
             }
+            Change::PoolGpu { pool, need } => self.floor.set_pool_gpu(pool, need),
             Change::Keep { pool, count } => self.floor.keep(pool, count),
             Change::KeepHeld { pool, until } => self.floor.keep_held(pool, until),
             Change::Kept { node, pool, count } => self.floor.kept(node, pool, count),
@@ -168,6 +169,7 @@ impl Scheduler {
             Change::Leased { work, node, at } => self.leased(work, node, at),
             Change::Ended { work, used, at } => self.ended(work, used, at),
             Change::Node { node, capacity } => self.floor.set_node(node, capacity),
+            Change::Gpus { node, cards } => self.floor.set_gpus(node, cards),
             Change::NodeGone(node) => self.floor.node_gone(node),
             Change::Instances { node, pool, live, starting } => {
                 self.floor.report(node, pool, live, starting);

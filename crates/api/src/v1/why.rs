@@ -1,6 +1,7 @@
 //! Why is it waiting? The scheduler's cause as a stable word and as a sentence.
 
 use stint_engine::{Cause, Why};
+use stint_model::gpu::GpuNeed;
 use stint_model::limit::Resources;
 use stint_model::task::TaskState;
 use stint_model::time::Timestamp;
@@ -60,6 +61,14 @@ fn size(size: &Resources) -> String {
 }
 
 /// Cause and sentence of a task that does not wait for the scheduler.
+fn gpu_full(need: &GpuNeed) -> String {
+    let word = need.kind.word();
+    match need.memory_mb {
+        0 => format!("every GPU of type {word} is in use, and it takes a whole one"),
+        mb => format!("no GPU of type {word} has {mb} MB free; it starts when an instance ends"),
+    }
+}
+
 fn by_state(why: &Why) -> (&'static str, String) {
     let task = &why.task;
     let error = task.error().map(|error| format!(": {}", error.message)).unwrap_or_default();
@@ -134,6 +143,8 @@ pub(crate) fn explain(cause: &Cause) -> (&'static str, String) {
         Cause::TooBigForAnyNode { size: wanted } => {
             ("tooBig", format!("no node can hold an instance of {}", size(wanted)))
         }
+        Cause::NoGpu { kind } => ("noGpu", format!("no node has a GPU of type {}", kind.word())),
+        Cause::GpuFull { need } => ("gpuFull", gpu_full(need)),
         Cause::NodeFull { missing } => {
             ("nodeFull", format!("every node is full; the best one lacks {}", size(missing)))
         }

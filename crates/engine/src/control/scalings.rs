@@ -16,6 +16,7 @@ use crate::access::Operation;
 use crate::catalog::{CatalogChange, FunctionEntry, NameSpan, version_number};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::link::NodeView;
 use crate::scaling::Rules;
 use crate::shard::{Ask, Input};
 

@@ -17,8 +17,9 @@ use crate::error::EngineError;
 impl Shard {
     pub(super) fn node(&mut self, event: NodeEvent, reads: &mut Reads) {
         match event {
-            NodeEvent::Joined { node, capacity } => {
+            NodeEvent::Joined { node, capacity, gpus } => {
                 self.sched.observe(Change::Node { node, capacity });
+                self.sched.observe(Change::Gpus { node, cards: gpus });
                 self.keep_forget(node);
                 self.calls_look_again();
             }

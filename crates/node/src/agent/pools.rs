@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use stint_model::function::IsolationMode;
+use stint_model::gpu::GpuNeed;
 use stint_model::id::InstanceId;
 use stint_model::limit::Resources;
 use stint_model::scaling::IdleCpu;
@@ -15,6 +16,7 @@ use stint_wire::node::{Lease, PoolSpec, Start, StopWhen};
 use tokio::sync::mpsc;
 
 use crate::config::NodeBounds;
+use crate::gpu::Gpus;
 use crate::instance::Order;
 
 /// Names an instance inside the node; never reused.
@@ -115,6 +117,7 @@ impl Totals {
 #[derive(Debug)]
 pub(super) struct Pools {
     capacity: Resources,
+    gpus: Gpus,
     bounds: NodeBounds,
     entries: HashMap<InstanceKey, Entry>,
     pools: HashMap<u32, Pool>,
@@ -130,9 +133,10 @@ pub(super) struct Pools {
 }
 
 impl Pools {
-    pub(super) fn new(capacity: Resources, bounds: NodeBounds) -> Self {
+    pub(super) fn new(capacity: Resources, gpus: Gpus, bounds: NodeBounds) -> Self {
         Self {
             capacity,
+            gpus,
             bounds,
             entries: HashMap::new(),
             pools: HashMap::new(),
@@ -165,7 +169,13 @@ impl Pools {
                 need.memory_mb, need.cpu_milli, all.memory_mb, all.cpu_milli
             ));
         }
-        if !self.make_room(need) {
+        if let Some(gpu) = spec.gpu
+            && !self.make_gpu_room(gpu)
+        {
+            let word = gpu.kind.word();
+            return Bound::Refused(format!("no GPU of type {word} has {} MB free", gpu.memory_mb));
+        }
+        if !self.make_room(need, None) {
             return Bound::Refused(format!(
                 "{} of {} MB and {} of {} mCPU are taken",
                 self.totals.used.memory_mb,
@@ -188,8 +198,29 @@ impl Pools {
         Bound::To { key, cold }
     }
 
+    /// Ends idle instances until what an instance takes of a GPU is free. False: it is not.
+    fn make_gpu_room(&mut self, need: GpuNeed) -> bool {
+        while !self.gpus.fits(need) {
+            let idle = self.entries.iter().filter(|(key, entry)| {
+                entry.is_idle() && !entry.kept && self.gpus.has(**key, need.kind)
+            });
+            let first = idle.min_by_key(|(key, entry)| (entry.idle_since, **key));
+            let Some(key) = first.map(|(key, _)| *key) else { return false };
+            self.end(key, "another function needs its GPU");
+        }
+        true
+    }
+
+    /// Takes what a new instance needs of a GPU.
+    pub(super) fn take_gpu(&mut self, key: InstanceKey, need: GpuNeed) -> Option<(usize, u32)> {
+        self.gpus.take(key, need)
+    }
+
     /// Ends idle instances until an instance of this size fits. False: it does not.
-    pub(super) fn make_room(&mut self, need: Resources) -> bool {
+    pub(super) fn make_room(&mut self, need: Resources, gpu: Option<GpuNeed>) -> bool {
+        if gpu.is_some_and(|need| !self.make_gpu_room(need)) {
+            return false;
+        }
         while !self.fits(need) {
             let Some(key) = self.least_recent_idle() else { return false };
             self.end(key, "another function needs the room");
@@ -358,6 +389,7 @@ impl Pools {
             Change::Ending if before != State::Ending => {
                 entry.state = State::Ending;
                 self.leave(before, size);
+                self.gpus.give_back(key);
             }
             Change::Ready | Change::Ending => return,
         }
@@ -475,6 +507,7 @@ impl Pools {
         if entry.state != State::Ending {
             self.leave(entry.state, entry.spec.size);
         }
+        self.gpus.give_back(key);
         let number = entry.spec.pool;
         self.mark(number);
         if let Some(pool) = self.pools.get_mut(&number) {
@@ -568,6 +601,7 @@ impl Pools {
         let (before, size, pool) = (entry.state, entry.spec.size, entry.spec.pool);
         entry.state = State::Ending;
         self.leave(before, size);
+        self.gpus.give_back(key);
         self.mark(pool);
     }
 

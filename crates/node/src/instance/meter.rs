@@ -120,11 +120,9 @@ mod tests {
     fn a_gauge_is_of_what_it_has_and_says_what_nobody_can_tell() {
         let mut meter = Meter::default();
         let size = Resources { cpu_milli: 500, memory_mb: 100 };
-        let at = |ms: u64| Timestamp::from_millis(10_000 + ms);
-        let reading = |mb: u64, cpu_ms: u64| Usage {
-            memory_bytes: Some(mb << 20),
-            ..usage(mb, cpu_ms)
-        };
+        let at = |ms: i64| Timestamp::from_millis(10_000 + ms);
+        let reading =
+            |mb: u64, cpu_ms: u64| Usage { memory_bytes: Some(mb << 20), ..usage(mb, cpu_ms) };
         let first = meter.gauge(at(0), &reading(25, 700), size);
         assert_eq!((first.cpu_permille, first.memory_permille), (Some(0), Some(250)));
         let second = meter.gauge(at(1_000), &reading(50, 1_000), size);

@@ -181,6 +181,18 @@ impl Link {
         state.instances.insert(report.instance, report).map(|before| before.state)
     }
 
+    /// An instance that serves stands still, or goes on.
+    pub(crate) fn stood(&self, instance: InstanceId, now: InstanceState) {
+        if let Some(report) = self.state().instances.get_mut(&instance) {
+            match report.state {
+                InstanceState::Running | InstanceState::Suspended => report.state = now,
+                InstanceState::Creating
+                | InstanceState::Terminating
+                | InstanceState::Destroyed => {}
+            }
+        }
+    }
+
     /// Instances of these functions (all, if `None`), by id.
     pub fn instances(&self, function: Option<FunctionId>) -> Vec<InstanceReport> {
         let state = self.state();

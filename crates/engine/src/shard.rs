@@ -262,6 +262,9 @@ struct TaskLease {
     lost_at: Timestamp,
     /// Whether the node was told to end it.
     ending: bool,
+    /// Since when it stands still, and for how long it did before.
+    suspended_at: Option<Timestamp>,
+    stood: Span,
 }
 
 /// A batch on its way to the disk and what follows it.

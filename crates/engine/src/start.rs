@@ -238,6 +238,10 @@ impl Engine {
                 let event = NodeEvent::Gauge { instance, pool, gauge };
                 self.tell_shard(shard, Input::Node(event)).await
             }
+            FromNode::Stood { instance, state } => {
+                self.link().stood(instance, state);
+                Ok(())
+            }
             FromNode::Exec { id, word } => {
                 self.link().execs().hear(id, word);
                 Ok(())
@@ -263,7 +267,10 @@ impl Engine {
                 let failed = before == Some(InstanceState::Creating);
                 NodeEvent::Went { instance, pool, failed: failed.then_some(reason) }
             }
-            (InstanceState::Creating | InstanceState::Terminating, _) => return Ok(()),
+            (
+                InstanceState::Creating | InstanceState::Suspended | InstanceState::Terminating,
+                _,
+            ) => return Ok(()),
         };
         let Some(shard) = self.link().pool_home(pool) else { return Ok(()) };
         self.tell_shard(shard, Input::Node(event)).await

@@ -163,6 +163,16 @@ pub enum ToNode {
         /// The hard bound.
         grace: Span,
     },
+    /// Let the instance of this attempt stand still, until it is told otherwise: others have its processor.
+    Suspend {
+        /// Which.
+        lease: Lease,
+    },
+    /// Let it go on.
+    Resume {
+        /// Which.
+        lease: Lease,
+    },
     /// End so many idle instances of a pool.
     Evict {
         /// The pool.
@@ -348,6 +358,13 @@ pub enum FromNode {
     },
     /// An instance's life, for `ListInstances` and the history.
     Instance(InstanceReport),
+    /// An instance stands still from now on (`Suspended`), or goes on (`Running`).
+    Stood {
+        /// Which.
+        instance: InstanceId,
+        /// Which of the two.
+        state: InstanceState,
+    },
     /// What became of an image: the answer to `Prepare`, and said unasked when a pinned one is gone.
     Image {
         /// For which function.
@@ -467,6 +484,8 @@ pub enum InstanceState {
     Creating,
     /// Serving or idle.
     Running,
+    /// It stands still: others have its processor.
+    Suspended,
     /// Being ended.
     Terminating,
     /// Gone.

@@ -513,6 +513,8 @@ impl NodeAgent {
                 self.place(start, now);
             }
             ToNode::Stop { lease, reason, grace } => self.stop(lease, reason, grace),
+            ToNode::Suspend { lease } => self.pools.suspend(lease),
+            ToNode::Resume { lease } => self.pools.resume(lease),
             ToNode::Evict { pool, count } => self.pools.evict(pool, count),
             ToNode::Keep { spec, count, idle_cpu } => self.keep(&spec, count, idle_cpu),
             ToNode::Retire { pool } => self.pools.retire(pool),

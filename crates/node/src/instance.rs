@@ -65,6 +65,10 @@ pub(crate) enum Order {
     Stop { lease: Lease, reason: StopReason, grace: Span },
     /// It is kept while idle from now on, or not any more.
     Keep(Option<IdleCpu>),
+    /// Stand still until told otherwise.
+    Suspend,
+    /// Go on.
+    Resume,
     /// Somebody runs a command beside it.
     Exec(Box<Visit>),
     /// Such a command has ended.
@@ -93,7 +97,7 @@ pub(crate) async fn live(shared: Arc<NodeShared>, birth: Birth) {
     let funeral = Funeral { shared: Arc::clone(&shared), key, held: true };
     let created_at = shared.clock.now();
     let traffic = (0, 0);
-    let mut life = Life { shared, key, id, spec, inbox, created_at, traffic, gpu, kept: None };
+    let mut life = Life { shared, key, id, spec, inbox, created_at, traffic, gpu, still: false, kept: None };
     life.report(InstanceState::Creating, &[], "").await;
     let reason = life.whole(first).await;
     funeral.over();
@@ -137,6 +141,8 @@ struct Life {
     /// Bytes that left and came in through its door.
     traffic: (u64, u64),
     gpu: Option<Arc<GpuDevice>>,
+    /// Whether it is to stand still as soon as it can.
+    still: bool,
     /// Whether it is kept while idle.
     kept: Option<IdleCpu>,
 }
@@ -168,7 +174,7 @@ impl Life {
             self.log_hook(output.take(Rest::Take), waiting.front().map(|first| &**first)).await;
         }
         let (_, inbox) = mpsc::channel(1);
-        let desk = Desk::new(
+        let mut desk = Desk::new(
             Arc::clone(&self.shared),
             desk::Who {
                 key: self.key,
@@ -185,6 +191,9 @@ impl Life {
             process,
             output,
         );
+        if self.still {
+            desk.suspend_soon();
+        }
         let (desk, reason) = match contract {
             start::Contract::Shim(shim) => shim::serve(desk, shim, waiting).await,
             start::Contract::Server(server) => server::serve(desk, *server, waiting).await,
@@ -216,7 +225,12 @@ impl Life {
                 Order::Exec(visit) => {
                     exec::refuse(&self.shared, self.key, &visit, "the instance is ending").await;
                 }
-                Order::End { .. } | Order::Kill { .. } | Order::Keep(_) | Order::Visited => {}
+                Order::End { .. }
+                | Order::Kill { .. }
+                | Order::Keep(_)
+                | Order::Suspend
+                | Order::Resume
+                | Order::Visited => {}
             }
         }
         for invocation in late {
@@ -273,6 +287,15 @@ impl Life {
                     continue;
                 }
                 Some(Order::Visited) => continue,
+                // As soon as its program runs.
+                Some(Order::Suspend) => {
+                    self.still = true;
+                    continue;
+                }
+                Some(Order::Resume) => {
+                    self.still = false;
+                    continue;
+                }
                 Some(Order::End { reason } | Order::Kill { reason }) => reason,
                 None => "the node is ending",
             };

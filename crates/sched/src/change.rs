@@ -212,6 +212,13 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+    /// A batch lease stands still and others have its processor, or goes on. Ignored when it is not leased.
+    Suspended {
+        /// Which.
+        work: Work,
+        /// Since when; `None`: it goes on.
+        since: Option<Timestamp>,
+    },
     /// A lease ended, for whatever reason.
     Ended {
         /// Which.

@@ -91,12 +91,21 @@ pub(crate) struct Place {
     /// Those of class batch, by start.
     pub(crate) batch: BTreeSet<(Timestamp, Work)>,
     pub(crate) last_end: Timestamp,
+    /// Of the batch leases, those that stand still; each has an instance of its own.
+    pub(crate) suspended: BTreeSet<Work>,
 }
 
 impl Place {
     /// Instances that take room: the reported ones, or as many as the leases need.
     pub(crate) fn instances(&self, slots: u32) -> u32 {
         self.live.saturating_add(self.starting).max(self.busy.div_ceil(slots))
+    }
+
+    /// What its instances take: those that stand still take no processor.
+    pub(crate) fn takes(&self, size: Resources, slots: u32) -> Room {
+        let still = u32::try_from(self.suspended.len()).unwrap_or(u32::MAX);
+        let cpu = Room { memory_mb: 0, ..Room::of(size) };
+        Room::of(size).times(self.instances(slots)).minus(cpu.times(still))
     }
 
     fn free(&self, slots: u32) -> u32 {
@@ -380,6 +389,13 @@ impl Floor {
         });
     }
 
+    pub(crate) fn suspended(&mut self, seat: Seat, stands: bool) {
+        self.change(seat.pool, seat.node, |place| match stands {
+            true => drop(place.suspended.insert(seat.work)),
+            false => drop(place.suspended.remove(&seat.work)),
+        });
+    }
+
     pub(crate) fn ended(&mut self, seat: Seat, at: Timestamp) {
         if let Some(state) = self.pools.get_mut(&seat.pool) {
             state.demand.ended(at, at.since(seat.at));
@@ -434,7 +450,7 @@ impl Floor {
             if let Some(quota) = self.accounts.get_mut(&state.account) {
                 quota.here = quota.here.saturating_sub(instances);
             }
-            node.used = node.used.minus(Room::of(state.size).times(instances));
+            node.used = node.used.minus(place.takes(state.size, state.slots));
         }
     }
 
@@ -451,7 +467,7 @@ impl Floor {
                 self.may_shrink |= self.several.insert(pool);
             }
             self.accounts.entry(state.account).or_default().here += instances;
-            node.used = node.used.plus(Room::of(state.size).times(instances));
+            node.used = node.used.plus(place.takes(state.size, state.slots));
         }
         if free > 0 && !state.gone {
             state.warm.insert((free, id));
@@ -507,8 +523,10 @@ impl Floor {
         for (id, node) in &self.nodes {
             let mut used = Room::default();
             for (pool, state) in &self.pools {
-                let instances = state.places.get(id).map_or(0, |p| p.instances(state.slots));
-                used = used.plus(Room::of(state.size).times(instances));
+                let place = state.places.get(id);
+                let instances = place.map_or(0, |p| p.instances(state.slots));
+                used = used
+                    .plus(place.map_or(Room::default(), |p| p.takes(state.size, state.slots)));
                 assert_eq!(node.pools.contains(pool), instances > 0);
             }
             assert_eq!(node.used, used);

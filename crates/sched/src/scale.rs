@@ -7,6 +7,7 @@
 
 pub(crate) mod demand;
 mod gpus;
+pub(crate) mod suspend;
 
 use alloc::collections::{BTreeMap, BTreeSet, btree_set};
 use alloc::vec::Vec;
@@ -83,6 +84,8 @@ pub(crate) struct Site<'a> {
     pub(crate) evictions: BTreeMap<(NodeId, Pool), u32>,
     pub(crate) takebacks: Vec<Work>,
     takebacks_max: usize,
+    /// Batch leases that are to stand still, for what the plan starts.
+    pub(crate) suspensions: Vec<Work>,
 }
 
 impl<'a> Site<'a> {
@@ -102,6 +105,7 @@ impl<'a> Site<'a> {
             evictions: BTreeMap::new(),
             takebacks: Vec::new(),
             takebacks_max: usize::try_from(takebacks_max).unwrap_or(usize::MAX),
+            suspensions: Vec::new(),
         }
     }
 
@@ -358,7 +362,7 @@ impl<'a> Site<'a> {
                 best = Some((weight, *id, pools));
             }
         }
-        let (_, id, pools) = best?;
+        let Some((_, id, pools)) = best else { return self.suspend_for(ask, state) };
         for (pool, count) in pools {
             self.evict(id, pool, count);
         }

@@ -221,6 +221,8 @@ impl SimNode {
             // Nothing here runs an image.
             ToNode::Prepare(_)
             | ToNode::StopInstance { .. }
+            | ToNode::Suspend { .. }
+            | ToNode::Resume { .. }
             | ToNode::Exec { .. }
             | ToNode::Session(_)
             | ToNode::Drain { .. } => {}

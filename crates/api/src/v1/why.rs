@@ -23,7 +23,10 @@ fn view(why: &Why) -> WireWhy {
     let (cause, sentence) = match &why.cause {
         Some(Cause::HeldByDependency) => ("dependency", held_by(&waits_for)),
         Some(cause) => explain(cause),
-        None => by_state(why),
+        None => match why.suspended_at {
+            Some(since) => ("suspended", suspended(since)),
+            None => by_state(why),
+        },
     };
     WireWhy {
         uid: task.uid().to_string(),
@@ -60,7 +63,14 @@ fn size(size: &Resources) -> String {
     format!("{cpu} vCPU and {} MB", size.memory_mb)
 }
 
-/// Cause and sentence of a task that does not wait for the scheduler.
+fn suspended(since: Timestamp) -> String {
+    format!(
+        "it stands still since {}: online work has its processor; it goes on when there is room, or \
+         runs again after a minute",
+        at(since)
+    )
+}
+
 fn gpu_full(need: &GpuNeed) -> String {
     let word = need.kind.word();
     match need.memory_mb {
@@ -69,6 +79,7 @@ fn gpu_full(need: &GpuNeed) -> String {
     }
 }
 
+/// Cause and sentence of a task that does not wait for the scheduler.
 fn by_state(why: &Why) -> (&'static str, String) {
     let task = &why.task;
     let error = task.error().map(|error| format!(": {}", error.message)).unwrap_or_default();

@@ -238,6 +238,8 @@ impl FakeNode {
                 | ToNode::Keep { .. }
                 | ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
+                | ToNode::Suspend { .. }
+                | ToNode::Resume { .. }
                 | ToNode::Exec { .. }
                 | ToNode::Session(_)
                 | ToNode::Prepare(_)

@@ -300,6 +300,8 @@ impl FakeNode {
                 ToNode::Prepare(order) => self.prepared(&order).await,
                 ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
+                | ToNode::Suspend { .. }
+                | ToNode::Resume { .. }
                 | ToNode::Exec { .. }
                 | ToNode::Session(_)
                 | ToNode::Fence { .. }

@@ -74,6 +74,8 @@ struct Entry {
     used: bool,
     /// Commands that somebody runs in it: it does not end for being idle meanwhile.
     visits: u32,
+    /// It stands still: its processor is free for others.
+    still: bool,
     /// Sessions that live in it.
     seats: BTreeMap<Arc<str>, seats::Seat>,
     created_at: Timestamp,
@@ -352,6 +354,7 @@ impl Pools {
             kept: false,
             used: first.is_some(),
             visits: 0,
+            still: false,
             seats: BTreeMap::new(),
             created_at: now,
             idle_since: now,
@@ -370,6 +373,9 @@ impl Pools {
     }
 
     pub(super) fn change(&mut self, key: InstanceKey, change: Change, now: Timestamp) {
+        if change == Change::Ending {
+            self.stand(key, false);
+        }
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let (pool, size, before) = (entry.spec.pool, entry.spec.size, entry.state);
         match change {
@@ -495,6 +501,7 @@ impl Pools {
 
     /// Gone, whatever was still bound to it.
     pub(super) fn ended(&mut self, key: InstanceKey) {
+        self.stand(key, false);
         let Some(entry) = self.entries.remove(&key) else { return };
         for name in entry.seats.keys() {
             seats::leave(&mut self.seated, (entry.spec.pool, name), key);
@@ -516,10 +523,44 @@ impl Pools {
         self.settle_kept(number);
     }
 
+    /// The instance of an attempt stands still; only where it serves nobody else.
+    pub(super) fn suspend(&mut self, lease: Lease) {
+        let Some(key) = self.leases.get(&lease).copied() else { return };
+        let alone = self.entries.get(&key).is_some_and(|entry| {
+            entry.leases.len() == 1 && entry.spec.config.instance_concurrency <= 1 && !entry.told
+        });
+        if alone && self.send(key, Order::Suspend).is_ok() {
+            self.stand(key, true);
+        }
+    }
+
+    /// It goes on.
+    pub(super) fn resume(&mut self, lease: Lease) {
+        let Some(key) = self.leases.get(&lease).copied() else { return };
+        self.stand(key, false);
+        if self.send(key, Order::Resume).is_err() {
+            tracing::debug!("an instance that is to go on is ending");
+        }
+    }
+
+    /// Its processor is free, or taken again.
+    fn stand(&mut self, key: InstanceKey, still: bool) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        if entry.state == State::Ending || std::mem::replace(&mut entry.still, still) == still {
+            return;
+        }
+        let cpu = entry.spec.size.cpu_milli;
+        match still {
+            true => self.totals.used.cpu_milli -= cpu,
+            false => self.totals.used.cpu_milli += cpu,
+        }
+    }
+
     /// An attempt is no longer bound.
     pub(super) fn forget(&mut self, lease: Lease) {
         self.of_session.remove(&lease);
         let Some(key) = self.leases.remove(&lease) else { return };
+        self.stand(key, false);
         self.totals.over(lease);
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.leases.retain(|other| *other != lease);

@@ -11,7 +11,9 @@ use stint_model::scaling::IdleCpu;
 use stint_model::task::{Measured, Progress};
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::CpuClass;
-use stint_wire::node::{FromNode, Lease, Outcome, PoolSpec, StopReason, UsagePiece};
+use stint_wire::node::{
+    FromNode, InstanceState, Lease, Outcome, PoolSpec, StopReason, UsagePiece,
+};
 use tokio::sync::mpsc;
 
 use super::exec::{self, Home, Visit};
@@ -68,6 +70,10 @@ pub(super) struct Desk {
     pub(super) output: Output,
     pub(super) running: Vec<Running>,
     frozen: bool,
+    /// Since when it stands still for others, with what runs in it.
+    suspended_at: Option<Timestamp>,
+    /// It is to stand still when something runs in it.
+    suspend_soon: bool,
     /// Whether it stands back for those somebody waits for.
     class: CpuClass,
     /// Commands that somebody runs beside it.
@@ -105,6 +111,8 @@ impl Desk {
             output,
             running: Vec::new(),
             frozen: false,
+            suspended_at: None,
+            suspend_soon: false,
             class: CpuClass::Usual,
             visits: 0,
             meter,
@@ -162,6 +170,10 @@ impl Desk {
 
     /// Somebody runs a command in it. That is paid for as an invocation is, and takes no slot (§1.20).
     pub(super) async fn receive(&mut self, visit: Visit) {
+        if self.suspended_at.is_some() {
+            let why = "the instance is suspended: online work has its processor";
+            return exec::refuse(&self.shared, self.who.key, &visit, why).await;
+        }
         let Some(place) = self.shared.visits.try_admit() else {
             let why = "too many commands run in instances of this node";
             return exec::refuse(&self.shared, self.who.key, &visit, why).await;
@@ -221,6 +233,7 @@ impl Desk {
         };
         let started = FromNode::Started { lease: start.lease, measured };
         self.tally.begin(now);
+        let soon = std::mem::take(&mut self.suspend_soon);
         self.running.push(Running {
             started_at: now,
             deadline: now + start.timeout + self.overtime,
@@ -232,6 +245,44 @@ impl Desk {
             invocation,
         });
         self.shared.send(started).await;
+        if soon {
+            self.suspend().await;
+        }
+    }
+
+    /// Others have its processor until it is told to go on. What runs in it keeps its time.
+    pub(super) async fn suspend(&mut self) {
+        if self.suspended_at.is_some() || self.running.is_empty() {
+            return;
+        }
+        match self.process.instance.freeze().await {
+            Ok(()) => self.suspended_at = Some(self.now()),
+            // Its end is on the way here.
+            Err(error) => return tracing::debug!(%error, "an instance cannot be suspended"),
+        }
+        self.say_stands(InstanceState::Suspended).await;
+    }
+
+    /// It was told to before anything ran in it.
+    pub(super) fn suspend_soon(&mut self) {
+        self.suspend_soon = true;
+    }
+
+    pub(super) async fn resume(&mut self) {
+        self.suspend_soon = false;
+        let Some(since) = self.suspended_at.take() else { return };
+        if let Err(error) = self.process.instance.thaw().await {
+            tracing::debug!(%error, "an instance cannot be thawed");
+        }
+        let stood = self.now().since(since);
+        for running in &mut self.running {
+            running.deadline = running.deadline + stood;
+        }
+        self.say_stands(InstanceState::Running).await;
+    }
+
+    async fn say_stands(&self, state: InstanceState) {
+        self.shared.send(FromNode::Stood { instance: self.who.id, state }).await;
     }
 
     pub(super) fn position(&self, lease: Lease) -> Option<usize> {
@@ -392,7 +443,8 @@ impl Desk {
         self.running
             .iter()
             .map(|running| {
-                let mut at = running.deadline;
+                let still = self.suspended_at.is_some();
+                let mut at = if still { Timestamp::MAX } else { running.deadline };
                 if running.log.is_pending() {
                     at = at.min(running.log_since + bounds.log_delay);
                 }
@@ -418,6 +470,9 @@ impl Desk {
         let now = self.now();
         self.flush(now, LOG_FLUSH_BYTES).await;
         self.say_used(now, Pace::WhenDue).await;
+        if self.suspended_at.is_some() {
+            return None;
+        }
         let late = self.running.iter().find(|running| running.deadline <= now)?;
         Some(late.invocation.start.lease)
     }
@@ -499,6 +554,7 @@ impl Desk {
 
     /// The agent sends nothing more, and hooks and signals must arrive.
     pub(super) async fn ending(&mut self) {
+        self.resume().await;
         self.wake().await;
         self.shared.tell(AgentEvent::Ending { key: self.who.key }).await;
     }

@@ -457,7 +457,7 @@ async fn listen(
                 // Played from outside: a registry is needed.
                 FromNode::Image { .. } => {}
                 FromNode::Drained { .. } => heard.drained = true,
-                FromNode::Exec { .. } => {}
+                FromNode::Exec { .. } | FromNode::Stood { .. } => {}
                 FromNode::Load { load, .. } => heard.load = load,
                 FromNode::Gauge { gauge, .. } => heard.gauge = Some(gauge),
             }

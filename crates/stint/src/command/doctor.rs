@@ -72,11 +72,19 @@ pub(crate) async fn run(_args: &Doctor, context: &Context) -> Result<(), Failure
     if IsolationPolicy::personal().missing(&machine).is_empty() {
         report.checks.extend(runtimes(launcher(), &config).await?);
     }
+    report.checks.push(scratch());
     report.checks.push(gpus(&config));
     report.checks.push(network(&config));
     report.checks.push(memory(&config));
     report.checks.push(disk(&config));
     show(&report, context)
+}
+
+/// What `diskSize` means here: no file system of this machine is asked for a quota.
+fn scratch() -> Check {
+    let seen = "/tmp is a memory file system of the instance: half of its memorySize, at most its diskSize";
+    let (check, advice) = ("disk-size".to_owned(), String::new());
+    Check { check, works: true, seen: seen.to_owned(), advice }
 }
 
 /// What functions with a `gpuConfig` find here.

@@ -186,9 +186,8 @@ impl Link {
         if let Some(report) = self.state().instances.get_mut(&instance) {
             match report.state {
                 InstanceState::Running | InstanceState::Suspended => report.state = now,
-                InstanceState::Creating
-                | InstanceState::Terminating
-                | InstanceState::Destroyed => {}
+                InstanceState::Creating | InstanceState::Terminating | InstanceState::Destroyed => {
+                }
             }
         }
     }

@@ -97,7 +97,8 @@ pub(crate) async fn live(shared: Arc<NodeShared>, birth: Birth) {
     let funeral = Funeral { shared: Arc::clone(&shared), key, held: true };
     let created_at = shared.clock.now();
     let traffic = (0, 0);
-    let mut life = Life { shared, key, id, spec, inbox, created_at, traffic, gpu, still: false, kept: None };
+    let mut life =
+        Life { shared, key, id, spec, inbox, created_at, traffic, gpu, still: false, kept: None };
     life.report(InstanceState::Creating, &[], "").await;
     let reason = life.whole(first).await;
     funeral.over();

@@ -525,8 +525,8 @@ impl Floor {
             for (pool, state) in &self.pools {
                 let place = state.places.get(id);
                 let instances = place.map_or(0, |p| p.instances(state.slots));
-                used = used
-                    .plus(place.map_or(Room::default(), |p| p.takes(state.size, state.slots)));
+                used =
+                    used.plus(place.map_or(Room::default(), |p| p.takes(state.size, state.slots)));
                 assert_eq!(node.pools.contains(pool), instances > 0);
             }
             assert_eq!(node.used, used);

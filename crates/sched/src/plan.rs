@@ -224,6 +224,9 @@ impl<'a> Planner<'a> {
 
     /// Lets go on what stands still and finds room, and ends what has stood still for too long.
     fn resume(&mut self) {
+        if !self.site.suspensions.is_empty() {
+            self.wake_at = self.wake_at.min(self.now + SUSPEND_MIN);
+        }
         for &(since, work) in &self.state.suspended {
             let Some(lease) = self.state.leases.get(&work) else { continue };
             let stood = self.now.since(since);

@@ -11,9 +11,7 @@ use stint_model::scaling::IdleCpu;
 use stint_model::task::{Measured, Progress};
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::CpuClass;
-use stint_wire::node::{
-    FromNode, InstanceState, Lease, Outcome, PoolSpec, StopReason, UsagePiece,
-};
+use stint_wire::node::{FromNode, InstanceState, Lease, Outcome, PoolSpec, StopReason, UsagePiece};
 use tokio::sync::mpsc;
 
 use super::exec::{self, Home, Visit};

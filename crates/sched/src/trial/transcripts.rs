@@ -797,7 +797,7 @@ fn online_work_takes_the_processor_and_batch_goes_on_when_there_is_room() {
          0: 2 on node 1, cold
          100: 9 on node 1, cold
          100: suspend 2
-         100: wake at 160100
+         100: wake at 1100
          200: wake at 1100
          10100: evict 1 of pool 2 on node 1
          10100: 2 goes on
@@ -827,6 +827,7 @@ fn who_stood_still_for_too_long_runs_again_elsewhere() {
         "0: 1 on node 1, cold
          100: 9 on node 1, cold
          100: suspend 1
+         100: wake at 1100
          60099: wake at 60100
          60100: take back 1",
     );

@@ -277,7 +277,7 @@ impl World {
 
     pub(super) fn end(&mut self, work: u64) -> Option<Running> {
         let running = self.running.remove(&work)?;
-        self.still.remove(&work);
+        let stood = self.still.remove(&work);
         let micros = self.now.since(running.since).micros();
         let size = self.specs[&running.task.function].size;
         let used = Used {
@@ -285,6 +285,12 @@ impl World {
             memory_mb_micros: micros * u64::from(size.memory_mb),
         };
         self.sched.observe(Change::Ended { work: Work(work), used, at: self.now });
+        // What stands still does not end by itself: it was stopped, and its instance with it.
+        let at = (running.node, running.task.function);
+        if stood && let Some(count) = self.instances.get_mut(&at) {
+            *count -= 1;
+            self.report(at.0, at.1);
+        }
         Some(running)
     }
 

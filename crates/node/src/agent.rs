@@ -5,6 +5,7 @@
 //! to be free is free here too), then from the server; then it says what changed. It never waits for
 //! the server to listen: what does not fit the link stays in an outbox, bounded by what was asked.
 
+mod parts;
 mod pools;
 mod queued;
 
@@ -13,12 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use stint_model::exec::{ExecEnd, ExecId, ExecOrder, ExecWord, WINDOW};
-use stint_model::gpu::GpuCard;
 use stint_model::id::{InstanceId, RequestId, RevisionId};
 use stint_model::image::{ImageFault, ImageFaultKind, PinnedImage};
 use stint_model::limit::Resources;
-use stint_model::link::NodeGear;
-use stint_model::scaling::{IdleCpu, Metric};
+use stint_model::scaling::IdleCpu;
 use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::Launcher;
@@ -29,12 +28,11 @@ use stint_wire::node::{
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::code::{CodeCache, CodeError, Keeps};
+use crate::code::CodeError;
 use crate::config::NodeConfig;
 use crate::egress::{self, Egress};
-use crate::gpu::{GpuDevice, Gpus};
+use crate::gpu::Gpus;
 use crate::identity::Identities;
-use crate::image::{ImageDeps, Images};
 use crate::instance::{self, Birth, Invocation, Kind, Lot, Order, Parking, Visit};
 use crate::ports::{ApiDoor, CodeSource, LogSink, UsageSink};
 use crate::runtimes::RuntimeTable;
@@ -43,6 +41,7 @@ use crate::shims;
 use crate::volume::Volumes;
 use crate::wasm::{self, Prime};
 
+use parts::{cache, images};
 use pools::{Bound, Change, Pools};
 use queued::Queued;
 
@@ -333,17 +332,6 @@ impl NodeAgent {
             self.turn(&mut orders, &mut events);
         }
         self.end().await;
-    }
-
-    fn gear(&self) -> NodeGear {
-        let machine = self.shared.launcher.capabilities();
-        let measures = Metric::ALL.into_iter().filter(|metric| match metric {
-            Metric::Concurrency => true,
-            Metric::Cpu => machine.counts_cpu,
-            Metric::Memory => machine.limits_memory,
-        });
-        let gpus = self.shared.config.gpus.iter().map(|device| device.card).collect();
-        NodeGear { gpus, measures: measures.collect() }
     }
 
     /// Off the path: instances that start meanwhile do without.
@@ -697,12 +685,6 @@ impl NodeAgent {
         Ok(())
     }
 
-    fn gpu(&self, (place, memory_mb): (usize, u32)) -> Arc<GpuDevice> {
-        let device = &self.shared.config.gpus[place];
-        let card = GpuCard { memory_mb, ..device.card };
-        Arc::new(GpuDevice { card, files: device.files.clone() })
-    }
-
     fn stop(&mut self, lease: Lease, reason: StopReason, grace: Span) {
         if let Some((start, placed_at)) = self.queued.remove(lease) {
             return self.finish(start.lease, placed_at, Outcome::Stopped(reason));
@@ -776,31 +758,6 @@ impl NodeAgent {
 
 /// For killing what is left at the end.
 const END_BOUND: Span = Span::from_secs(10);
-
-fn cache(
-    config: &NodeConfig,
-    code: &Arc<dyn CodeSource>,
-    supervisor: &Supervisor,
-) -> Result<CodeCache, CodeError> {
-    let (dir, bounds) = (config.dir.join("code"), config.bounds);
-    let source = Arc::clone(code);
-    let bounds = (bounds.code_bytes_max, bounds.unpack);
-    CodeCache::open(dir, Keeps::ThisBoot, bounds, source, supervisor.clone())
-}
-
-fn images(
-    config: &NodeConfig,
-    code: &Arc<dyn CodeSource>,
-    supervisor: &Supervisor,
-) -> Result<Images, NodeError> {
-    let deps = ImageDeps {
-        source: Arc::clone(code),
-        supervisor: supervisor.clone(),
-        clock: supervisor.clock().clone(),
-    };
-    Images::open(config.dir.join("images"), config.images.clone(), deps)
-        .map_err(|error| NodeError::Images(error.to_string()))
-}
 
 async fn sleep(shared: &NodeShared, until: Option<Timestamp>) {
     match until {

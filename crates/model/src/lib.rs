@@ -17,6 +17,7 @@ pub mod id;
 pub mod image;
 pub mod limit;
 pub mod link;
+pub mod message;
 pub mod payload;
 pub mod scaling;
 pub mod session;

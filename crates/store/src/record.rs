@@ -13,6 +13,7 @@ pub mod function;
 mod json;
 pub mod layer;
 mod limit;
+pub mod message;
 mod revision;
 pub mod scaling;
 pub mod version;
@@ -64,11 +65,19 @@ pub enum Kind {
     Activity = 18,
     /// A distributed map of an execution: `{execution}/{event, 12 digits}.{attempt}`.
     MapRun = 19,
+    /// A message queue: `{account}/{queue}`.
+    Queue = 27,
+    /// A message as it was sent, `{queue id}/{message id}`, and what became of it since, the same with `/r`.
+    Message = 28,
+    /// A topic: `{account}/{topic}`.
+    Topic = 29,
+    /// A subscription of a topic: `{account}/{topic}/{subscription}`.
+    Subscription = 30,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::Account,
         Self::AccessKey,
         Self::Function,
@@ -88,6 +97,10 @@ impl Kind {
         Self::FlowSchedule,
         Self::Activity,
         Self::MapRun,
+        Self::Queue,
+        Self::Message,
+        Self::Topic,
+        Self::Subscription,
     ];
 
     /// The stored number.

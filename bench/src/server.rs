@@ -46,7 +46,7 @@ impl Server {
         let log = std::fs::File::create(self.home.path().join("server.log")).context("log")?;
         let began = Instant::now();
         let child = Command::new(&self.bin)
-            .args(["up", "--listen", "127.0.0.1:0", "--listen-trigger", "127.0.0.1:0", "--data"])
+            .args(["up", "--listen", "127.0.0.1:0", "--listen-trigger", "127.0.0.1:0", "--listen-mns", "127.0.0.1:0", "--data"])
             .arg(self.home.path().join("data"))
             .env("XDG_CONFIG_HOME", self.home.path().join("config"))
             .stdin(Stdio::null())

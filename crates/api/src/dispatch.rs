@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use stint_engine::Engine;
+use stint_message::Messages;
 use stint_model::code::Code;
 use stint_model::id::RequestId;
 use stint_model::task::request_text;
@@ -26,7 +27,7 @@ use crate::error::Problem;
 use crate::query::Query;
 use crate::route::{self, Route};
 use crate::server::ApiParts;
-use crate::{exec, fc, fnf, sfn, v1};
+use crate::{exec, fc, fnf, mns, sfn, v1};
 
 /// The longest path and query together.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -38,6 +39,8 @@ pub(crate) enum Face {
     Control,
     /// HTTP triggers and custom domains.
     Triggers,
+    /// Queues and topics in upstream's own protocol.
+    Messages,
     /// The control face as instances see it: nothing is open, everybody shows a key.
     Instances,
 }
@@ -46,7 +49,7 @@ impl Face {
     fn is_control(self) -> bool {
         match self {
             Self::Control | Self::Instances => true,
-            Self::Triggers => false,
+            Self::Triggers | Self::Messages => false,
         }
     }
 }
@@ -55,6 +58,7 @@ impl Face {
 pub(crate) struct Door {
     pub(crate) config: ApiConfig,
     pub(crate) engine: Engine,
+    pub(crate) messages: Messages,
     pub(crate) logs: Logs,
     pub(crate) usage: UsageBook,
     pub(crate) doorman: Doorman,
@@ -83,6 +87,7 @@ impl Door {
             started_at: clock.now(),
             openapi: stint_wire::openapi::document_text(&parts.version),
             engine: parts.engine,
+            messages: parts.messages,
             logs: parts.logs,
             usage: parts.usage,
             settings: parts.settings,
@@ -140,6 +145,7 @@ pub(crate) async fn serve(
             Box::pin(control(door, face, arrived, &request_id)).await
         }
         Face::Triggers => Err(triggers()),
+        Face::Messages => return Box::pin(mns::serve(door, arrived, &request_id)).await,
     };
     let mut answer = answered.unwrap_or_else(|problem| problem.answer(&request_id));
     if !answer.headers().contains_key(REQUEST_ID) {

@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use http::{HeaderValue, Response, StatusCode, header};
 use stint_engine::EngineError;
+use stint_message::MessageError;
 use stint_model::code::{Code, Refusal};
 use stint_sign::SignError;
 use stint_supervise::chain;
@@ -34,6 +35,9 @@ pub fn status(code: Code) -> StatusCode {
         | Code::InvalidTaskToken
         | Code::TaskAlreadyCompleted
         | Code::ActionNotSupported
+        | Code::ReceiptHandleError
+        | Code::MalformedXML
+        | Code::MissingParameter
         | Code::PayloadSchemaMismatch => StatusCode::BAD_REQUEST,
         Code::AccessDenied
         | Code::SignatureNotMatch
@@ -63,6 +67,10 @@ pub fn status(code: Code) -> StatusCode {
         | Code::ScheduleNotExists
         | Code::ActivityNotExists
         | Code::MapRunNotExists
+        | Code::QueueNotExist
+        | Code::MessageNotExist
+        | Code::TopicNotExist
+        | Code::SubscriptionNotExist
         | Code::ResourceNotFound => StatusCode::NOT_FOUND,
         Code::ProvisionConfigExist
         | Code::ScalingConfigExist
@@ -75,6 +83,9 @@ pub fn status(code: Code) -> StatusCode {
         | Code::FlowAlreadyExists
         | Code::FlowAliasAlreadyExists
         | Code::ScheduleAlreadyExists
+        | Code::QueueAlreadyExist
+        | Code::TopicAlreadyExist
+        | Code::SubscriptionAlreadyExist
         | Code::ConcurrentUpdateError => StatusCode::CONFLICT,
         Code::FunctionNotStarted | Code::FunctionNotReady => StatusCode::PRECONDITION_FAILED,
         Code::ResourceExhausted | Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
@@ -156,6 +167,18 @@ impl From<EngineError> for Problem {
                 Self::new(code, "the server is stopping; try again, or on another server")
             }
             _ => Self::new(code, error.to_string()),
+        }
+    }
+}
+
+impl From<MessageError> for Problem {
+    fn from(error: MessageError) -> Self {
+        if let MessageError::Refused(refusal) = error {
+            return refusal.into();
+        }
+        match error.code() {
+            Code::InternalServerError => Self::ours(&error),
+            code => Self::new(code, "the message service is stopping or starts anew; try again"),
         }
     }
 }

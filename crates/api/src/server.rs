@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use stint_engine::Engine;
+use stint_message::Messages;
 use stint_model::time::Span;
 use stint_supervise::{Clock, Guests, OnExit, Stop, Supervisor};
 use stint_watch::{Logs, UsageBook};
@@ -46,6 +47,8 @@ pub struct ApiParts {
     pub config: ApiConfig,
     /// The verbs.
     pub engine: Engine,
+    /// Queues and topics.
+    pub messages: Messages,
     /// Logs of functions.
     pub logs: Logs,
     /// What functions used.
@@ -89,6 +92,7 @@ pub struct Api {
     door: Arc<Door>,
     control: TcpListener,
     triggers: TcpListener,
+    messages: TcpListener,
     tls: Option<Arc<tls::Certificates>>,
 }
 
@@ -104,7 +108,8 @@ impl Api {
         };
         let control = listen(parts.config.listen).await?;
         let triggers = listen(parts.config.trigger_listen).await?;
-        Ok(Self { door: Arc::new(Door::new(parts)), control, triggers, tls })
+        let messages = listen(parts.config.message_listen).await?;
+        Ok(Self { door: Arc::new(Door::new(parts)), control, triggers, messages, tls })
     }
 
     /// Where control listens.
@@ -121,6 +126,14 @@ impl Api {
     /// When the operating system cannot say.
     pub fn trigger_address(&self) -> io::Result<SocketAddr> {
         self.triggers.local_addr()
+    }
+
+    /// Where the message service listens.
+    ///
+    /// # Errors
+    /// When the operating system cannot say.
+    pub fn message_address(&self) -> io::Result<SocketAddr> {
+        self.messages.local_addr()
     }
 
     /// What instances find behind their door: the control API over connections that are handed in,
@@ -151,6 +164,7 @@ impl Api {
         for (name, guests, listener, face) in [
             ("api/control", "control connections", self.control, Face::Control),
             ("api/triggers", "trigger connections", self.triggers, Face::Triggers),
+            ("api/messages", "message connections", self.messages, Face::Messages),
         ] {
             let drains = Arc::clone(&drains);
             let listener = Listener {

@@ -9,8 +9,8 @@ use crate::native::operation::{OPERATIONS, Operation, QUERY};
 use crate::native::{
     Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
     BulkRequest, BulkResult, ChangeVisibility, ChangedVisibility, DeleteMessages, DeletedMessages,
-    PublishMessage, PublishedMessage, Queue, QueueCreate, QueuePatch, ReceiveMessages,
-    ReceivedMessages, SendMessages, SentMessages, Subscription, SubscriptionPut, Topic, TopicCreate,
+    PublishMessage, PublishedMessage, Queue, QueuePatch, ReceiveMessages,
+    ReceivedMessages, SendMessages, SentMessages, Subscription, SubscriptionPut, Topic,
     TopicPatch, Execution, ExecutionEvent, ExecutionStart, ExecutionStop,
     ExecutionWhy, Flow, FlowAlias, FlowAliasPut, FlowCreate, FlowGraph, FlowPatch, FlowPublish,
     FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
@@ -29,9 +29,9 @@ use crate::problem::Envelope;
     Page<Backlog>, Page<Execution>, Page<ExecutionEvent>, Page<Flow>, Page<FlowAlias>,
     Page<FlowVersion>, Page<FunctionSummary>, Page<Instance>, Page<Key>, Page<LogLine>,
     Page<Runtime>, Page<Setting>, Page<Task>, Page<Usage>, ChangeVisibility, ChangedVisibility,
-    DeleteMessages, DeletedMessages, PublishMessage, PublishedMessage, Queue, QueueCreate, QueuePatch,
+    DeleteMessages, DeletedMessages, PublishMessage, PublishedMessage, Queue, QueuePatch,
     ReceiveMessages, ReceivedMessages, SendMessages, SentMessages, Subscription, SubscriptionPut, Topic,
-    TopicCreate, TopicPatch, Page<Queue>, Page<Topic>, Page<Subscription>
+    TopicPatch, Page<Queue>, Page<Topic>, Page<Subscription>
 )))]
 struct Schemas;
 
@@ -77,8 +77,10 @@ pub fn document_text(version: &str) -> String {
 }
 
 /// Bodies that may be left out.
-const OPTIONAL_BODIES: [&str; 5] =
-    ["StopRequest", "ExecutionStart", "ExecutionStop", "FlowPublish", "ReceiveMessages"];
+const OPTIONAL_BODIES: [&str; 7] = [
+    "StopRequest", "ExecutionStart", "ExecutionStop", "FlowPublish", "ReceiveMessages", "QueuePatch",
+    "TopicPatch",
+];
 
 fn describe(operation: &Operation) -> Value {
     let mut described = json!({

@@ -98,7 +98,11 @@ impl Catalog {
             | Kind::Secret
             | Kind::Setting
             | Kind::FlowDefinition
-            | Kind::MapRun => return Ok(None),
+            | Kind::MapRun
+            | Kind::Queue
+            | Kind::Message
+            | Kind::Topic
+            | Kind::Subscription => return Ok(None),
         }))
     }
 

@@ -53,20 +53,9 @@ pub struct DeadLetterPolicy {
     pub max_receives: u32,
 }
 
-/// A queue to be made.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct QueueCreate {
-    /// Letters, digits and hyphens, 1 to 255.
-    pub name: String,
-    /// The rest.
-    #[serde(flatten)]
-    pub settings: QueuePatch,
-}
-
 /// What is said of a queue.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QueuePatch {
     /// How long a sent message waits: 0 (if absent) to 7 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -271,20 +260,9 @@ pub struct Topic {
     pub modified_at: Time,
 }
 
-/// A topic to be made.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TopicCreate {
-    /// Letters, digits and hyphens, 1 to 255.
-    pub name: String,
-    /// The rest.
-    #[serde(flatten)]
-    pub settings: TopicPatch,
-}
-
 /// What is said of a topic.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TopicPatch {
     /// The largest body in bytes; 65,536 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -231,7 +231,7 @@ operations! {
     "Queues" {
         listQueues GET "/v1/queues" read ["prefix" "limit" "cursor"] "" => 200 "Page_Queue",
             "Message queues by name.";
-        createQueue POST "/v1/queues" write [] "QueueCreate" => 201 "Queue",
+        createQueue PUT "/v1/queues/{queue}" write [] "QueuePatch" => 200 "Queue",
             "Makes a queue; one that is there already must have the same attributes.";
         getQueue GET "/v1/queues/{queue}" read [] "" => 200 "Queue",
             "One queue, how many messages stand where, and how old the oldest is.";
@@ -255,7 +255,7 @@ operations! {
     "Topics" {
         listTopics GET "/v1/topics" read ["prefix" "limit" "cursor"] "" => 200 "Page_Topic",
             "Topics by name.";
-        createTopic POST "/v1/topics" write [] "TopicCreate" => 201 "Topic",
+        createTopic PUT "/v1/topics/{topic}" write [] "TopicPatch" => 200 "Topic",
             "Makes a topic; one that is there already must have the same attributes.";
         getTopic GET "/v1/topics/{topic}" read [] "" => 200 "Topic",
             "One topic and how many notifications wait.";

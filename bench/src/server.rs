@@ -60,6 +60,8 @@ impl Server {
                 "127.0.0.1:0",
                 "--listen-object",
                 "127.0.0.1:0",
+                "--listen-mns",
+                "127.0.0.1:0",
                 "--data",
             ])
             .arg(self.home.path().join("data"))

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use stint_engine::Engine;
+use stint_message::Messages;
 use stint_model::code::Code;
 use stint_model::id::RequestId;
 use stint_model::task::request_text;
@@ -27,7 +28,7 @@ use crate::error::Problem;
 use crate::query::Query;
 use crate::route::{self, Route};
 use crate::server::ApiParts;
-use crate::{exec, fc, figures, fnf, objects, sfn, v1};
+use crate::{exec, fc, figures, fnf, mns, objects, sfn, v1};
 
 /// The longest path and query together.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -41,6 +42,8 @@ pub(crate) enum Face {
     Triggers,
     /// Buckets and objects.
     Objects,
+    /// Queues and topics in upstream's own protocol.
+    Messages,
     /// The control face as instances see it: nothing is open, everybody shows a key. What is signed for
     /// object storage is answered by that.
     Instances,
@@ -50,7 +53,7 @@ impl Face {
     fn is_control(self) -> bool {
         match self {
             Self::Control | Self::Instances => true,
-            Self::Triggers | Self::Objects => false,
+            Self::Triggers | Self::Objects | Self::Messages => false,
         }
     }
 }
@@ -59,6 +62,7 @@ impl Face {
 pub(crate) struct Door {
     pub(crate) config: ApiConfig,
     pub(crate) engine: Engine,
+    pub(crate) messages: Messages,
     pub(crate) logs: Logs,
     pub(crate) usage: UsageBook,
     pub(crate) doorman: Doorman,
@@ -90,6 +94,7 @@ impl Door {
             objects: objects::service(&parts.engine, config.head_timeout),
             openapi: stint_wire::openapi::document_text(&parts.version),
             engine: parts.engine,
+            messages: parts.messages,
             logs: parts.logs,
             usage: parts.usage,
             settings: parts.settings,
@@ -156,6 +161,7 @@ pub(crate) async fn serve(
             Box::pin(control(door, face, arrived, &request_id)).await
         }
         Face::Triggers | Face::Objects => Err(triggers()),
+        Face::Messages => return Box::pin(mns::serve(door, arrived, &request_id)).await,
     };
     let mut answer = answered.unwrap_or_else(|problem| problem.answer(&request_id));
     if !answer.headers().contains_key(REQUEST_ID) {

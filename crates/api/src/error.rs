@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use http::{HeaderValue, Response, StatusCode, header};
 use stint_engine::EngineError;
+use stint_message::MessageError;
 use stint_model::code::{Code, Refusal};
 use stint_sign::SignError;
 use stint_supervise::chain;
@@ -37,6 +38,9 @@ pub fn status(code: Code) -> StatusCode {
         | Code::InvalidBucketName
         | Code::InvalidPart
         | Code::EntityTooSmall
+        | Code::ReceiptHandleError
+        | Code::MalformedXML
+        | Code::MissingParameter
         | Code::PayloadSchemaMismatch => StatusCode::BAD_REQUEST,
         Code::AccessDenied
         | Code::SignatureNotMatch
@@ -69,6 +73,10 @@ pub fn status(code: Code) -> StatusCode {
         | Code::NoSuchBucket
         | Code::NoSuchKey
         | Code::NoSuchUpload
+        | Code::QueueNotExist
+        | Code::MessageNotExist
+        | Code::TopicNotExist
+        | Code::SubscriptionNotExist
         | Code::ResourceNotFound => StatusCode::NOT_FOUND,
         Code::ProvisionConfigExist
         | Code::ScalingConfigExist
@@ -83,6 +91,9 @@ pub fn status(code: Code) -> StatusCode {
         | Code::ScheduleAlreadyExists
         | Code::BucketAlreadyOwnedByYou
         | Code::BucketNotEmpty
+        | Code::QueueAlreadyExist
+        | Code::TopicAlreadyExist
+        | Code::SubscriptionAlreadyExist
         | Code::ConcurrentUpdateError => StatusCode::CONFLICT,
         Code::FunctionNotStarted | Code::FunctionNotReady | Code::PreconditionFailed => {
             StatusCode::PRECONDITION_FAILED
@@ -166,6 +177,18 @@ impl From<EngineError> for Problem {
                 Self::new(code, "the server is stopping; try again, or on another server")
             }
             _ => Self::new(code, error.to_string()),
+        }
+    }
+}
+
+impl From<MessageError> for Problem {
+    fn from(error: MessageError) -> Self {
+        if let MessageError::Refused(refusal) = error {
+            return refusal.into();
+        }
+        match error.code() {
+            Code::InternalServerError => Self::ours(&error),
+            code => Self::new(code, "the message service is stopping or starts anew; try again"),
         }
     }
 }

@@ -16,6 +16,7 @@ mod figures;
 mod flow;
 mod fnf;
 mod objects;
+mod mns;
 mod options;
 mod query;
 mod replay;

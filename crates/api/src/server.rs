@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use stint_engine::Engine;
+use stint_message::Messages;
 use stint_model::time::Span;
 use stint_supervise::{Clock, Guests, OnExit, Stop, Supervisor};
 use stint_watch::{Logs, UsageBook};
@@ -46,6 +47,8 @@ pub struct ApiParts {
     pub config: ApiConfig,
     /// The verbs.
     pub engine: Engine,
+    /// Queues and topics.
+    pub messages: Messages,
     /// Logs of functions.
     pub logs: Logs,
     /// What functions used.
@@ -90,6 +93,7 @@ pub struct Api {
     control: TcpListener,
     triggers: TcpListener,
     objects: TcpListener,
+    messages: TcpListener,
     tls: Option<Arc<tls::Certificates>>,
 }
 
@@ -106,7 +110,8 @@ impl Api {
         let control = listen(parts.config.listen).await?;
         let triggers = listen(parts.config.trigger_listen).await?;
         let objects = listen(parts.config.object_listen).await?;
-        Ok(Self { door: Arc::new(Door::new(parts)), control, triggers, objects, tls })
+        let messages = listen(parts.config.message_listen).await?;
+        Ok(Self { door: Arc::new(Door::new(parts)), control, triggers, objects, messages, tls })
     }
 
     /// Where control listens.
@@ -131,6 +136,14 @@ impl Api {
     /// When the operating system cannot say.
     pub fn object_address(&self) -> io::Result<SocketAddr> {
         self.objects.local_addr()
+    }
+
+    /// Where the message service listens.
+    ///
+    /// # Errors
+    /// When the operating system cannot say.
+    pub fn message_address(&self) -> io::Result<SocketAddr> {
+        self.messages.local_addr()
     }
 
     /// What instances find behind their door: the control API over connections that are handed in,
@@ -162,6 +175,7 @@ impl Api {
             ("api/control", "control connections", self.control, Face::Control),
             ("api/triggers", "trigger connections", self.triggers, Face::Triggers),
             ("api/objects", "object connections", self.objects, Face::Objects),
+            ("api/messages", "message connections", self.messages, Face::Messages),
         ] {
             let drains = Arc::clone(&drains);
             let listener = Listener {

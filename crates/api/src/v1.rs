@@ -8,8 +8,10 @@ mod functions;
 mod keys;
 mod logs;
 mod observe;
+pub(crate) mod queues;
 mod submit;
 mod tasks;
+pub(crate) mod topics;
 mod usage;
 mod why;
 
@@ -28,6 +30,7 @@ pub(crate) fn body_limit(config: &ApiConfig, operation: &str) -> u64 {
         "submitBatch" => config.batch_bytes_max,
         // A definition of 1 MiB, written as a JSON text; an input of its size.
         "createFlow" | "updateFlow" | "startExecution" => 3 * config.json_bytes_max,
+        "sendMessages" | "publishMessage" => config.messages_bytes_max,
         _ => config.json_bytes_max,
     }
 }
@@ -117,6 +120,34 @@ fn serve_flows(operation: &str, call: Call) -> Handling {
         "executionGraph" => Box::pin(executions::graph(call)),
         "stopExecution" => Box::pin(executions::stop(call)),
         "redriveExecution" => Box::pin(executions::redrive(call)),
+        other => serve_messages(other, call),
+    }
+}
+
+/// Queues and topics.
+fn serve_messages(operation: &str, call: Call) -> Handling {
+    match operation {
+        "listQueues" => Box::pin(queues::list(call)),
+        "createQueue" => Box::pin(queues::create(call)),
+        "getQueue" => Box::pin(queues::get(call)),
+        "updateQueue" => Box::pin(queues::update(call)),
+        "deleteQueue" => Box::pin(queues::delete(call)),
+        "purgeQueue" => Box::pin(queues::purge(call)),
+        "sendMessages" => Box::pin(queues::send(call)),
+        "peekMessages" => Box::pin(queues::peek(call)),
+        "receiveMessages" => Box::pin(queues::receive(call)),
+        "deleteMessages" => Box::pin(queues::delete_messages(call)),
+        "changeVisibility" => Box::pin(queues::visibility(call)),
+        "listTopics" => Box::pin(topics::list(call)),
+        "createTopic" => Box::pin(topics::create(call)),
+        "getTopic" => Box::pin(topics::get(call)),
+        "updateTopic" => Box::pin(topics::update(call)),
+        "deleteTopic" => Box::pin(topics::delete(call)),
+        "publishMessage" => Box::pin(topics::publish(call)),
+        "listSubscriptions" => Box::pin(topics::subscriptions(call)),
+        "putSubscription" => Box::pin(topics::subscribe(call)),
+        "getSubscription" => Box::pin(topics::subscription(call)),
+        "deleteSubscription" => Box::pin(topics::unsubscribe(call)),
         other => Box::pin(ready(Err(Problem::later(other)))),
     }
 }

@@ -167,6 +167,26 @@ codes! {
     EntityTooSmall,
     /// The object is not as the request demands.
     PreconditionFailed,
+    /// No such queue.
+    QueueNotExist,
+    /// A queue of this name exists with other attributes.
+    QueueAlreadyExist,
+    /// No message is there to take, or the receipt handle is no longer the one of its holder.
+    MessageNotExist,
+    /// The receipt handle is not one of ours.
+    ReceiptHandleError,
+    /// No such topic.
+    TopicNotExist,
+    /// A topic of this name exists with other attributes.
+    TopicAlreadyExist,
+    /// No such subscription.
+    SubscriptionNotExist,
+    /// A subscription of this name exists with other attributes.
+    SubscriptionAlreadyExist,
+    /// The body is not XML as the message service reads it.
+    MalformedXML,
+    /// A parameter the operation needs is absent.
+    MissingParameter,
 }
 
 impl fmt::Display for Code {

@@ -18,6 +18,7 @@ pub mod id;
 pub mod image;
 pub mod limit;
 pub mod link;
+pub mod message;
 pub mod object;
 pub mod payload;
 pub mod scaling;

@@ -14,6 +14,7 @@ mod error;
 mod fields;
 pub mod legacy;
 pub mod link;
+pub mod mns;
 pub mod rpc;
 mod secret;
 pub mod sigv4;

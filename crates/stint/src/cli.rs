@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     account, backlog, bucket, config, deploy, doctor, flow, function, init, instance, invoke, key,
-    logs, task, top, up, upkeep, usage, why,
+    logs, queue, task, top, topic, up, upkeep, usage, why,
 };
 use crate::config::raw::Flags;
 use crate::screen::Format;
@@ -113,6 +113,12 @@ pub(crate) enum Command {
     /// Buckets and objects: create, put, get, list, delete.
     #[command(subcommand)]
     Bucket(bucket::Command),
+    /// Message queues: make, send, receive, look at, empty.
+    #[command(subcommand)]
+    Queue(queue::Command),
+    /// Topics: make, publish, subscribe queues, endpoints and functions.
+    #[command(subcommand)]
+    Topic(topic::Command),
     /// Live instances.
     #[command(subcommand)]
     Instance(instance::Command),

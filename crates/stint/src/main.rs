@@ -81,6 +81,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Top(args) => command::top::run(&args, context).await,
         Command::Config(args) => command::config::run(&args, context),
         Command::Flow(command) => Box::pin(command::flow::run(command, context)).await,
+        Command::Queue(command) => Box::pin(command::queue::run(command, context)).await,
+        Command::Topic(command) => Box::pin(command::topic::run(command, context)).await,
         Command::Doctor(args) => command::doctor::run(&args, context).await,
         Command::Backup(args) => command::upkeep::backup(&args, context).await,
         Command::Restore(args) => command::upkeep::restore(&args, context).await,

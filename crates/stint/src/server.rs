@@ -10,4 +10,5 @@ pub(crate) mod goodbye;
 pub(crate) mod http;
 pub(crate) mod identity;
 pub(crate) mod logging;
+pub(crate) mod messages;
 pub(crate) mod programs;

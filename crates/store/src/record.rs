@@ -13,6 +13,7 @@ pub mod function;
 mod json;
 pub mod layer;
 mod limit;
+pub mod message;
 pub mod object;
 mod revision;
 pub mod scaling;
@@ -74,11 +75,19 @@ pub enum Kind {
     Upload = 25,
     /// What happened to an object: `{account}/{number, 16 hexadecimal digits}`, oldest first.
     ObjectEvent = 26,
+    /// A message queue: `{account}/{queue}`.
+    Queue = 27,
+    /// A message as it was sent, `{queue id}/{message id}`, and what became of it since, the same with `/r`.
+    Message = 28,
+    /// A topic: `{account}/{topic}`.
+    Topic = 29,
+    /// A subscription of a topic: `{account}/{topic}/{subscription}`.
+    Subscription = 30,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::Account,
         Self::AccessKey,
         Self::Function,
@@ -102,6 +111,10 @@ impl Kind {
         Self::Object,
         Self::Upload,
         Self::ObjectEvent,
+        Self::Queue,
+        Self::Message,
+        Self::Topic,
+        Self::Subscription,
     ];
 
     /// The stored number.

@@ -7,6 +7,7 @@ mod fc;
 mod flow;
 mod follow;
 mod invoke;
+mod message;
 mod native;
 mod sse;
 mod usage;

@@ -8,7 +8,10 @@ use utoipa::OpenApi;
 use crate::native::operation::{OPERATIONS, Operation, QUERY};
 use crate::native::{
     Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
-    BulkRequest, BulkResult, Execution, ExecutionEvent, ExecutionStart, ExecutionStop,
+    BulkRequest, BulkResult, ChangeVisibility, ChangedVisibility, DeleteMessages, DeletedMessages,
+    PublishMessage, PublishedMessage, Queue, QueuePatch, ReceiveMessages,
+    ReceivedMessages, SendMessages, SentMessages, Subscription, SubscriptionPut, Topic,
+    TopicPatch, Execution, ExecutionEvent, ExecutionStart, ExecutionStop,
     ExecutionWhy, Flow, FlowAlias, FlowAliasPut, FlowCreate, FlowGraph, FlowPatch, FlowPublish,
     FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
     KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport, RetryPolicy,
@@ -25,7 +28,10 @@ use crate::problem::Envelope;
     TaskAccepted, TaskCount, TaskSubmit, WhoAmI, Why, Page<Account>, Page<AuditEntry>,
     Page<Backlog>, Page<Execution>, Page<ExecutionEvent>, Page<Flow>, Page<FlowAlias>,
     Page<FlowVersion>, Page<FunctionSummary>, Page<Instance>, Page<Key>, Page<LogLine>,
-    Page<Runtime>, Page<Setting>, Page<Task>, Page<Usage>
+    Page<Runtime>, Page<Setting>, Page<Task>, Page<Usage>, ChangeVisibility, ChangedVisibility,
+    DeleteMessages, DeletedMessages, PublishMessage, PublishedMessage, Queue, QueuePatch,
+    ReceiveMessages, ReceivedMessages, SendMessages, SentMessages, Subscription, SubscriptionPut, Topic,
+    TopicPatch, Page<Queue>, Page<Topic>, Page<Subscription>
 )))]
 struct Schemas;
 
@@ -71,8 +77,10 @@ pub fn document_text(version: &str) -> String {
 }
 
 /// Bodies that may be left out.
-const OPTIONAL_BODIES: [&str; 4] =
-    ["StopRequest", "ExecutionStart", "ExecutionStop", "FlowPublish"];
+const OPTIONAL_BODIES: [&str; 7] = [
+    "StopRequest", "ExecutionStart", "ExecutionStop", "FlowPublish", "ReceiveMessages", "QueuePatch",
+    "TopicPatch",
+];
 
 fn describe(operation: &Operation) -> Value {
     let mut described = json!({

@@ -26,6 +26,21 @@ use stint_wire::fc::{AsyncConfigInput, CodeLocation, FunctionInput};
 use stint_wire::native::{KeyCreate, Setting};
 use tokio::sync::mpsc;
 
+/// Takes every notification.
+#[derive(Debug)]
+struct NoEndpoints;
+
+#[async_trait::async_trait]
+impl stint_message::Endpoints for NoEndpoints {
+    async fn post(&self, _: &stint_message::Post) -> Result<(), stint_message::PushError> {
+        Ok(())
+    }
+
+    async fn call(&self, _: &stint_message::FunctionCall) -> Result<(), stint_message::PushError> {
+        Ok(())
+    }
+}
+
 /// A zip with `index.py`.
 pub(crate) const ZIP_BASE64: &str = "UEsDBBQAAAAAAAAAIVy0CHBpLgAAAC4AAAAIAAAAaW5kZXgucHlkZWYgaGFuZGxlcihldmVudCwgY29udGV4dCk6CiAgICByZXR1cm4gZXZlbnQKUEsBAhQDFAAAAAAAAAAhXLQIcGkuAAAALgAAAAgAAAAAAAAAAAAAAIABAAAAAGluZGV4LnB5UEsFBgAAAAABAAEANgAAAFQAAAAAAA==";
 /// Its length.
@@ -51,8 +66,15 @@ impl House {
     pub(crate) async fn build_with(config: ApiConfig) -> Self {
         let clock = Clock::start();
         let supervisor = Supervisor::new(clock.clone());
+        let store = Arc::new(MemoryStore::new());
+        let messages = stint_message::MessageParts {
+            config: stint_message::MessageConfig::new("local"),
+            store: Arc::<MemoryStore>::clone(&store),
+            endpoints: Arc::new(NoEndpoints),
+            storage_allows: Arc::new(AtomicBool::new(true)),
+        };
         let ports = Ports {
-            store: Arc::new(MemoryStore::new()),
+            store,
             blobs: Arc::new(MemoryBlobs::new()),
             buckets: Arc::new(NoBuckets),
             judge: Arc::new(NoJudge),
@@ -80,6 +102,7 @@ impl House {
         let api = Api::open(ApiParts {
             config,
             engine: engine.clone(),
+            messages: stint_message::start(messages, &supervisor),
             logs,
             usage,
             metrics: Arc::new(|| "stint_up 1\n".to_owned()),

@@ -102,7 +102,11 @@ impl Catalog {
             | Kind::Bucket
             | Kind::Object
             | Kind::Upload
-            | Kind::ObjectEvent => return Ok(None),
+            | Kind::ObjectEvent
+            | Kind::Queue
+            | Kind::Message
+            | Kind::Topic
+            | Kind::Subscription => return Ok(None),
         }))
     }
 

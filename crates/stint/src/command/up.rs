@@ -21,6 +21,9 @@ pub(crate) struct Up {
     /// Buckets and objects (S3): address and port.
     #[arg(long, value_name = "ADDRESS")]
     listen_object: Option<String>,
+    /// Queues and topics: address and port.
+    #[arg(long, value_name = "ADDRESS")]
+    listen_mns: Option<String>,
     /// Allow addresses that others can reach without TLS.
     #[arg(long)]
     insecure: bool,
@@ -35,6 +38,7 @@ impl Up {
             ("--listen", "listen.control", self.listen.clone()),
             ("--listen-trigger", "listen.trigger", self.listen_trigger.clone()),
             ("--listen-object", "listen.object", self.listen_object.clone()),
+            ("--listen-mns", "listen.mns", self.listen_mns.clone()),
             ("--insecure", "listen.insecure", self.insecure.then(|| "true".to_owned())),
             ("--log", "log.level", self.log.clone()),
         ];
@@ -63,6 +67,7 @@ fn greet(started: &Started, context: &Context) -> Result<(), Failure> {
         "address": started.address,
         "triggerAddress": started.trigger_address,
         "objectAddress": started.object_address,
+        "mnsAddress": started.mns_address,
         "data": started.data,
         "accessKeyId": started.key.as_ref().map(|key| &key.access_key_id),
         "accessKeySecret": started.key.as_ref().map(|key| &key.access_key_secret),
@@ -76,6 +81,7 @@ fn greet(started: &Started, context: &Context) -> Result<(), Failure> {
         rows.line("listening on", url(&started.address));
         rows.line("triggers on", url(&started.trigger_address));
         rows.line("objects (S3) on", url(&started.object_address));
+        rows.line("messages on", url(&started.mns_address));
         rows.line("data in", started.data.display().to_string());
         if let Some(key) = &started.key {
             rows.line("access key id", key.access_key_id.as_str());

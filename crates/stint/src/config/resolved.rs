@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) history: History,
     pub(crate) flows: FlowConfig,
+    pub(crate) message: Message,
     pub(crate) payload: Payload,
     pub(crate) disk: Disk,
     pub(crate) account: Account,
@@ -40,6 +41,7 @@ pub(crate) struct Listen {
     pub(crate) control: SocketAddr,
     pub(crate) trigger: SocketAddr,
     pub(crate) object: SocketAddr,
+    pub(crate) mns: SocketAddr,
     pub(crate) tls: Option<TlsFiles>,
 }
 
@@ -118,6 +120,15 @@ pub(crate) struct History {
     pub(crate) attempt_log_bytes: u64,
 }
 
+/// The message service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Message {
+    pub(crate) size_max: u32,
+    pub(crate) messages: usize,
+    pub(crate) push_private: bool,
+    pub(crate) push_timeout: Span,
+}
+
 /// Sizes of payloads and results, in bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Payload {
@@ -173,6 +184,7 @@ impl Config {
                 attempt_log_bytes: read.size("history.attempt_log")?,
             },
             flows: flows(&read)?,
+            message: message(&read)?,
             payload: Payload {
                 max: read.size("payload.max")?,
                 inline: read.size("payload.inline")?,
@@ -192,8 +204,9 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let wrong = |text: &str| Err(ConfigError::Together(text.to_owned()));
-        if !(1..=1024).contains(&self.shards) {
-            return wrong("`shards` must be 1 to 1024");
+        // The last ones are for what has an owner of its own.
+        if !(1..=1000).contains(&self.shards) {
+            return wrong("`shards` must be 1 to 1000");
         }
         if self.payload.inline > self.payload.max {
             return wrong("`payload.inline` must not be above `payload.max`");
@@ -214,8 +227,8 @@ impl Config {
                  `host-for-all-accounts` if every account is trusted with it",
             );
         }
-        let Listen { control, trigger, object, tls: _ } = &self.listen;
-        let ports = [control.port(), trigger.port(), object.port()];
+        let Listen { control, trigger, object, mns, tls: _ } = &self.listen;
+        let ports = [control, trigger, object, mns].map(SocketAddr::port);
         if self.node.egress_host_ports.iter().any(|port| ports.contains(port)) {
             return wrong(
                 "`node.egress_host_ports` names a port of Stint itself: functions reach the API \
@@ -272,6 +285,7 @@ fn listen(read: &Reader<'_>) -> Result<Listen, ConfigError> {
         control: address("listen.control")?,
         trigger: address("listen.trigger")?,
         object: address("listen.object")?,
+        mns: address("listen.mns")?,
         tls,
     })
 }
@@ -366,6 +380,23 @@ fn flows(read: &Reader<'_>) -> Result<FlowConfig, ConfigError> {
         http_answer_bytes_max: bytes("flows.http_answer")?,
         http_allow_private: read.switch("flows.http_private")?,
         retention: read.duration("flows.retention")?,
+    })
+}
+
+/// A message is a record of the book, and sixteen of them are one request.
+const MESSAGE_SIZE_MAX: u64 = 4 << 20;
+
+fn message(read: &Reader<'_>) -> Result<Message, ConfigError> {
+    let size_max = read.size("message.size_max")?;
+    let size = u32::try_from(size_max).ok().filter(|_| (1_024..=MESSAGE_SIZE_MAX).contains(&size_max));
+    let size_max = size.ok_or_else(|| {
+        ConfigError::Together("`message.size_max` must be 1KiB to 4MiB".to_owned())
+    })?;
+    Ok(Message {
+        size_max,
+        messages: read.count("message.messages")?,
+        push_private: read.switch("message.push_private")?,
+        push_timeout: read.duration("message.push_timeout")?,
     })
 }
 

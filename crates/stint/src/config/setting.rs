@@ -138,6 +138,15 @@ pub(crate) const SETTINGS: &[Setting] = &[
         ),
     ),
     flagged(
+        "--listen-mns",
+        plain(
+            "listen.mns",
+            "STINT_LISTEN_MNS",
+            Kind::Address,
+            "Queues and topics in the protocol of Alibaba Cloud's message service.",
+        ),
+    ),
+    flagged(
         "--insecure",
         plain(
             "listen.insecure",
@@ -394,6 +403,30 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "STINT_FLOWS_HTTP_PRIVATE",
         Kind::Switch,
         "Whether steps may call loopback, link-local and private addresses.",
+    ),
+    plain(
+        "message.size_max",
+        "STINT_MESSAGE_SIZE_MAX",
+        Kind::Size,
+        "The largest message body that a queue or topic can be set to take.",
+    ),
+    plain(
+        "message.messages",
+        "STINT_MESSAGE_MESSAGES",
+        Kind::Count,
+        "Messages of all queues together; each takes about 200 bytes of memory.",
+    ),
+    plain(
+        "message.push_private",
+        "STINT_MESSAGE_PUSH_PRIVATE",
+        Kind::Switch,
+        "Whether topics may notify loopback, link-local and private addresses.",
+    ),
+    plain(
+        "message.push_timeout",
+        "STINT_MESSAGE_PUSH_TIMEOUT",
+        Kind::Duration,
+        "How long an HTTP endpoint of a topic has to answer.",
     ),
     plain("payload.max", "STINT_PAYLOAD_MAX", Kind::Size, "The largest payload accepted."),
     plain(

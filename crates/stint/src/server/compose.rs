@@ -23,12 +23,12 @@ use stint_wire::node::ToNode;
 use tokio::sync::mpsc;
 
 use super::buckets::{self, Buckets};
-use super::directory::{self, OBJECT_ADDRESS, TRIGGER_ADDRESS};
+use super::directory::{self, MNS_ADDRESS, OBJECT_ADDRESS, TRIGGER_ADDRESS};
 use super::embedded::{self, LateApi};
 use super::figures::Figures;
 use super::goodbye::{self, Leaving, Wings};
 use super::programs::ProgramJudge;
-use super::{http, identity, logging};
+use super::{http, identity, logging, messages};
 use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
@@ -59,6 +59,7 @@ pub(crate) struct Started {
     pub(crate) address: String,
     pub(crate) trigger_address: String,
     pub(crate) object_address: String,
+    pub(crate) mns_address: String,
     pub(crate) data: PathBuf,
     /// Only when it is new.
     pub(crate) key: Option<KeyFile>,
@@ -137,6 +138,8 @@ async fn start(
     wings.watch.spawn("usage", OnExit::StopServer, |stop| keeper.run(stop));
     let kept: Kept = (Arc::clone(&store), journal, logs.clone());
     let node = Arc::new(OnceLock::new());
+    let book = Arc::clone(&store);
+    let allows = Arc::clone(&storage_allows);
     let ports = Ports {
         store,
         blobs: Arc::clone(&blobs),
@@ -170,9 +173,11 @@ async fn start(
     identity::check(&engine, &config.data)?;
     let key = identity::ensure(&engine, &config.data, environment).await?;
     let stopping = Arc::new(AtomicBool::new(false));
+    let queues = messages::start(&config, &engine, (book, allows), &wings.engine)?;
     let parts = ApiParts {
         config: api_config(&config),
         engine: engine.clone(),
+        messages: queues,
         logs: logs.clone(),
         usage,
         metrics: figures.renderer(logs.clone(), Arc::clone(&node), house.clone()),
@@ -187,10 +192,11 @@ async fn start(
         };
         Failure::cannot("open the doors", &error).next(next)
     })?;
-    let [address, trigger_address, object_address] = write_addresses(&config, &api)?;
+    let [address, trigger_address, object_address, mns_address] = write_addresses(&config, &api)?;
     for_instances.open(api.instance_door(&wings.doors), &address);
     let data = config.data.clone();
-    let started = Started { address, trigger_address, object_address, data, key };
+    let started =
+        Started { address, trigger_address, object_address, mns_address, data, key };
     let house = house.clone();
     let server = Server { config, clock, house, wings, engine, logs, node, orders, stopping, kept };
     Ok((server, api, started))
@@ -291,18 +297,25 @@ fn readiness(running: Running, stopping: Arc<AtomicBool>) -> Arc<dyn Fn() -> boo
 }
 
 /// `host:port`, or with TLS a URL, so that whoever reads it knows how to speak.
-fn write_addresses(config: &Config, api: &Api) -> Result<[String; 3], Failure> {
+fn write_addresses(config: &Config, api: &Api) -> Result<[String; 4], Failure> {
     let scheme = if config.listen.tls.is_some() { "https://" } else { "" };
     let control = format!("{scheme}{}", api.address()?);
     let trigger = format!("{scheme}{}", api.trigger_address()?);
     let object = format!("{scheme}{}", api.object_address()?);
-    let all = [control, trigger, object];
-    for (name, address) in [ADDRESS, TRIGGER_ADDRESS, OBJECT_ADDRESS].iter().zip(&all) {
+    let mns = format!("{scheme}{}", api.message_address()?);
+    // The control address comes last: whoever sees it finds the others.
+    let names = [
+        (TRIGGER_ADDRESS, &trigger),
+        (OBJECT_ADDRESS, &object),
+        (MNS_ADDRESS, &mns),
+        (ADDRESS, &control),
+    ];
+    for (name, address) in names {
         let path = config.data.join(name);
         directory::write_private(&path, format!("{address}\n").as_bytes())
             .map_err(|error| Failure::cannot(format_args!("write {}", path.display()), &error))?;
     }
-    Ok(all)
+    Ok([control, trigger, object, mns])
 }
 
 fn logs_config(config: &Config) -> LogsConfig {
@@ -359,6 +372,7 @@ fn api_config(config: &Config) -> ApiConfig {
         listen: config.listen.control,
         trigger_listen: config.listen.trigger,
         object_listen: config.listen.object,
+        message_listen: config.listen.mns,
         tls: config.listen.tls.as_ref().map(|files| stint_api::TlsFiles {
             certificate: files.cert.clone(),
             key: files.key.clone(),
@@ -375,6 +389,8 @@ fn api_config(config: &Config) -> ApiConfig {
         batch_bytes_max: 128 << 20,
         code_bytes_max: 100 << 20,
         json_bytes_max: 1 << 20,
+        // Sixteen of the largest, written with entities, and what stands around them.
+        messages_bytes_max: 32 * u64::from(config.message.size_max) + (1 << 20),
         replay_entries_max: 1_000_000,
         link_lifetime: Span::from_secs(600),
         wait_max: Span::from_secs(60),

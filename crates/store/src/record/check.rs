@@ -6,8 +6,8 @@ use stint_model::payload::Payload;
 use stint_model::task::Task;
 
 use super::{
-    Kind, access_key, account, alias, async_config, audit, flow, function, layer, object, scaling,
-    version,
+    Kind, access_key, account, alias, async_config, audit, flow, function, layer, message, object,
+    scaling, version,
 };
 use crate::store::StoreError;
 
@@ -52,6 +52,10 @@ pub fn record_blobs(kind: Kind, body: &[u8]) -> Result<Vec<String>, StoreError> 
             object::UploadRecord::Upload(_) => Ok(Vec::new()),
             object::UploadRecord::Part(account, part) => Ok(run_blobs(account, part.run).collect()),
         },
+        Kind::Queue => message::decode_queue(body).map(|_| Vec::new()),
+        Kind::Message => message::decode(body).map(|_| Vec::new()),
+        Kind::Topic => message::decode_topic(body).map(|_| Vec::new()),
+        Kind::Subscription => message::decode_subscription(body).map(|_| Vec::new()),
         // Their owners read them; to the book they are bytes.
         Kind::ShardState | Kind::Secret | Kind::Setting | Kind::MapRun => Ok(Vec::new()),
     }

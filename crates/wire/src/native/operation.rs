@@ -63,6 +63,7 @@ pub const QUERY: &[(&str, &str)] = &[
     ),
     ("version", "The number of a published version; the flow as it is now if absent."),
     ("after", "Only events after the one with this id; the header `Last-Event-ID` says the same."),
+    ("count", "At most so many messages, 1 to 16; 1 if absent."),
 ];
 
 const TASK_FILTER: &[&str] = &[
@@ -226,6 +227,52 @@ operations! {
             "Stops an execution and the work it waits for.";
         redriveExecution POST "/v1/flows/{flow}/executions/{execution}/redrive" write [] "" => 200 "Execution",
             "Runs again what failed or was stopped; what succeeded keeps its result.";
+    }
+    "Queues" {
+        listQueues GET "/v1/queues" read ["prefix" "limit" "cursor"] "" => 200 "Page_Queue",
+            "Message queues by name.";
+        createQueue PUT "/v1/queues/{queue}" write [] "QueuePatch" => 200 "Queue",
+            "Makes a queue; one that is there already must have the same attributes.";
+        getQueue GET "/v1/queues/{queue}" read [] "" => 200 "Queue",
+            "One queue, how many messages stand where, and how old the oldest is.";
+        updateQueue PATCH "/v1/queues/{queue}" write [] "QueuePatch" => 200 "Queue",
+            "Changes a queue; absent fields stay as they are.";
+        deleteQueue DELETE "/v1/queues/{queue}" write [] "" => 204 "",
+            "Removes a queue and what is in it.";
+        purgeQueue POST "/v1/queues/{queue}:purge" write [] "" => 200 "Queue",
+            "Removes what is in it.";
+        sendMessages POST "/v1/queues/{queue}/messages" invoke [] "SendMessages" => 201 "SentMessages",
+            "Sends up to 16 messages: durable when answered, each with its own result.";
+        peekMessages GET "/v1/queues/{queue}/messages" read ["count"] "" => 200 "ReceivedMessages",
+            "What would be received next, without taking it.";
+        receiveMessages POST "/v1/queues/{queue}/messages:receive" invoke [] "ReceiveMessages" => 200 "ReceivedMessages",
+            "Takes up to 16 messages, waiting for the first: each is hidden from others for the visibility time, under a receipt.";
+        deleteMessages POST "/v1/queues/{queue}/messages:delete" invoke [] "DeleteMessages" => 200 "DeletedMessages",
+            "Removes messages by their receipts, each with its own result.";
+        changeVisibility POST "/v1/queues/{queue}/messages:visibility" invoke [] "ChangeVisibility" => 200 "ChangedVisibility",
+            "Hides a message for another while; the old receipt is good no more.";
+    }
+    "Topics" {
+        listTopics GET "/v1/topics" read ["prefix" "limit" "cursor"] "" => 200 "Page_Topic",
+            "Topics by name.";
+        createTopic PUT "/v1/topics/{topic}" write [] "TopicPatch" => 200 "Topic",
+            "Makes a topic; one that is there already must have the same attributes.";
+        getTopic GET "/v1/topics/{topic}" read [] "" => 200 "Topic",
+            "One topic and how many notifications wait.";
+        updateTopic PATCH "/v1/topics/{topic}" write [] "TopicPatch" => 200 "Topic",
+            "Changes a topic; absent fields stay as they are.";
+        deleteTopic DELETE "/v1/topics/{topic}" write [] "" => 204 "",
+            "Removes a topic, its subscriptions, and what was not delivered.";
+        publishMessage POST "/v1/topics/{topic}/messages" invoke [] "PublishMessage" => 201 "PublishedMessage",
+            "Publishes: in every queue and outbox that wants it when answered.";
+        listSubscriptions GET "/v1/topics/{topic}/subscriptions" read ["prefix" "limit" "cursor"] "" => 200 "Page_Subscription",
+            "Subscriptions by name.";
+        putSubscription PUT "/v1/topics/{topic}/subscriptions/{subscription}" write [] "SubscriptionPut" => 200 "Subscription",
+            "Subscribes a queue, an HTTP endpoint or a function.";
+        getSubscription GET "/v1/topics/{topic}/subscriptions/{subscription}" read [] "" => 200 "Subscription",
+            "One subscription.";
+        deleteSubscription DELETE "/v1/topics/{topic}/subscriptions/{subscription}" write [] "" => 204 "",
+            "Unsubscribes; what was not delivered goes.";
     }
     "Accounts and keys" {
         whoAmI GET "/v1/whoami" any [] "" => 200 "WhoAmI",

@@ -63,6 +63,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::ScheduleNotExists
         | Code::ActivityNotExists
         | Code::MapRunNotExists
+        | Code::SecretNotFound
         | Code::ResourceNotFound => StatusCode::NOT_FOUND,
         Code::ProvisionConfigExist
         | Code::ScalingConfigExist
@@ -75,6 +76,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::FlowAlreadyExists
         | Code::FlowAliasAlreadyExists
         | Code::ScheduleAlreadyExists
+        | Code::TriggerAlreadyExists
         | Code::ConcurrentUpdateError => StatusCode::CONFLICT,
         Code::FunctionNotStarted | Code::FunctionNotReady => StatusCode::PRECONDITION_FAILED,
         Code::ResourceExhausted | Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,

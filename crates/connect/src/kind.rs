@@ -3,6 +3,8 @@
 pub mod memory;
 pub mod timer;
 
+use serde::Deserialize;
+
 use crate::settings::ConfigError;
 use crate::source::{Promise, Source};
 
@@ -44,7 +46,8 @@ pub enum Settings {
 }
 
 /// How events become what the function is given, when the trigger does not say it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Shape {
     /// The data alone.
     Data,

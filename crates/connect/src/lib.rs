@@ -42,16 +42,21 @@
 
 pub mod calendar;
 pub mod conformance;
+pub mod delivery;
 pub mod destination;
 pub mod event;
 pub mod kind;
+pub mod path;
+pub mod pattern;
 pub mod secret;
 pub mod settings;
 pub mod source;
+pub mod template;
 
+pub use delivery::{Delivery, OrderKey, Parcel};
 pub use destination::{DeliverError, Destination, Message};
 pub use event::{Data, Event};
-pub use kind::{Kind, Settings};
+pub use kind::{Kind, Settings, Shape};
 pub use secret::{Secret, SecretRef};
 pub use settings::ConfigError;
 pub use source::{Class, Cursor, Host, Origin, Promise, Reading, Room, Source, SourceError, Start};

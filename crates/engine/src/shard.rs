@@ -17,6 +17,7 @@ mod calls;
 mod credentials;
 mod dispatch;
 mod edits;
+mod fire;
 pub(crate) mod flows;
 mod keeping;
 mod lanes;
@@ -44,6 +45,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use ask::Ask;
 pub use ask::{BacklogReport, ShardReport, Why};
+pub(crate) use fire::{Fire, Fired};
 pub(crate) use flows::{FlowAct, FlowInput, Followup, Loaded};
 use lanes::Lanes;
 use letters::LetterBody;
@@ -104,6 +106,8 @@ pub(crate) enum Input {
     Ask(Ask),
     /// About executions.
     Flow(FlowInput),
+    /// What a trigger's source delivered.
+    Fire { fire: Box<Fire>, reply: Reply<Fired> },
 }
 
 /// A sync call as it reaches the shard.
@@ -230,6 +234,7 @@ enum Effect {
     Ended(TaskUid),
     Act(Act),
     Flow(Followup),
+    Fired(Box<Fired>, Reply<Fired>),
 }
 
 /// What the scheduler must know of a waiting task.
@@ -357,6 +362,7 @@ impl Shard {
                 }
                 Input::Ask(ask) => self.wants_of_ask(ask, &mut wants),
                 Input::Flow(input) => self.wants_of_flow(input, &mut wants),
+                Input::Fire { fire, .. } => self.wants_of_fire(fire, &mut wants),
                 Input::Call(_)
                 | Input::EndCall { .. }
                 | Input::EndAll { .. }
@@ -432,6 +438,7 @@ impl Shard {
             }
             Input::Ask(ask) => self.answer(ask, reads, now),
             Input::Flow(input) => self.flow(input, reads),
+            Input::Fire { fire, reply } => self.fire(*fire, reply, reads),
         }
     }
 
@@ -501,6 +508,7 @@ impl Shard {
                 Effect::Ended(uid) => self.tell_waiters(uid),
                 Effect::Act(act) => self.acts.push(act),
                 Effect::Flow(followup) => self.follow_up(followup),
+                Effect::Fired(fired, reply) => tell(reply, Ok(*fired)),
             }
         }
     }

@@ -23,3 +23,4 @@ pub mod session;
 pub mod shard;
 pub mod task;
 pub mod time;
+pub mod trigger;

@@ -15,6 +15,7 @@ pub mod layer;
 mod limit;
 mod revision;
 pub mod scaling;
+pub mod trigger;
 pub mod version;
 
 use bytes::Bytes;
@@ -64,11 +65,17 @@ pub enum Kind {
     Activity = 18,
     /// A distributed map of an execution: `{execution}/{event, 12 digits}.{attempt}`.
     MapRun = 19,
+    /// A trigger: `{account}/{function}/{trigger}`.
+    Trigger = 20,
+    /// How far a trigger is: `{account}/{function}/{trigger}`.
+    TriggerCursor = 21,
+    /// A user's secret, sealed: `{account}/{name}`.
+    NamedSecret = 22,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Account,
         Self::AccessKey,
         Self::Function,
@@ -88,6 +95,9 @@ impl Kind {
         Self::FlowSchedule,
         Self::Activity,
         Self::MapRun,
+        Self::Trigger,
+        Self::TriggerCursor,
+        Self::NamedSecret,
     ];
 
     /// The stored number.

@@ -4,7 +4,8 @@ use stint_model::payload::Payload;
 use stint_model::task::Task;
 
 use super::{
-    Kind, access_key, account, alias, async_config, audit, flow, function, layer, scaling, version,
+    Kind, access_key, account, alias, async_config, audit, flow, function, layer, scaling, trigger,
+    version,
 };
 use crate::store::StoreError;
 
@@ -38,6 +39,9 @@ pub fn record_blobs(kind: Kind, body: &[u8]) -> Result<Vec<String>, StoreError> 
         Kind::FlowAlias => flow::decode_alias(body).map(|_| Vec::new()),
         Kind::FlowSchedule => flow::decode_schedule(body).map(|_| Vec::new()),
         Kind::Activity => flow::decode_activity(body).map(|_| Vec::new()),
+        Kind::Trigger => trigger::decode(body).map(|_| Vec::new()),
+        Kind::TriggerCursor => trigger::decode_cursor(body).map(|_| Vec::new()),
+        Kind::NamedSecret => trigger::decode_secret(body).map(|_| Vec::new()),
         // Their owners read them; to the book they are bytes.
         Kind::ShardState | Kind::Secret | Kind::Setting | Kind::MapRun => Ok(Vec::new()),
     }

@@ -5,6 +5,7 @@ pub mod timer;
 
 use serde::Deserialize;
 
+use crate::delivery::Delivery;
 use crate::settings::ConfigError;
 use crate::source::{Promise, Source};
 
@@ -91,6 +92,41 @@ impl Settings {
     pub const fn is_enabled(&self) -> bool {
         match self {
             Self::Timer(timer) => timer.enable,
+        }
+    }
+
+    /// The options of delivery that the settings themselves bring, when none are said beside them.
+    pub fn delivery(&self) -> Delivery {
+        match self {
+            Self::Timer(_) => Delivery::default(),
+        }
+    }
+
+    /// Whether its events come in as requests.
+    pub const fn is_door(&self) -> bool {
+        match self {
+            Self::Timer(_) => false,
+        }
+    }
+
+    /// Whether an event is passed over while the task of the one before is not done.
+    pub fn skips_overlap(&self) -> bool {
+        match self {
+            Self::Timer(timer) => timer.overlap == timer::Overlap::Skip,
+        }
+    }
+
+    /// Whether a qualifier has one such trigger at most.
+    pub const fn is_single(&self) -> bool {
+        match self {
+            Self::Timer(_) => false,
+        }
+    }
+
+    /// Whether its configuration never changes.
+    pub const fn is_fixed(&self) -> bool {
+        match self {
+            Self::Timer(_) => false,
         }
     }
 

@@ -48,6 +48,7 @@ pub mod event;
 pub mod kind;
 pub mod path;
 pub mod pattern;
+pub mod reach;
 pub mod secret;
 pub mod settings;
 pub mod source;

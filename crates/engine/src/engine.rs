@@ -36,6 +36,7 @@ use crate::schema::Schemas;
 use crate::secret::Keyring;
 use crate::shard::{Ask, Input};
 use crate::storage::Storage;
+use crate::triggers::TriggerTools;
 
 /// Resolved settings.
 #[derive(Clone, Debug)]
@@ -72,6 +73,8 @@ pub struct EngineConfig {
     pub account_limits: AccountLimits,
     /// Bounds of flows.
     pub flows: FlowConfig,
+    /// Whether triggers may connect to loopback, link-local and private addresses.
+    pub triggers_private: bool,
     /// The scheduler's own settings.
     pub sched: SchedConfig,
 }
@@ -96,6 +99,7 @@ impl EngineConfig {
             stop_grace: Span::from_secs(90),
             account_limits: AccountLimits::default(),
             flows: FlowConfig::default(),
+            triggers_private: true,
             sched: SchedConfig::for_tests(),
         }
     }
@@ -144,6 +148,7 @@ pub(crate) struct Inner {
     pub(crate) issued: Issued,
     images: Notify,
     flows: FlowTools,
+    triggers: TriggerTools,
     pub(crate) storage: Storage,
     admitting: AtomicBool,
 }
@@ -169,6 +174,7 @@ pub(crate) struct Assembly {
     pub(crate) mints: Arc<Vec<Mutex<Mint>>>,
     pub(crate) link: Arc<Link>,
     pub(crate) flows: FlowTools,
+    pub(crate) triggers: TriggerTools,
 }
 
 impl Engine {
@@ -184,6 +190,7 @@ impl Engine {
             issued: Issued::default(),
             images: Notify::new(),
             flows: parts.flows,
+            triggers: parts.triggers,
             storage: Storage::default(),
             admitting: AtomicBool::new(true),
         };
@@ -284,6 +291,10 @@ impl Engine {
 
     pub(crate) fn sources(&self) -> &Sources {
         &self.inner.flows.sources
+    }
+
+    pub(crate) fn triggers(&self) -> &TriggerTools {
+        &self.inner.triggers
     }
 
     pub(crate) fn work_nudge(&self) -> &Notify {

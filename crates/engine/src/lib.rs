@@ -12,6 +12,7 @@ mod run;
 pub mod shard;
 pub mod submit;
 pub mod tasks;
+pub mod triggers;
 
 pub mod budget;
 pub mod edit;
@@ -47,3 +48,6 @@ pub use stint_sched::{BacklogView, Cause};
 pub use storage::StorageUse;
 pub use submit::{Accepted, BatchMode, FunctionRef, Submit, TaskOptions, TaskRef};
 pub use tasks::{Bulk, Overview, TaskFilter};
+pub use triggers::{
+    SecretView, TriggerCreate, TriggerPatch, TriggerState, TriggerStatus, TriggerView,
+};

@@ -55,6 +55,8 @@ pub struct TriggerCursor {
     pub passed: u64,
     /// Of these, those that were known already.
     pub known: u64,
+    /// Of these, those that the function cannot be given: too large, or not as its schema says.
+    pub refused: u64,
     /// Tasks that were made.
     pub tasks: u64,
     /// When the last event was taken.

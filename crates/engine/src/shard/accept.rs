@@ -76,7 +76,8 @@ impl Shard {
 
     pub(super) fn check(
         &self,
-        order: Order, so_far: &mut Checked,
+        order: Order,
+        so_far: &mut Checked,
         reads: &Reads,
     ) -> Result<Order, Refusal> {
         let uid = order.uid;

@@ -115,6 +115,8 @@ struct CursorForm {
     events: u64,
     passed: u64,
     known: u64,
+    #[serde(default)]
+    refused: u64,
     tasks: u64,
     last_us: i64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -129,6 +131,7 @@ pub fn encode_cursor(cursor: &TriggerCursor) -> Bytes {
         events: cursor.events,
         passed: cursor.passed,
         known: cursor.known,
+        refused: cursor.refused,
         tasks: cursor.tasks,
         last_us: cursor.last_at.micros(),
         last_task: cursor.last_task.map(TaskUid::number),
@@ -147,6 +150,7 @@ pub fn decode_cursor(body: &[u8]) -> Result<TriggerCursor, StoreError> {
         events: form.events,
         passed: form.passed,
         known: form.known,
+        refused: form.refused,
         tasks: form.tasks,
         last_at: at(form.last_us),
         last_task: form.last_task.map(TaskUid::from_number),
@@ -230,7 +234,7 @@ mod tests {
         let trigger = decode(kept).unwrap();
         assert_eq!((trigger.function, &*trigger.function_name), (FunctionId::from_number(9), "f"));
         assert_eq!(&encode(&trigger)[..], &kept[..]);
-        let kept = br#"{"form":"1","trigger":"i","cursor":"c","events":4,"passed":3,"known":1,"tasks":2,"last_us":7,"last_task":8}"#;
+        let kept = br#"{"form":"1","trigger":"i","cursor":"c","events":4,"passed":3,"known":1,"refused":5,"tasks":2,"last_us":7,"last_task":8}"#;
         assert_eq!(&encode_cursor(&decode_cursor(kept).unwrap())[..], &kept[..]);
         let nonce = "07".repeat(24);
         let kept = format!(

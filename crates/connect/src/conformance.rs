@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -95,6 +96,10 @@ impl Host for TestHost {
     }
 
     async fn may_reach(&self, _: &str, _: u16) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn may_read(&self, _: &Path) -> Result<(), SourceError> {
         Ok(())
     }
 }

@@ -41,14 +41,15 @@
 #![warn(missing_docs)]
 
 pub mod calendar;
+pub mod cloudevents;
 pub mod conformance;
 pub mod delivery;
 pub mod destination;
 pub mod event;
 pub mod kind;
+pub mod network;
 pub mod path;
 pub mod pattern;
-pub mod reach;
 pub mod secret;
 pub mod settings;
 pub mod source;

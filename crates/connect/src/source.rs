@@ -1,6 +1,7 @@
 //! The port of what delivers events, and the keyhole through which it sees the house.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -171,6 +172,12 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`SourceError::Forbidden`], or [`SourceError::Unreachable`] when the name has no address.
     async fn may_reach(&self, host: &str, port: u16) -> Result<(), SourceError>;
+
+    /// Asks whether the operator lets triggers look into this directory of the server.
+    ///
+    /// # Errors
+    /// [`SourceError::Forbidden`]
+    fn may_read(&self, directory: &Path) -> Result<(), SourceError>;
 }
 
 /// Whether trying again can help.

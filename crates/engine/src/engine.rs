@@ -75,6 +75,8 @@ pub struct EngineConfig {
     pub flows: FlowConfig,
     /// Whether triggers may connect to loopback, link-local and private addresses.
     pub triggers_private: bool,
+    /// Directories of the server that triggers may look into, with what is below them.
+    pub triggers_directories: Vec<std::path::PathBuf>,
     /// The scheduler's own settings.
     pub sched: SchedConfig,
 }
@@ -100,6 +102,7 @@ impl EngineConfig {
             account_limits: AccountLimits::default(),
             flows: FlowConfig::default(),
             triggers_private: true,
+            triggers_directories: Vec::new(),
             sched: SchedConfig::for_tests(),
         }
     }

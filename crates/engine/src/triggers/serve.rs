@@ -2,6 +2,7 @@
 //! wait while the backlog is full, back off when it fails.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -160,7 +161,18 @@ impl Host for House {
     }
 
     async fn may_reach(&self, host: &str, port: u16) -> Result<(), SourceError> {
-        stint_connect::reach::judge(host, port, self.engine.config().triggers_private).await
+        stint_connect::network::judge(host, port, self.engine.config().triggers_private).await
+    }
+
+    fn may_read(&self, directory: &Path) -> Result<(), SourceError> {
+        let allowed = &self.engine.config().triggers_directories;
+        if allowed.iter().any(|root| directory.starts_with(root)) {
+            return Ok(());
+        }
+        Err(SourceError::Forbidden {
+            to: directory.display().to_string(),
+            why: "it is in none of the directories of the setting triggers.directories".to_owned(),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Method, Response, redirect};
-use stint_connect::reach::is_public;
+use stint_connect::network::is_public;
 use stint_engine::flows::http::{HttpBounds, HttpCaller, HttpFailure, HttpOrder, HttpReply};
 use url::{Host, Url};
 

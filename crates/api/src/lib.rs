@@ -14,6 +14,7 @@ mod exec;
 mod fc;
 mod flow;
 mod fnf;
+mod http;
 mod options;
 mod query;
 mod replay;

@@ -104,7 +104,8 @@ impl Api {
         };
         let control = listen(parts.config.listen).await?;
         let triggers = listen(parts.config.trigger_listen).await?;
-        Ok(Self { door: Arc::new(Door::new(parts)), control, triggers, tls })
+        let port = triggers.local_addr().map_or(0, |address| address.port());
+        Ok(Self { door: Arc::new(Door::new(parts, port)), control, triggers, tls })
     }
 
     /// Where control listens.
@@ -131,7 +132,8 @@ impl Api {
         let drained = supervisor.guests("refused bodies of instances", DRAINS_MAX);
         let drains = Drains::new(drained, clock.clone());
         let commands = supervisor.guests("commands of instances", COMMANDS_MAX);
-        let entrance = Entrance { face: Face::Instances, secure: false, drains, commands };
+        let entrance =
+            Entrance { face: Face::Instances, secure: false, drains, commands, peer: None };
         InstanceDoor { door: Arc::clone(&self.door), entrance, streams, clock }
     }
 
@@ -160,6 +162,7 @@ impl Api {
                     secure: acceptor.is_some(),
                     drains,
                     commands: commands.clone(),
+                    peer: None,
                 },
                 acceptor: acceptor.clone(),
                 guests: supervisor.guests(guests, self.door.config.connections_max),
@@ -218,9 +221,10 @@ impl Listener {
                 .await;
             match accepted {
                 None => return,
-                Some((guest, Ok((socket, _)))) => {
+                Some((guest, Ok((socket, peer)))) => {
+                    let entrance = Entrance { peer: Some(peer.ip()), ..self.entrance.clone() };
                     let connection = Connection {
-                        entrance: self.entrance.clone(),
+                        entrance,
                         acceptor: self.acceptor.clone(),
                         streams: self.streams.clone(),
                         door: Arc::clone(&self.door),

@@ -10,6 +10,7 @@ mod logs;
 mod observe;
 mod submit;
 mod tasks;
+mod triggers;
 mod usage;
 mod why;
 
@@ -117,6 +118,23 @@ fn serve_flows(operation: &str, call: Call) -> Handling {
         "executionGraph" => Box::pin(executions::graph(call)),
         "stopExecution" => Box::pin(executions::stop(call)),
         "redriveExecution" => Box::pin(executions::redrive(call)),
+        other => serve_triggers(other, call),
+    }
+}
+
+/// Triggers and the secrets they name.
+fn serve_triggers(operation: &str, call: Call) -> Handling {
+    match operation {
+        "listTriggers" => Box::pin(triggers::list(call)),
+        "createTrigger" => Box::pin(triggers::create(call)),
+        "getTrigger" => Box::pin(triggers::get(call)),
+        "updateTrigger" => Box::pin(triggers::update(call)),
+        "deleteTrigger" => Box::pin(triggers::delete(call)),
+        "pauseTrigger" => Box::pin(triggers::pause(call)),
+        "resumeTrigger" => Box::pin(triggers::resume(call)),
+        "listSecrets" => Box::pin(triggers::secret_list(call)),
+        "putSecret" => Box::pin(triggers::secret_put(call)),
+        "deleteSecret" => Box::pin(triggers::secret_delete(call)),
         other => Box::pin(ready(Err(Problem::later(other)))),
     }
 }

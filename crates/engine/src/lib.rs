@@ -49,5 +49,6 @@ pub use storage::StorageUse;
 pub use submit::{Accepted, BatchMode, FunctionRef, Submit, TaskOptions, TaskRef};
 pub use tasks::{Bulk, Overview, TaskFilter};
 pub use triggers::{
-    SecretView, TriggerCreate, TriggerPatch, TriggerState, TriggerStatus, TriggerView,
+    CrossOrigin, DoorFace, Posted, Preflight, SecretView, TriggerCreate, TriggerDoor, TriggerPatch,
+    TriggerState, TriggerStatus, TriggerView,
 };

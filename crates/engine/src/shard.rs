@@ -122,6 +122,7 @@ pub(crate) struct Call {
     pub(crate) payload: bytes::Bytes,
     pub(crate) log_tail: bool,
     pub(crate) session: Option<stint_model::session::SessionSeat>,
+    pub(crate) http: Option<Arc<stint_model::link::RequestHead>>,
 }
 
 /// What a node said, as far as it concerns a shard.

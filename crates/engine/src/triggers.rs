@@ -9,6 +9,7 @@
 
 mod board;
 mod config;
+mod door;
 mod host;
 mod secrets;
 mod serve;
@@ -16,6 +17,7 @@ mod verbs;
 
 pub use board::{TriggerState, TriggerStatus};
 pub use config::TriggerConfig;
+pub use door::{CrossOrigin, DoorFace, Posted, Preflight, TriggerDoor};
 pub use secrets::SecretView;
 pub use verbs::{TriggerCreate, TriggerPatch, TriggerView};
 

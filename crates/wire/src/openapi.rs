@@ -14,6 +14,7 @@ use crate::native::{
     KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport, RetryPolicy,
     Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskSubmit, Usage, WhoAmI, Why,
 };
+use crate::native::{Secret, SecretPut, Trigger, TriggerCreate, TriggerPatch};
 use crate::problem::Envelope;
 
 #[derive(OpenApi)]
@@ -25,7 +26,8 @@ use crate::problem::Envelope;
     TaskAccepted, TaskCount, TaskSubmit, WhoAmI, Why, Page<Account>, Page<AuditEntry>,
     Page<Backlog>, Page<Execution>, Page<ExecutionEvent>, Page<Flow>, Page<FlowAlias>,
     Page<FlowVersion>, Page<FunctionSummary>, Page<Instance>, Page<Key>, Page<LogLine>,
-    Page<Runtime>, Page<Setting>, Page<Task>, Page<Usage>
+    Page<Runtime>, Page<Setting>, Page<Task>, Page<Usage>,
+    Secret, SecretPut, Trigger, TriggerCreate, TriggerPatch, Page<Trigger>, Page<Secret>
 )))]
 struct Schemas;
 

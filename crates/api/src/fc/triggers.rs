@@ -31,8 +31,7 @@ fn view(call: &Call, view: &TriggerView) -> Trigger {
         status: view.status.state.word().to_owned(),
         created_time: Time(trigger.created_at).to_string(),
         last_modified_time: Time(trigger.modified_at).to_string(),
-        http_trigger: url
-            .map(|url| HttpTrigger { url_internet: url.clone(), url_intranet: url }),
+        http_trigger: url.map(|url| HttpTrigger { url_internet: url.clone(), url_intranet: url }),
     }
 }
 

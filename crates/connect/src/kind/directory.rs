@@ -7,7 +7,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use serde::Deserialize;
 use serde_json::json;
 use stint_model::time::{Span, Timestamp};
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
 
 use crate::event::{Data, Event, rfc3339};
 use crate::settings::{self, ConfigError};
@@ -138,7 +138,8 @@ pub struct Directory {
 struct Open {
     host: Arc<dyn Host>,
     root: PathBuf,
-    notices: AsyncFd<OwnedFd>,
+    /// The kernel's notices: read as a pipe is, with the runtime's own safe means.
+    notices: Receiver,
     done: Place,
     /// Versions that wait for room, in order; found by the last look.
     waiting: std::collections::VecDeque<Found>,
@@ -177,7 +178,7 @@ impl Source for Directory {
         host.may_read(&root)?;
         let notices = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
             .map_err(io::Error::from)
-            .and_then(AsyncFd::register)
+            .and_then(Receiver::from_owned_fd_unchecked)
             .map_err(|error| trouble(&root, &error))?;
         let is_fresh = start.cursor.is_none();
         let done = match start.cursor.as_ref() {
@@ -231,7 +232,8 @@ impl Open {
         let (now, wall) = (self.host.clock().now(), self.host.clock().wall_now());
         let horizon = nanos(wall - settings.quiet);
         let (root, rules, done) = (self.root.clone(), settings.clone(), self.done.clone());
-        let watched = self.notices.get_ref().try_clone().map_err(|e| trouble(&self.root, &e))?;
+        let watched = self.notices.as_fd().try_clone_to_owned();
+        let watched = watched.map_err(|error| trouble(&self.root, &error))?;
         let scanned = self.host.supervisor().blocking(move || {
             let mut scan = Scan {
                 root: &root,
@@ -260,12 +262,10 @@ impl Open {
     /// Returns at a notice, or at the time.
     async fn wait(&self, until: Timestamp) -> Result<(), SourceError> {
         let noticed = async {
-            let mut ready = self.notices.readable().await?;
-            let mut buffer = [std::mem::MaybeUninit::uninit(); 4_096];
-            let mut reader = inotify::Reader::new(ready.get_inner(), &mut buffer);
+            self.notices.readable().await?;
             // What happened is what the next look finds.
-            while reader.next().is_ok() {}
-            ready.clear_ready();
+            let mut buffer = [0; 4_096];
+            while self.notices.try_read(&mut buffer).is_ok_and(|count| count > 0) {}
             Ok::<(), io::Error>(())
         };
         tokio::select! {

@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stint_model::time::{Span, Timestamp};
 
+use super::Posted;
+
 /// Events of this long make the throughput.
 const WINDOW_SLOTS: usize = 6;
 const SLOT: Span = Span::from_secs(10);
@@ -60,6 +62,8 @@ pub struct TriggerStatus {
     pub lag: Option<u64>,
     /// Events in the last minute.
     pub events_last_minute: u64,
+    /// What was posted since the server started, for triggers that take requests.
+    pub posted: Posted,
 }
 
 /// See the module comment.
@@ -75,12 +79,20 @@ struct Live {
     last_error: Option<(Timestamp, String)>,
     lag: Option<u64>,
     slots: [(i64, u64); WINDOW_SLOTS],
+    posted: Posted,
 }
 
 impl Live {
     fn new(now: Timestamp) -> Self {
         let state = TriggerState::Connecting;
-        Self { state, since: now, last_error: None, lag: None, slots: [(0, 0); WINDOW_SLOTS] }
+        Self {
+            state,
+            since: now,
+            last_error: None,
+            lag: None,
+            slots: [(0, 0); WINDOW_SLOTS],
+            posted: Posted::default(),
+        }
     }
 
     fn recent(&self, now: Timestamp) -> u64 {
@@ -128,6 +140,17 @@ impl Board {
         });
     }
 
+    /// Events were posted; how many since the server started.
+    pub(crate) fn posted(&self, trigger: &str, posted: Posted, now: Timestamp) {
+        self.took(trigger, (posted.events, None), now);
+        self.change(trigger, now, |live| {
+            live.posted.events += posted.events;
+            live.posted.passed += posted.passed;
+            live.posted.tasks += posted.tasks;
+            live.posted.known += posted.known;
+        });
+    }
+
     /// How it is doing, if it was ever seen.
     pub(crate) fn status(&self, trigger: &str, now: Timestamp) -> Option<TriggerStatus> {
         self.live().get(trigger).map(|live| TriggerStatus {
@@ -136,6 +159,7 @@ impl Board {
             last_error: live.last_error.clone(),
             lag: live.lag,
             events_last_minute: live.recent(now),
+            posted: live.posted,
         })
     }
 

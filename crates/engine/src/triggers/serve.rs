@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use stint_connect::source::Origin;
 use stint_connect::{
-    Class, Cursor, Event, Host, Parcel, Reading, Room, Secret, SecretRef, Source, SourceError,
-    Start,
+    Class, Cursor, Delivery, Event, Host, Parcel, Reading, Room, Secret, SecretRef, Source,
+    SourceError, Start,
 };
 use stint_model::access::{Caller, Role, Scope};
 use stint_model::code::{Code, Refusal};
@@ -335,7 +335,7 @@ impl Life<'_> {
         let mut orders = Vec::with_capacity(parcels.len());
         for parcel in parcels {
             let held = parcel.events as u64;
-            match self.order(&door, parcel).await {
+            match order_of(engine, (trigger, &self.config.delivery), &door, parcel).await {
                 Ok(order) => orders.push(order),
                 Err(EngineError::Refused(refusal)) if is_of_the_event(refusal.code) => {
                     next.refused += held;
@@ -361,32 +361,6 @@ impl Life<'_> {
         Ok(found.is_some_and(|task| !task.state().is_terminal()))
     }
 
-    async fn order(&self, door: &Door, parcel: Parcel) -> Result<Order, EngineError> {
-        let delivery = &self.config.delivery;
-        let mut tags = BTreeMap::from([("trigger".to_owned(), self.trigger.name.clone())]);
-        if let Some(id) = parcel.id.as_deref().filter(|_| parcel.events == 1) {
-            let short = id.split_once('\n').map_or(id, |(_, id)| id);
-            tags.insert("event".to_owned(), cut(short, TAG_BYTES_MAX));
-        }
-        let options = TaskOptions {
-            task_id: parcel.id.as_deref().map(|id| task_id(self.trigger, id)),
-            order_key: parcel.order_key,
-            priority: delivery.priority.and_then(Priority::new),
-            retries_max: delivery.retries,
-            backoff_base: delivery.backoff,
-            backoff_cap: delivery.backoff_max,
-            tags,
-            ..TaskOptions::default()
-        };
-        let uid = self.engine.mint_task(door.shard);
-        let submit = Submit { payload: parcel.payload, options };
-        let mut order = self.engine.order(door, (uid, Vec::new()), submit).await?;
-        if let Some(arn) = &delivery.dead_letter {
-            order.on_failure.clone_from(arn);
-        }
-        Ok(order)
-    }
-
     /// Returns when these tasks have ended.
     async fn wait_for(&self, tasks: impl Iterator<Item = &TaskUid>) -> Result<(), EngineError> {
         for uid in tasks {
@@ -395,6 +369,37 @@ impl Life<'_> {
         }
         Ok(())
     }
+}
+
+/// What one parcel asks for.
+pub(super) async fn order_of(
+    engine: &Engine,
+    (trigger, delivery): (&Trigger, &Delivery),
+    door: &Door,
+    parcel: Parcel,
+) -> Result<Order, EngineError> {
+    let mut tags = BTreeMap::from([("trigger".to_owned(), trigger.name.clone())]);
+    if let Some(id) = parcel.id.as_deref().filter(|_| parcel.events == 1) {
+        let short = id.split_once('\n').map_or(id, |(_, id)| id);
+        tags.insert("event".to_owned(), cut(short, TAG_BYTES_MAX));
+    }
+    let options = TaskOptions {
+        task_id: parcel.id.as_deref().map(|id| task_id(trigger, id)),
+        order_key: parcel.order_key,
+        priority: delivery.priority.and_then(Priority::new),
+        retries_max: delivery.retries,
+        backoff_base: delivery.backoff,
+        backoff_cap: delivery.backoff_max,
+        tags,
+        ..TaskOptions::default()
+    };
+    let uid = engine.mint_task(door.shard);
+    let submit = Submit { payload: parcel.payload, options };
+    let mut order = engine.order(door, (uid, Vec::new()), submit).await?;
+    if let Some(arn) = &delivery.dead_letter {
+        order.on_failure.clone_from(arn);
+    }
+    Ok(order)
 }
 
 /// A refusal that would come again for the same event and says nothing of others.
@@ -439,7 +444,7 @@ pub(super) fn caller(trigger: &Trigger) -> Caller {
 }
 
 impl Engine {
-    fn trigger_door(&self, trigger: &Trigger) -> Result<Door, EngineError> {
+    pub(super) fn trigger_door(&self, trigger: &Trigger) -> Result<Door, EngineError> {
         let function = FunctionRef {
             name: trigger.function_name.to_string(),
             qualifier: trigger.qualifier.clone(),
@@ -461,7 +466,7 @@ impl Engine {
         Ok((cursor, record.version))
     }
 
-    async fn waiting_of(&self, trigger: &Trigger) -> Result<u64, EngineError> {
+    pub(super) async fn waiting_of(&self, trigger: &Trigger) -> Result<u64, EngineError> {
         let wanted = Some(vec![trigger.function]);
         let shard = Shard::of_function(trigger.account, &trigger.function_name, self.shards());
         let ask = |reply| Input::Ask(Ask::Backlogs(wanted, reply));

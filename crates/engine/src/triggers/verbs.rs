@@ -291,6 +291,7 @@ impl Engine {
             last_error: None,
             lag: None,
             events_last_minute: 0,
+            posted: super::Posted::default(),
         });
         let settings = config.as_ref().map(|config| &config.settings);
         let next = match settings {

@@ -1,7 +1,8 @@
 //! What is where, in the order it is looked for: on the control face `X-Amz-Target` (Step Functions),
 //! then FnF, then `/2023-03-30`, then `/v1`, health, metrics and the API's description, then the console. On the
-//! trigger face nothing is served yet; the object face is a service of its own.
+//! trigger face there are HTTP triggers and webhooks; the object and message faces are services of their own.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -25,6 +26,7 @@ use crate::body::{Arriving, Drains, Room};
 use crate::call::Call;
 use crate::config::ApiConfig;
 use crate::error::Problem;
+use crate::http as trigger;
 use crate::query::Query;
 use crate::route::{self, Route};
 use crate::server::ApiParts;
@@ -75,6 +77,7 @@ pub(crate) struct Door {
     objects: ObjectService,
     ready: Arc<dyn Fn() -> bool + Send + Sync>,
     openapi: String,
+    trigger_port: u16,
 }
 
 impl std::fmt::Debug for Door {
@@ -84,7 +87,7 @@ impl std::fmt::Debug for Door {
 }
 
 impl Door {
-    pub(crate) fn new(parts: ApiParts) -> Self {
+    pub(crate) fn new(parts: ApiParts, trigger_port: u16) -> Self {
         let clock = parts.engine.clock().clone();
         let config = parts.config;
         Self {
@@ -92,6 +95,7 @@ impl Door {
             room: Room::new(config.bodies_bytes_max, config.body_timeout, clock.clone()),
             started_at: clock.now(),
             objects: objects::service(&parts.engine, config.head_timeout),
+            trigger_port,
             openapi: stint_wire::openapi::document_text(&parts.version),
             engine: parts.engine,
             messages: parts.messages,
@@ -104,6 +108,17 @@ impl Door {
             ready: parts.ready,
             config,
         }
+    }
+
+    /// Scheme and authority of the trigger listener, as a client that came by `origin` reaches it.
+    pub(crate) fn trigger_origin(&self, origin: &str) -> String {
+        let (scheme, host) = origin.split_once("://").unwrap_or(("http", origin));
+        let bare = match host.rfind(':') {
+            // Not within the brackets of an address.
+            Some(place) if !host[place..].contains(']') => &host[..place],
+            _ => host,
+        };
+        format!("{scheme}://{bare}:{}", self.trigger_port)
     }
 
     pub(crate) fn new_request_id(&self) -> Arc<str> {
@@ -120,6 +135,8 @@ pub(crate) struct Entrance {
     pub(crate) drains: Arc<Drains>,
     /// Commands that run in instances.
     pub(crate) commands: Guests,
+    /// Who is at the other end of the connection, where it is one.
+    pub(crate) peer: Option<IpAddr>,
 }
 
 /// A request's head, its listener and how to know that the server stops.
@@ -129,6 +146,7 @@ pub(crate) struct Arrived {
     pub(crate) secure: bool,
     pub(crate) stop: Stop,
     pub(crate) commands: Guests,
+    pub(crate) peer: Option<IpAddr>,
 }
 
 /// Answers one request. Every answer carries a request id.
@@ -141,15 +159,15 @@ pub(crate) async fn serve(
     let is_object = match entrance.face {
         Face::Objects => true,
         Face::Instances => ObjectService::wants(&request),
-        Face::Control | Face::Triggers => false,
+        Face::Control | Face::Triggers | Face::Messages => false,
     };
     if is_object {
         return Box::pin(objects::serve(&door.objects, request, &door.new_request_id())).await;
     }
     let (parts, body) = request.into_parts();
-    let Entrance { face, secure, drains, commands } = entrance;
+    let Entrance { face, secure, drains, commands, peer } = entrance;
     let body = Arriving::new(&parts, body, drains);
-    let arrived = Arrived { parts, body, secure, stop, commands };
+    let arrived = Arrived { parts, body, secure, stop, commands, peer };
     if face.is_control()
         && let Some(function) = route::invocation(&arrived.parts.method, arrived.parts.uri.path())
     {
@@ -160,8 +178,9 @@ pub(crate) async fn serve(
         Face::Control | Face::Instances => {
             Box::pin(control(door, face, arrived, &request_id)).await
         }
-        Face::Triggers | Face::Objects => Err(triggers()),
+        Face::Triggers => Box::pin(trigger::serve(door, arrived, &request_id)).await,
         Face::Messages => return Box::pin(mns::serve(door, arrived, &request_id)).await,
+        Face::Objects => unreachable!("answered above"),
     };
     let mut answer = answered.unwrap_or_else(|problem| problem.answer(&request_id));
     if !answer.headers().contains_key(REQUEST_ID) {
@@ -326,13 +345,6 @@ fn console(method: &Method, path: &str) -> Problem {
         format!(
             "nothing is at '{method} {path}'; this version has no console. The APIs are under /2023-03-30 and /v1"
         ),
-    )
-}
-
-fn triggers() -> Problem {
-    Problem::new(
-        Code::TriggerNotFound,
-        "no HTTP trigger is at this address: HTTP triggers are not implemented by this version of Stint",
     )
 }
 

@@ -77,6 +77,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::MessageNotExist
         | Code::TopicNotExist
         | Code::SubscriptionNotExist
+        | Code::SecretNotFound
         | Code::ResourceNotFound => StatusCode::NOT_FOUND,
         Code::ProvisionConfigExist
         | Code::ScalingConfigExist
@@ -94,6 +95,7 @@ pub fn status(code: Code) -> StatusCode {
         | Code::QueueAlreadyExist
         | Code::TopicAlreadyExist
         | Code::SubscriptionAlreadyExist
+        | Code::TriggerAlreadyExists
         | Code::ConcurrentUpdateError => StatusCode::CONFLICT,
         Code::FunctionNotStarted | Code::FunctionNotReady | Code::PreconditionFailed => {
             StatusCode::PRECONDITION_FAILED

@@ -111,7 +111,9 @@ impl Api {
         let triggers = listen(parts.config.trigger_listen).await?;
         let objects = listen(parts.config.object_listen).await?;
         let messages = listen(parts.config.message_listen).await?;
-        Ok(Self { door: Arc::new(Door::new(parts)), control, triggers, objects, messages, tls })
+        let port = triggers.local_addr().map_or(0, |address| address.port());
+        let door = Arc::new(Door::new(parts, port));
+        Ok(Self { door, control, triggers, objects, messages, tls })
     }
 
     /// Where control listens.
@@ -154,7 +156,8 @@ impl Api {
         let drained = supervisor.guests("refused bodies of instances", DRAINS_MAX);
         let drains = Drains::new(drained, clock.clone());
         let commands = supervisor.guests("commands of instances", COMMANDS_MAX);
-        let entrance = Entrance { face: Face::Instances, secure: false, drains, commands };
+        let entrance =
+            Entrance { face: Face::Instances, secure: false, drains, commands, peer: None };
         InstanceDoor { door: Arc::clone(&self.door), entrance, streams, clock }
     }
 
@@ -185,6 +188,7 @@ impl Api {
                     secure: acceptor.is_some(),
                     drains,
                     commands: commands.clone(),
+                    peer: None,
                 },
                 acceptor: acceptor.clone(),
                 guests: supervisor.guests(guests, self.door.config.connections_max),
@@ -243,9 +247,10 @@ impl Listener {
                 .await;
             match accepted {
                 None => return,
-                Some((guest, Ok((socket, _)))) => {
+                Some((guest, Ok((socket, peer)))) => {
+                    let entrance = Entrance { peer: Some(peer.ip()), ..self.entrance.clone() };
                     let connection = Connection {
-                        entrance: self.entrance.clone(),
+                        entrance,
                         acceptor: self.acceptor.clone(),
                         streams: self.streams.clone(),
                         door: Arc::clone(&self.door),

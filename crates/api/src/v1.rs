@@ -12,6 +12,7 @@ pub(crate) mod queues;
 mod submit;
 mod tasks;
 pub(crate) mod topics;
+mod triggers;
 mod usage;
 mod why;
 
@@ -148,6 +149,23 @@ fn serve_messages(operation: &str, call: Call) -> Handling {
         "putSubscription" => Box::pin(topics::subscribe(call)),
         "getSubscription" => Box::pin(topics::subscription(call)),
         "deleteSubscription" => Box::pin(topics::unsubscribe(call)),
+        other => serve_triggers(other, call),
+    }
+}
+
+/// Triggers and the secrets they name.
+fn serve_triggers(operation: &str, call: Call) -> Handling {
+    match operation {
+        "listTriggers" => Box::pin(triggers::list(call)),
+        "createTrigger" => Box::pin(triggers::create(call)),
+        "getTrigger" => Box::pin(triggers::get(call)),
+        "updateTrigger" => Box::pin(triggers::update(call)),
+        "deleteTrigger" => Box::pin(triggers::delete(call)),
+        "pauseTrigger" => Box::pin(triggers::pause(call)),
+        "resumeTrigger" => Box::pin(triggers::resume(call)),
+        "listSecrets" => Box::pin(triggers::secret_list(call)),
+        "putSecret" => Box::pin(triggers::secret_put(call)),
+        "deleteSecret" => Box::pin(triggers::secret_delete(call)),
         other => Box::pin(ready(Err(Problem::later(other)))),
     }
 }

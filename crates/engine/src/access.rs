@@ -266,6 +266,29 @@ operations! {
     /// Change the bounds of a map run.
     MapRunUpdate: "fnf:UpdateMapRun" on "flows" needs Write;
 
+    /// Create a trigger.
+    TriggerCreate: "fc:CreateTrigger" on "functions" needs Write;
+    /// Read a trigger and how it is doing.
+    TriggerGet: "fc:GetTrigger" on "functions" needs Read;
+    /// Change a trigger.
+    TriggerUpdate: "fc:UpdateTrigger" on "functions" needs Write;
+    /// List the triggers of a function.
+    TriggerList: "fc:ListTriggers" on "functions" needs Read;
+    /// List the triggers of the account.
+    TriggerListAll: "stint:ListTriggers" on "functions" needs Read;
+    /// Delete a trigger.
+    TriggerDelete: "fc:DeleteTrigger" on "functions" needs Write;
+    /// Let a trigger wait.
+    TriggerPause: "stint:PauseTrigger" on "functions" needs Write;
+    /// Let it go on.
+    TriggerResume: "stint:ResumeTrigger" on "functions" needs Write;
+    /// Keep a named secret.
+    SecretPut: "stint:PutSecret" on "secrets" needs Write;
+    /// List the names of secrets.
+    SecretList: "stint:ListSecrets" on "secrets" needs Read;
+    /// Delete a named secret.
+    SecretDelete: "stint:DeleteSecret" on "secrets" needs Write;
+
     /// Create an account.
     AccountCreate: "stint:CreateAccount" on "accounts" needs Operate;
     /// Read the own account.

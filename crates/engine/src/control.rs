@@ -168,6 +168,11 @@ impl Change {
         self.edit.events.push(event);
     }
 
+    /// The record goes, however it is.
+    pub(crate) fn drop(&mut self, key: Key) {
+        self.edit.puts.push(Put::Delete { key });
+    }
+
     /// What it means for the catalog.
     pub(crate) fn shows(&mut self, change: CatalogChange) {
         self.edit.changes.push(change);

@@ -37,6 +37,7 @@ use crate::schema::Schemas;
 use crate::secret::Keyring;
 use crate::shard::{Ask, Input};
 use crate::storage::Storage;
+use crate::triggers::TriggerTools;
 
 /// Resolved settings.
 #[derive(Clone, Debug)]
@@ -75,6 +76,10 @@ pub struct EngineConfig {
     pub account_limits: AccountLimits,
     /// Bounds of flows.
     pub flows: FlowConfig,
+    /// Whether triggers may connect to loopback, link-local and private addresses.
+    pub triggers_private: bool,
+    /// Directories of the server that triggers may look into, with what is below them.
+    pub triggers_directories: Vec<std::path::PathBuf>,
     /// The scheduler's own settings.
     pub sched: SchedConfig,
 }
@@ -100,6 +105,8 @@ impl EngineConfig {
             stop_grace: Span::from_secs(90),
             account_limits: AccountLimits::default(),
             flows: FlowConfig::default(),
+            triggers_private: true,
+            triggers_directories: Vec::new(),
             sched: SchedConfig::for_tests(),
         }
     }
@@ -148,6 +155,7 @@ pub(crate) struct Inner {
     pub(crate) issued: Issued,
     images: Notify,
     flows: FlowTools,
+    triggers: TriggerTools,
     pub(crate) storage: Storage,
     objects: Objects,
     admitting: AtomicBool,
@@ -174,6 +182,7 @@ pub(crate) struct Assembly {
     pub(crate) mints: Arc<Vec<Mutex<Mint>>>,
     pub(crate) link: Arc<Link>,
     pub(crate) flows: FlowTools,
+    pub(crate) triggers: TriggerTools,
 }
 
 impl Engine {
@@ -189,6 +198,7 @@ impl Engine {
             issued: Issued::default(),
             images: Notify::new(),
             flows: parts.flows,
+            triggers: parts.triggers,
             storage: Storage::default(),
             objects: Objects::default(),
             admitting: AtomicBool::new(true),
@@ -294,6 +304,10 @@ impl Engine {
 
     pub(crate) fn sources(&self) -> &Sources {
         &self.inner.flows.sources
+    }
+
+    pub(crate) fn triggers(&self) -> &TriggerTools {
+        &self.inner.triggers
     }
 
     pub(crate) fn work_nudge(&self) -> &Notify {

@@ -8,7 +8,6 @@
 
 pub mod activities;
 pub mod aliases;
-mod calendar;
 pub mod config;
 pub mod definitions;
 pub(crate) mod evaluate;

@@ -12,6 +12,7 @@ mod run;
 pub mod shard;
 pub mod submit;
 pub mod tasks;
+pub mod triggers;
 
 pub mod budget;
 pub mod edit;
@@ -50,3 +51,7 @@ pub use stint_sched::{BacklogView, Cause};
 pub use storage::StorageUse;
 pub use submit::{Accepted, BatchMode, FunctionRef, Submit, TaskOptions, TaskRef};
 pub use tasks::{Bulk, Overview, TaskFilter};
+pub use triggers::{
+    CrossOrigin, DoorFace, Posted, Preflight, SecretView, TriggerCreate, TriggerDoor, TriggerPatch,
+    TriggerState, TriggerStatus, TriggerView,
+};

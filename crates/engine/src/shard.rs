@@ -18,6 +18,7 @@ mod credentials;
 mod dispatch;
 mod edits;
 mod figures;
+mod fire;
 pub(crate) mod flows;
 mod keeping;
 mod lanes;
@@ -46,6 +47,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use ask::Ask;
 pub use ask::{BacklogReport, ShardReport, Why};
+pub(crate) use fire::{Fire, Fired};
 pub(crate) use flows::{FlowAct, FlowInput, Followup, Loaded};
 use lanes::Lanes;
 use letters::LetterBody;
@@ -106,6 +108,8 @@ pub(crate) enum Input {
     Ask(Ask),
     /// About executions.
     Flow(FlowInput),
+    /// What a trigger's source delivered.
+    Fire { fire: Box<Fire>, reply: Reply<Fired> },
 }
 
 /// A sync call as it reaches the shard.
@@ -120,6 +124,7 @@ pub(crate) struct Call {
     pub(crate) payload: bytes::Bytes,
     pub(crate) log_tail: bool,
     pub(crate) session: Option<stint_model::session::SessionSeat>,
+    pub(crate) http: Option<Arc<stint_model::link::RequestHead>>,
 }
 
 /// What a node said, as far as it concerns a shard.
@@ -232,6 +237,7 @@ enum Effect {
     Ended(TaskUid),
     Act(Act),
     Flow(Followup),
+    Fired(Box<Fired>, Reply<Fired>),
 }
 
 /// What the scheduler must know of a waiting task.
@@ -363,6 +369,7 @@ impl Shard {
                 }
                 Input::Ask(ask) => self.wants_of_ask(ask, &mut wants),
                 Input::Flow(input) => self.wants_of_flow(input, &mut wants),
+                Input::Fire { fire, .. } => self.wants_of_fire(fire, &mut wants),
                 Input::Call(_)
                 | Input::EndCall { .. }
                 | Input::EndAll { .. }
@@ -438,6 +445,7 @@ impl Shard {
             }
             Input::Ask(ask) => self.answer(ask, reads, now),
             Input::Flow(input) => self.flow(input, reads),
+            Input::Fire { fire, reply } => self.fire(*fire, reply, reads),
         }
     }
 
@@ -507,6 +515,7 @@ impl Shard {
                 Effect::Ended(uid) => self.tell_waiters(uid),
                 Effect::Act(act) => self.acts.push(act),
                 Effect::Flow(followup) => self.follow_up(followup),
+                Effect::Fired(fired, reply) => tell(reply, Ok(*fired)),
             }
         }
     }

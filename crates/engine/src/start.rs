@@ -28,6 +28,7 @@ use crate::link::{Link, NodeView};
 use crate::retention;
 use crate::run::{Runner, carry_letters};
 use crate::shard::{Ask, Input, NodeEvent, Parts, Returned};
+use crate::triggers::{self, TriggerTools};
 
 /// Deliveries, blob deletions and large results at once.
 const OUTSIDE_MAX: usize = 1_024;
@@ -99,7 +100,9 @@ pub async fn start(
         schedules: Default::default(),
     };
     let inboxes = senders;
-    let engine = Engine::assemble(Assembly { config, ports, catalog, inboxes, mints, link, flows });
+    let triggers = TriggerTools::new(supervisor.group());
+    let assembly = Assembly { config, ports, catalog, inboxes, mints, link, flows, triggers };
+    let engine = Engine::assemble(assembly);
     for (number, inbox) in (0..shards).zip(receivers) {
         let number = ShardNumber::new(number);
         let runner = Runner {
@@ -133,6 +136,10 @@ pub async fn start(
     let timer = engine.clone();
     supervisor.spawn_restarting("schedules", Span::from_secs(1), move |stop| {
         scheduler::run(timer.clone(), stop)
+    });
+    let host = engine.clone();
+    supervisor.spawn_restarting("triggers", Span::from_secs(1), move |stop| {
+        triggers::run(host.clone(), stop)
     });
     Ok(Running { engine, ready: seen })
 }

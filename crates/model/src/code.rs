@@ -119,6 +119,10 @@ codes! {
     ActivityNotExists,
     /// No such map run.
     MapRunNotExists,
+    /// A trigger of this name exists in the function.
+    TriggerAlreadyExists,
+    /// No such named secret.
+    SecretNotFound,
     /// The token is not one of ours.
     InvalidTaskToken,
     /// The step that the token is of has ended: its result is known, or its time was up.

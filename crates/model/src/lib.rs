@@ -26,3 +26,4 @@ pub mod session;
 pub mod shard;
 pub mod task;
 pub mod time;
+pub mod trigger;

@@ -135,8 +135,21 @@ pub struct Start {
     pub log_tail: bool,
     /// The session it belongs to.
     pub session: Option<SessionSeat>,
+    /// A call that came as an HTTP request of this head; its body is the event.
+    pub http: Option<Arc<RequestHead>>,
     /// What the scheduler expected; the node may do otherwise and says so.
     pub warm: bool,
+}
+
+/// An HTTP request as its caller made it: a server that the user brought gets it so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RequestHead {
+    /// Its method.
+    pub method: String,
+    /// Its path and query, encoded.
+    pub target: String,
+    /// Its headers, but for those that belong to the connection.
+    pub headers: Vec<(String, String)>,
 }
 
 /// The event's bytes or where they lie.

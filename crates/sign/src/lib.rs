@@ -18,6 +18,7 @@ pub mod mns;
 pub mod rpc;
 mod secret;
 pub mod sigv4;
+pub mod webhook;
 
 pub use canonical::{Headers, Request, decode_component, encode_component};
 pub use date::{format_utc, parse_http_date, parse_utc};

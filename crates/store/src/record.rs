@@ -17,6 +17,7 @@ pub mod message;
 pub mod object;
 mod revision;
 pub mod scaling;
+pub mod trigger;
 pub mod version;
 
 use bytes::Bytes;
@@ -66,6 +67,12 @@ pub enum Kind {
     Activity = 18,
     /// A distributed map of an execution: `{execution}/{event, 12 digits}.{attempt}`.
     MapRun = 19,
+    /// A trigger: `{account}/{function}/{trigger}`.
+    Trigger = 20,
+    /// How far a trigger is: `{account}/{function}/{trigger}`.
+    TriggerCursor = 21,
+    /// A user's secret, sealed: `{account}/{name}`.
+    NamedSecret = 22,
     /// A bucket: `{account}/{bucket}`.
     Bucket = 23,
     /// An object: `{account}/{bucket}/{key}`.
@@ -87,7 +94,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::Account,
         Self::AccessKey,
         Self::Function,
@@ -107,6 +114,9 @@ impl Kind {
         Self::FlowSchedule,
         Self::Activity,
         Self::MapRun,
+        Self::Trigger,
+        Self::TriggerCursor,
+        Self::NamedSecret,
         Self::Bucket,
         Self::Object,
         Self::Upload,

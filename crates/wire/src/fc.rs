@@ -13,6 +13,7 @@ pub mod scaling;
 pub mod session;
 pub mod tag;
 pub mod task;
+pub mod trigger;
 pub mod version;
 
 pub use alias::*;
@@ -26,4 +27,5 @@ pub use scaling::*;
 pub use session::*;
 pub use tag::*;
 pub use task::*;
+pub use trigger::*;
 pub use version::*;

@@ -14,6 +14,7 @@ pub mod operation;
 pub mod overview;
 pub mod submit;
 pub mod task;
+pub mod trigger;
 pub mod usage;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,7 @@ pub use message::*;
 pub use overview::*;
 pub use submit::*;
 pub use task::*;
+pub use trigger::*;
 pub use usage::*;
 
 /// One page of a listing.

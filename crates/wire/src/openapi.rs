@@ -17,6 +17,7 @@ use crate::native::{
     KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport, RetryPolicy,
     Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskSubmit, Usage, WhoAmI, Why,
 };
+use crate::native::{Secret, SecretPut, Trigger, TriggerCreate, TriggerPatch};
 use crate::problem::Envelope;
 
 #[derive(OpenApi)]
@@ -31,7 +32,8 @@ use crate::problem::Envelope;
     Page<Runtime>, Page<Setting>, Page<Task>, Page<Usage>, ChangeVisibility, ChangedVisibility,
     DeleteMessages, DeletedMessages, PublishMessage, PublishedMessage, Queue, QueuePatch,
     ReceiveMessages, ReceivedMessages, SendMessages, SentMessages, Subscription, SubscriptionPut, Topic,
-    TopicPatch, Page<Queue>, Page<Topic>, Page<Subscription>
+    TopicPatch, Page<Queue>, Page<Topic>, Page<Subscription>,
+    Secret, SecretPut, Trigger, TriggerCreate, TriggerPatch, Page<Trigger>, Page<Secret>
 )))]
 struct Schemas;
 

@@ -3,7 +3,7 @@
 use stint_model::id::AccountId;
 use stint_store::record::layer::LayerRecord;
 use stint_store::record::{
-    access_key, account, alias, async_config, flow, function, layer, scaling, version,
+    access_key, account, alias, async_config, flow, function, layer, scaling, trigger, version,
 };
 use stint_store::{Kind, Record, Store, StoreError};
 
@@ -31,6 +31,7 @@ impl Catalog {
             Kind::FlowAlias,
             Kind::FlowSchedule,
             Kind::Activity,
+            Kind::Trigger,
         ] {
             catalog.load_kind(store, kind).await?;
         }
@@ -93,6 +94,7 @@ impl Catalog {
             Kind::Activity => {
                 CatalogChange::Flow(FlowChange::ActivitySet(flow::decode_activity(body)?))
             }
+            Kind::Trigger => CatalogChange::TriggerSet(trigger::decode(body)?),
             Kind::ShardState
             | Kind::Audit
             | Kind::Secret
@@ -106,7 +108,9 @@ impl Catalog {
             | Kind::Queue
             | Kind::Message
             | Kind::Topic
-            | Kind::Subscription => return Ok(None),
+            | Kind::Subscription
+            | Kind::TriggerCursor
+            | Kind::NamedSecret => return Ok(None),
         }))
     }
 

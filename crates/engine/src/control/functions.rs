@@ -368,7 +368,7 @@ impl Engine {
         let mut packages: Vec<_> = packages_of(&read.value).cloned().collect();
         let mut change = Change::new(self.home_of(account, name));
         change.delete(read.expect);
-        for kind in [Kind::Version, Kind::Alias, Kind::AsyncConfig, Kind::Scaling] {
+        for kind in [Kind::Version, Kind::Alias, Kind::AsyncConfig, Kind::Scaling, Kind::Trigger] {
             for record in self.records(kind, &format!("{account}/{name}/")).await? {
                 if kind == Kind::Version {
                     let version = stint_store::record::version::decode(&record.body)?;
@@ -376,6 +376,10 @@ impl Engine {
                 }
                 change.delete(expect_of(&record));
             }
+        }
+        for record in self.records(Kind::TriggerCursor, &format!("{account}/{name}/")).await? {
+            // Its source may write it meanwhile, which is no reason to begin anew.
+            change.drop(record.key);
         }
         let (id, name) = (read.value.id, Arc::clone(&read.value.name));
         change.shows(CatalogChange::FunctionGone { account, name: Arc::clone(&name), id });

@@ -152,6 +152,7 @@ impl Shard {
             idempotency_key: Arc::clone(&call.request_id),
             log_tail: call.log_tail,
             session: call.session,
+            http: call.http,
             warm: at.start == stint_sched::Start::Warm,
         };
         let running = Running { node: at.node, function: call.function, slot: call.slot, again };

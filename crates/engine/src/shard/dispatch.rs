@@ -307,6 +307,7 @@ fn start_of(
         idempotency_key: format!("{}/{}", order.uid, task.user_retries() + 1).into(),
         log_tail: false,
         session: None,
+        http: None,
         warm: at.start == stint_sched::Start::Warm,
     }
 }

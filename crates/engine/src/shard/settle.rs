@@ -245,6 +245,7 @@ impl Shard {
                 Effect::Done(reply) | Effect::Edited(_, reply) => tell(reply, Err(error())),
                 Effect::Counted(_, reply) => tell(reply, Err(error())),
                 Effect::Flow(followup) => followup.fail(error()),
+                Effect::Fired(_, reply) => tell(reply, Err(error())),
                 Effect::Enqueue(_) | Effect::Ended(_) | Effect::Act(_) => {}
             }
         }

@@ -316,6 +316,7 @@ impl Rig {
             idempotency_key: format!("key-{work}").into(),
             log_tail: true,
             session: None,
+            http: None,
             warm: false,
         }
     }

@@ -7,7 +7,7 @@ use stint_model::task::Task;
 
 use super::{
     Kind, access_key, account, alias, async_config, audit, flow, function, layer, message, object,
-    scaling, version,
+    scaling, trigger, version,
 };
 use crate::store::StoreError;
 
@@ -56,6 +56,9 @@ pub fn record_blobs(kind: Kind, body: &[u8]) -> Result<Vec<String>, StoreError> 
         Kind::Message => message::decode(body).map(|_| Vec::new()),
         Kind::Topic => message::decode_topic(body).map(|_| Vec::new()),
         Kind::Subscription => message::decode_subscription(body).map(|_| Vec::new()),
+        Kind::Trigger => trigger::decode(body).map(|_| Vec::new()),
+        Kind::TriggerCursor => trigger::decode_cursor(body).map(|_| Vec::new()),
+        Kind::NamedSecret => trigger::decode_secret(body).map(|_| Vec::new()),
         // Their owners read them; to the book they are bytes.
         Kind::ShardState | Kind::Secret | Kind::Setting | Kind::MapRun => Ok(Vec::new()),
     }

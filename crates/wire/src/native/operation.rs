@@ -274,6 +274,28 @@ operations! {
         deleteSubscription DELETE "/v1/topics/{topic}/subscriptions/{subscription}" write [] "" => 204 "",
             "Unsubscribes; what was not delivered goes.";
     }
+    "Triggers" {
+        listTriggers GET "/v1/triggers" read ["function" "prefix" "limit" "cursor"] "" => 200 "Page_Trigger",
+            "Triggers with their status: of one function by name, or of all by `function/name`.";
+        createTrigger POST "/v1/triggers" write [] "TriggerCreate" => 200 "Trigger",
+            "Makes a trigger; it fires from now on.";
+        getTrigger GET "/v1/triggers/{function}/{trigger}" read [] "" => 200 "Trigger",
+            "One trigger: what it does, how far it is, its last error, when it fires next.";
+        updateTrigger PATCH "/v1/triggers/{function}/{trigger}" write [] "TriggerPatch" => 200 "Trigger",
+            "Changes a trigger.";
+        deleteTrigger DELETE "/v1/triggers/{function}/{trigger}" write [] "" => 204 "",
+            "Removes a trigger; tasks that it made go on.";
+        pauseTrigger POST "/v1/triggers/{function}/{trigger}/pause" write [] "" => 200 "Trigger",
+            "Closes its source; how far it was is kept.";
+        resumeTrigger POST "/v1/triggers/{function}/{trigger}/resume" write [] "" => 200 "Trigger",
+            "Goes on where it was; one that failed is tried again.";
+        listSecrets GET "/v1/secrets" read ["prefix" "limit" "cursor"] "" => 200 "Page_Secret",
+            "The names of the secrets that triggers may use; never what they say.";
+        putSecret PUT "/v1/secrets/{secret}" write [] "SecretPut" => 200 "Secret",
+            "Keeps a secret, sealed, under a name.";
+        deleteSecret DELETE "/v1/secrets/{secret}" write [] "" => 204 "",
+            "Removes a secret.";
+    }
     "Accounts and keys" {
         whoAmI GET "/v1/whoami" any [] "" => 200 "WhoAmI",
             "Who the request is from.";

@@ -52,6 +52,7 @@ impl World {
             idempotency_key: "k".into(),
             log_tail: false,
             session: None,
+            http: None,
             warm: false,
         }
     }

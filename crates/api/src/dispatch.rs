@@ -26,7 +26,7 @@ use crate::error::Problem;
 use crate::query::Query;
 use crate::route::{self, Route};
 use crate::server::ApiParts;
-use crate::{exec, fc, fnf, sfn, v1};
+use crate::{console, exec, fc, fnf, sfn, v1};
 
 /// The longest path and query together.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -207,8 +207,9 @@ async fn control(
         Route::None => {
             if face == Face::Instances {
                 door.doorman.admit(&arrived.parts)?;
+                return Err(nothing(method, path));
             }
-            Err(console(method, path))
+            console::serve(method, path, headers).ok_or_else(|| nothing(method, path))
         }
     }
 }
@@ -291,11 +292,11 @@ fn open(door: &Door, id: &str) -> Answer {
     }
 }
 
-fn console(method: &Method, path: &str) -> Problem {
+fn nothing(method: &Method, path: &str) -> Problem {
     Problem::new(
         Code::ResourceNotFound,
         format!(
-            "nothing is at '{method} {path}'; this version has no console. The APIs are under /2023-03-30 and /v1"
+            "nothing is at '{method} {path}'; the APIs are under /2023-03-30 and /v1, the console is a page"
         ),
     )
 }

@@ -9,10 +9,11 @@ use crate::native::operation::{OPERATIONS, Operation, QUERY};
 use crate::native::{
     Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
     BulkRequest, BulkResult, Execution, ExecutionEvent, ExecutionStart, ExecutionStop,
-    ExecutionWhy, Flow, FlowAlias, FlowAliasPut, FlowCreate, FlowGraph, FlowPatch, FlowPublish,
-    FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
-    KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport, RetryPolicy,
-    Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskSubmit, Usage, WhoAmI, Why,
+    ExecutionWhy, Flow, FlowAlias, FlowAliasPut, FlowCheck, FlowChecked, FlowCreate, FlowGraph,
+    FlowPatch, FlowPublish, FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key,
+    KeyCreate, KeyCreated, KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page,
+    ProgressReport, RetryPolicy, Runtime, Setting, SignIn, StopRequest, Task, TaskAccepted,
+    TaskCount, TaskSubmit, Usage, WhoAmI, Why,
 };
 use crate::problem::Envelope;
 
@@ -20,8 +21,8 @@ use crate::problem::Envelope;
 #[openapi(components(schemas(
     Account, AccountCreate, AccountPatch, BatchResult, BatchSubmit, BulkRequest, BulkResult,
     Backlog, Envelope, Execution, ExecutionStart, ExecutionStop, ExecutionWhy, Flow, FlowAlias,
-    FlowAliasPut, FlowCreate, FlowGraph, FlowPatch, FlowPublish, FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
-    KeyPatch, KeyTemporary, MasterKeyRotated, Overview, ProgressReport, RetryPolicy, StopRequest, Task,
+    FlowAliasPut, FlowCheck, FlowChecked, FlowCreate, FlowGraph, FlowPatch, FlowPublish, FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
+    KeyPatch, KeyTemporary, MasterKeyRotated, Overview, ProgressReport, RetryPolicy, SignIn, StopRequest, Task,
     TaskAccepted, TaskCount, TaskSubmit, WhoAmI, Why, Page<Account>, Page<AuditEntry>,
     Page<Backlog>, Page<Execution>, Page<ExecutionEvent>, Page<Flow>, Page<FlowAlias>,
     Page<FlowVersion>, Page<FunctionSummary>, Page<Instance>, Page<Key>, Page<LogLine>,
@@ -71,8 +72,8 @@ pub fn document_text(version: &str) -> String {
 }
 
 /// Bodies that may be left out.
-const OPTIONAL_BODIES: [&str; 4] =
-    ["StopRequest", "ExecutionStart", "ExecutionStop", "FlowPublish"];
+const OPTIONAL_BODIES: [&str; 5] =
+    ["StopRequest", "ExecutionStart", "ExecutionStop", "FlowPublish", "SignIn"];
 
 fn describe(operation: &Operation) -> Value {
     let mut described = json!({

@@ -6,7 +6,7 @@ import type { Account, AccountLimits, KeyCreated } from "../api/generated";
 import type { Usage } from "../api/items";
 import { can, session } from "../api/session";
 import { t, word } from "../i18n";
-import { type ItemOf, reread, useCall, usePages } from "../state/query";
+import { type ItemOf, reread, useCall, usePages, useWhole } from "../state/query";
 import { count, figure, moment, size } from "../ui/format";
 import { Ago, Button, Confirm, Copy, Dialog, Empty, Facts, Field, Head, Loaded, Meter, Problem, Sheet, Skeleton, Tabs } from "../ui/kit";
 import { toast } from "../ui/toast";
@@ -121,7 +121,7 @@ function Sums({ rows }: { rows: Usage[] }) {
 type KeyItem = ItemOf<"listKeys">;
 
 function Keys() {
-  const query = useCall("listKeys", { query: { limit: 1_000 } }, { every: 10_000 });
+  const query = useWhole("listKeys", { every: 10_000 });
   const [fresh, setFresh] = useState(false);
   const [made, setMade] = useState<KeyCreated>();
   const [asked, setAsked] = useState<{ act: "rotate" | "delete"; key: KeyItem } | null>(null);
@@ -276,7 +276,7 @@ function AccountView({ account }: { account: Account }) {
         <div className="p-4">
           {budget ? (
             <>
-              <Meter value={usage?.budgetUnits ?? 0} of={budget.units} label={t("account.budget")} />
+              <Meter value={usage?.budgetUnits ?? 0} of={budget.units} label={t("account.budget")} alarm />
               <p className="num mt-2">{t("of", { a: figure(usage?.budgetUnits ?? 0, 2), b: `${figure(budget.units)} CU / ${budget.period ?? "month"}` })}</p>
               {usage?.budgetRenewsAt && <p className="text-soft">{moment(usage.budgetRenewsAt)}</p>}
             </>
@@ -336,7 +336,7 @@ function LimitsForm({ account }: { account: Account }) {
 }
 
 function All() {
-  const query = useCall("listAccounts", { query: { limit: 1_000 } }, { every: 10_000 });
+  const query = useWhole("listAccounts", { every: 10_000 });
   const [name, setName] = useState<string | null>(null);
   const [shown, setShown] = useState<Account | null>(null);
   const swap = async (account: Account) => {

@@ -5,7 +5,7 @@ import type { Execution } from "../api/generated";
 import { can } from "../api/session";
 import { t, word } from "../i18n";
 import { useCursor } from "../state/keys";
-import { useCall, usePages } from "../state/query";
+import { useCall, usePages, useWhole } from "../state/query";
 import { one, useAsked } from "../state/search";
 import { count, span } from "../ui/format";
 import { Icon } from "../ui/icons";
@@ -27,7 +27,7 @@ function Fresh() {
 }
 
 export function Flows() {
-  const query = useCall("listFlows", { query: { limit: 1_000 } }, { every: 5_000 });
+  const query = useWhole("listFlows", { every: 5_000 });
   const running = useCall("listExecutions", { query: { status: "Running", limit: 1_000 } }, { every: 2_000 });
   const [text, setText] = useState("");
   const all = (query.data?.items ?? []).filter((flow) => flow.name.toLowerCase().includes(text.trim().toLowerCase()));

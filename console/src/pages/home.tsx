@@ -186,7 +186,7 @@ export function Utilisation({ nodes }: { nodes: Node[] }) {
             <Meter value={node.cpuUsed} of={node.cpu} label="CPU" />
             <span className="num text-right text-soft">{t("of", { a: figure(node.cpuUsed), b: figure(node.cpu) })}</span>
             <span className="text-soft">{t("memory")}</span>
-            <Meter value={node.memoryMbUsed} of={node.memoryMb} label={t("memory")} />
+            <Meter value={node.memoryMbUsed} of={node.memoryMb} label={t("memory")} alarm />
             <span className="num text-right text-soft">{t("of", { a: `${figure(node.memoryMbUsed / 1_024)}`, b: `${figure(node.memoryMb / 1_024)} GB` })}</span>
           </div>
         </div>

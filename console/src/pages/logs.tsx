@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { type FormEvent, useEffect, useMemo, useState } from "react";
 import { address } from "../api/client";
 import { t } from "../i18n";
-import { useCall, usePages } from "../state/query";
+import { usePages, useWhole } from "../state/query";
 import { one, useAsked } from "../state/search";
 import { Button, Head, Problem, Sheet, Skeleton } from "../ui/kit";
 import { Lines, useLines } from "../ui/logs";
@@ -15,7 +15,7 @@ export function Logs() {
     const names = ["function", "task", "request", "instance", "text"] as const;
     return Object.fromEntries(names.flatMap((name) => (one(search, name) ? [[name, one(search, name)]] : []))) as Record<(typeof names)[number], string>;
   }, [search]);
-  const functions = useCall("listFunctions", { query: { limit: 1_000 } });
+  const functions = useWhole("listFunctions");
   const [text, setText] = useState(one(search, "text"));
   useEffect(() => setText(one(search, "text")), [search]);
   const submit = (event: FormEvent) => {

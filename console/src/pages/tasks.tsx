@@ -7,7 +7,7 @@ import { address, call, send } from "../api/client";
 import type { BulkResult, Task, TaskFilter } from "../api/generated";
 import { t } from "../i18n";
 import { useCursor, useKeys } from "../state/keys";
-import { reread, useCall, usePages } from "../state/query";
+import { reread, useCall, usePages, useWhole } from "../state/query";
 import { type Search, one, stringifySearch, useAsked } from "../state/search";
 import { compact, count, span } from "../ui/format";
 import { Icon } from "../ui/icons";
@@ -92,7 +92,7 @@ export function Tasks() {
 }
 
 function Filter({ search, ask }: { search: Search; ask: (change: Search) => void }) {
-  const functions = useCall("listFunctions", { query: { limit: 1_000 } });
+  const functions = useWhole("listFunctions");
   const [more, setMore] = useState(["error", "tag", "from", "until", "durationMin", "durationMax"].some((name) => search[name]));
   const [id, setId] = useState(one(search, "idPrefix"));
   useEffect(() => setId(one(search, "idPrefix")), [search]);

@@ -64,6 +64,30 @@ export function usePages<Id extends PagedId>(id: Id, asked: Asked<Id> = {}, { ev
   return { ...query, items, data: query.data ? items : undefined };
 }
 
+/** The largest page of every listing, and how many pages are read of one that is shown whole. */
+const WHOLE_LIMIT = 100;
+const WHOLE_PAGES = 20;
+
+/** A listing as a whole, for what an account has some of: functions, keys. */
+export function useWhole<Id extends PagedId>(id: Id, { every = false, enabled = true }: Manner = {}): UseQueryResult<Operations[Id]["answer"]> {
+  return useQuery({
+    queryKey: [id, "whole"],
+    queryFn: async ({ signal }) => {
+      const items: unknown[] = [];
+      let cursor: string | undefined;
+      for (let page = 0; page < WHOLE_PAGES; page += 1) {
+        const found = (await call(id, { query: { limit: WHOLE_LIMIT, cursor } as Operations[Id]["query"], signal })) as Paged;
+        items.push(...found.items);
+        if (!found.next) break;
+        cursor = found.next;
+      }
+      return { items };
+    },
+    refetchInterval: (query) => (query.state.error instanceof ApiError && query.state.error.status < 500 ? false : every),
+    enabled,
+  }) as UseQueryResult<Operations[Id]["answer"]>;
+}
+
 /** Reads again whatever these operations gave. */
 export function reread(...ids: string[]): Promise<unknown> {
   return Promise.all(ids.map((id) => client.invalidateQueries({ queryKey: [id] })));

@@ -37,7 +37,7 @@ export default function Chart({ times, series, label, height = 150 }: Props) {
         cursor: { y: false, points: { size: 6 } },
         scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.15)] } },
         axes: [
-          { ...axis, space: 90, values: [[1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]] as never },
+          { ...axis, space: 90, size: 26, values: [[1, "{HH}:{mm}:{ss}", null, null, null, null, null, null, 1]] as never },
           { ...axis, size: 44, splits: (_, __, ___, max) => [0, max / 2, max].map((value) => Math.round(value * 10) / 10) },
         ],
         series: [{}, ...series.map((one) => ({ label: one.name, stroke: token(one.colour), width: 1.75, fill: `color-mix(in oklab, ${token(one.colour)} 12%, transparent)`, points: { show: false } }))],

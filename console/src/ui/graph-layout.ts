@@ -20,7 +20,7 @@ export interface Laid {
 export const STEP = { width: 190, height: 50 };
 const GAP = { x: 28, y: 40 };
 const INNER = 16;
-const HEAD = STEP.height + 10;
+const HEAD = STEP.height + 24;
 /** Above this dagre takes longer than anybody waits. */
 const DAGRE_MAX = 400;
 

@@ -317,11 +317,11 @@ export function Facts({ of }: { of: Array<[string, ReactNode] | false | undefine
 }
 
 /** How full something is. */
-export function Meter({ value, of, label }: { value: number; of: number; label: string }) {
+export function Meter({ value, of, label, alarm }: { value: number; of: number; label: string; alarm?: boolean }) {
   const share = of > 0 ? Math.min(1, value / of) : 0;
   return (
     <div role="meter" aria-label={label} aria-valuenow={Math.round(share * 100)} aria-valuemin={0} aria-valuemax={100} className="h-1.5 w-full overflow-hidden rounded-full bg-well">
-      <div className="h-full rounded-full transition-[width] duration-500" style={{ width: `${share * 100}%`, background: share > 0.9 ? "var(--bad)" : "var(--accent)" }} />
+      <div className="h-full rounded-full transition-[width] duration-500" style={{ width: `${share * 100}%`, background: alarm && share > 0.9 ? "var(--bad)" : "var(--accent)" }} />
     </div>
   );
 }

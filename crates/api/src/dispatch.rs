@@ -30,7 +30,7 @@ use crate::http as trigger;
 use crate::query::Query;
 use crate::route::{self, Route};
 use crate::server::ApiParts;
-use crate::{exec, fc, figures, fnf, mns, objects, sfn, v1};
+use crate::{console, exec, fc, figures, fnf, mns, objects, sfn, v1};
 
 /// The longest path and query together.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -248,8 +248,9 @@ async fn control(
         Route::None => {
             if face == Face::Instances {
                 door.doorman.admit(&arrived.parts)?;
+                return Err(nothing(method, path));
             }
-            Err(console(method, path))
+            console::serve(method, path, headers).ok_or_else(|| nothing(method, path))
         }
     }
 }
@@ -339,11 +340,11 @@ async fn open(door: &Door, id: &str, parts: &Parts) -> Result<Answer, Problem> {
     })
 }
 
-fn console(method: &Method, path: &str) -> Problem {
+fn nothing(method: &Method, path: &str) -> Problem {
     Problem::new(
         Code::ResourceNotFound,
         format!(
-            "nothing is at '{method} {path}'; this version has no console. The APIs are under /2023-03-30 and /v1"
+            "nothing is at '{method} {path}'; the APIs are under /2023-03-30 and /v1, the console is a page"
         ),
     )
 }

@@ -8,6 +8,7 @@ mod auth;
 mod body;
 mod call;
 mod config;
+mod console;
 mod dispatch;
 mod error;
 mod exec;

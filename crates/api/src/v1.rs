@@ -30,8 +30,8 @@ pub(crate) fn body_limit(config: &ApiConfig, operation: &str) -> u64 {
         "submitTask" => config.submit_bytes_max / 3 * 4 + config.json_bytes_max,
         "submitBatch" => config.batch_bytes_max,
         // A definition of 1 MiB, written as a JSON text; an input of its size.
-        "createFlow" | "updateFlow" | "startExecution" => 3 * config.json_bytes_max,
         "sendMessages" | "publishMessage" => config.messages_bytes_max,
+        "createFlow" | "updateFlow" | "checkFlow" | "startExecution" => 3 * config.json_bytes_max,
         _ => config.json_bytes_max,
     }
 }
@@ -79,6 +79,8 @@ fn serve_control(operation: &str, call: Call) -> Handling {
         "putFunctionLimits" => Box::pin(functions::limits_put(call)),
         "getRetryPolicy" => Box::pin(functions::retry_get(call)),
         "putRetryPolicy" => Box::pin(functions::retry_put(call)),
+        "signIn" => Box::pin(keys::sign_in(call)),
+        "signOut" => Box::pin(keys::sign_out(call)),
         "whoAmI" => Box::pin(ready(accounts::who_am_i(&call))),
         "listAccounts" => Box::pin(accounts::list(call)),
         "createAccount" => Box::pin(accounts::create(call)),
@@ -101,6 +103,7 @@ fn serve_flows(operation: &str, call: Call) -> Handling {
     match operation {
         "listFlows" => Box::pin(flows::list(call)),
         "createFlow" => Box::pin(flows::create(call)),
+        "checkFlow" => Box::pin(flows::check(call)),
         "getFlow" => Box::pin(flows::get(call)),
         "updateFlow" => Box::pin(flows::update(call)),
         "deleteFlow" => Box::pin(flows::delete(call)),

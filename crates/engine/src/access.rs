@@ -305,6 +305,10 @@ operations! {
     KeyUpdate: "stint:UpdateKey" on "keys" needs Administer;
     /// Issue a temporary key of no more than the caller's own rights.
     KeyIssue: "stint:IssueTemporaryKey" on "keys" needs Write;
+    /// Exchange a key for a bearer token of the same rights that ends by itself.
+    SignIn: "stint:SignIn" on "keys" needs Invoke | Read;
+    /// End that token.
+    SignOut: "stint:SignOut" on "keys" needs Invoke | Read;
     /// Read the audit trail.
     AuditList: "stint:ListAudit" on "audit" needs Administer;
     /// Replace the master key.

@@ -7,15 +7,7 @@ use utoipa::OpenApi;
 
 use crate::native::operation::{OPERATIONS, Operation, QUERY};
 use crate::native::{
-    Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
-    BulkRequest, BulkResult, ChangeVisibility, ChangedVisibility, DeleteMessages, DeletedMessages,
-    PublishMessage, PublishedMessage, Queue, QueuePatch, ReceiveMessages,
-    ReceivedMessages, SendMessages, SentMessages, Subscription, SubscriptionPut, Topic,
-    TopicPatch, Execution, ExecutionEvent, ExecutionStart, ExecutionStop,
-    ExecutionWhy, Flow, FlowAlias, FlowAliasPut, FlowCreate, FlowGraph, FlowPatch, FlowPublish,
-    FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
-    KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport, RetryPolicy,
-    Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskSubmit, Usage, WhoAmI, Why,
+    Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit, BulkRequest, BulkResult, ChangeVisibility, ChangedVisibility, DeleteMessages, DeletedMessages, Execution, ExecutionEvent, ExecutionStart, ExecutionStop, ExecutionWhy, Flow, FlowAlias, FlowAliasPut, FlowCheck, FlowChecked, FlowCreate, FlowGraph, FlowPatch, FlowPublish, FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated, KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport, PublishMessage, PublishedMessage, Queue, QueuePatch, ReceiveMessages, ReceivedMessages, RetryPolicy, Runtime, SendMessages, SentMessages, Setting, SignIn, StopRequest, Subscription, SubscriptionPut, Task, TaskAccepted, TaskCount, TaskSubmit, Topic, TopicPatch, Usage, WhoAmI, Why,
 };
 use crate::native::{Secret, SecretPut, Trigger, TriggerCreate, TriggerPatch};
 use crate::problem::Envelope;
@@ -24,8 +16,8 @@ use crate::problem::Envelope;
 #[openapi(components(schemas(
     Account, AccountCreate, AccountPatch, BatchResult, BatchSubmit, BulkRequest, BulkResult,
     Backlog, Envelope, Execution, ExecutionStart, ExecutionStop, ExecutionWhy, Flow, FlowAlias,
-    FlowAliasPut, FlowCreate, FlowGraph, FlowPatch, FlowPublish, FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
-    KeyPatch, KeyTemporary, MasterKeyRotated, Overview, ProgressReport, RetryPolicy, StopRequest, Task,
+    FlowAliasPut, FlowCheck, FlowChecked, FlowCreate, FlowGraph, FlowPatch, FlowPublish, FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
+    KeyPatch, KeyTemporary, MasterKeyRotated, Overview, ProgressReport, RetryPolicy, SignIn, StopRequest, Task,
     TaskAccepted, TaskCount, TaskSubmit, WhoAmI, Why, Page<Account>, Page<AuditEntry>,
     Page<Backlog>, Page<Execution>, Page<ExecutionEvent>, Page<Flow>, Page<FlowAlias>,
     Page<FlowVersion>, Page<FunctionSummary>, Page<Instance>, Page<Key>, Page<LogLine>,
@@ -79,9 +71,9 @@ pub fn document_text(version: &str) -> String {
 }
 
 /// Bodies that may be left out.
-const OPTIONAL_BODIES: [&str; 7] = [
+const OPTIONAL_BODIES: [&str; 8] = [
     "StopRequest", "ExecutionStart", "ExecutionStop", "FlowPublish", "ReceiveMessages", "QueuePatch",
-    "TopicPatch",
+    "TopicPatch", "SignIn",
 ];
 
 fn describe(operation: &Operation) -> Value {

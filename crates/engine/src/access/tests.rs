@@ -41,6 +41,8 @@ const TABLE: &[(&str, &[Operation])] = &[
             Operation::TaskWhy,
             Operation::TaskLogs,
             Operation::Regions,
+            Operation::SignIn,
+            Operation::SignOut,
             Operation::ExecutionGet,
             Operation::ExecutionHistory,
             Operation::ExecutionWhy,

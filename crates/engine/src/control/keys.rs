@@ -4,6 +4,7 @@
 mod authenticate;
 mod function;
 mod master;
+mod sign_in;
 mod start;
 
 use std::sync::Arc;

@@ -200,6 +200,16 @@ pub struct KeyTemporary {
     pub description: String,
 }
 
+/// A sign-in.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignIn {
+    /// How long the token is good: one minute to 36 hours, and no longer than the key; twelve hours if
+    /// absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<Seconds>,
+}
+
 /// A change of a key.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -185,6 +185,8 @@ operations! {
             "Flows by name, without their definitions.";
         createFlow POST "/v1/flows" write [] "FlowCreate" => 201 "Flow",
             "Makes a flow. A definition that cannot be used is refused with every mistake and its place.";
+        checkFlow POST "/v1/flows:check" read [] "FlowCheck" => 200 "FlowChecked",
+            "Checks a definition without making anything of it: every mistake with its place, and the graph when there is none.";
         getFlow GET "/v1/flows/{flow}" read ["version"] "" => 200 "Flow",
             "One flow with its definition, whatever API made it.";
         updateFlow PATCH "/v1/flows/{flow}" write [] "FlowPatch" => 200 "Flow",
@@ -299,6 +301,10 @@ operations! {
     "Accounts and keys" {
         whoAmI GET "/v1/whoami" any [] "" => 200 "WhoAmI",
             "Who the request is from.";
+        signIn POST "/v1/sign-in" any [] "SignIn" => 200 "KeyCreated",
+            "Exchanges the key that signs the request for a bearer token of the same rights that ends by itself.";
+        signOut POST "/v1/sign-out" any [] "" => 204 "",
+            "Ends the token of a sign-in that the request shows.";
         listAccounts GET "/v1/accounts" operate ["limit" "cursor"] "" => 200 "Page_Account",
             "All accounts.";
         createAccount POST "/v1/accounts" operate [] "AccountCreate" => 200 "Account",

@@ -72,6 +72,12 @@ struct Redrive {
     lost: u64,
     is_finding: bool,
     is_all_found: bool,
+    /// Items of children that were found to have ended well, and how many of those had been counted: the end
+    /// of some may have come when the map run had ended.
+    well: u64,
+    counted: u64,
+    /// Units from here on are of this redrive.
+    until: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -192,8 +198,8 @@ pub enum MapCommand {
         /// Items in it.
         items: u64,
     },
-    /// Give the next page of its children: of all where outputs are kept ([`MapRunState::keeps_outputs`]), else
-    /// of those that did not end well. Answer with `Found`.
+    /// Give the next page of its children, oldest first, with the outputs of those that ended well where they
+    /// are kept ([`MapRunState::keeps_outputs`]). Answer with `Found`.
     Find,
     /// Run a child again from where it failed.
     Redrive {
@@ -321,7 +327,8 @@ impl MapRunState {
         self.output_bytes = 0;
         let has_outputs = self.output_bytes_max.is_some() && counts.succeeded > 0;
         let is_all_found = lost == 0 && !has_outputs;
-        let redrive = Redrive { lost, is_all_found, ..Redrive::default() };
+        let (counted, until) = (counts.succeeded, self.unit_next);
+        let redrive = Redrive { lost, is_all_found, counted, until, ..Redrive::default() };
         self.redrive = Some(redrive);
     }
 
@@ -329,20 +336,28 @@ impl MapRunState {
         let Some(redrive) = &mut self.redrive else { return };
         (redrive.is_finding, redrive.is_all_found) = (false, is_last);
         for FoundChild { unit, items, output } in children {
-            match (output, &mut self.redrive) {
-                (Some(output), _) => self.keep(unit, output, commands),
-                (None, Some(redrive)) => {
+            // The outputs became too many: it has ended.
+            let Some(redrive) = &mut self.redrive else { return };
+            if unit >= redrive.until {
+                continue;
+            }
+            match output {
+                Some(output) => {
+                    redrive.well += items;
+                    self.keep(unit, output, commands);
+                }
+                None => {
                     redrive.lost = redrive.lost.saturating_sub(items);
                     redrive.waiting.push_back((unit, items));
                 }
-                // The outputs became too many: it has ended.
-                (None, None) => return,
             }
         }
         if let Some(redrive) = self.redrive.as_mut().filter(|_| is_last) {
             // Children that could not even begin are nowhere to be found: they have failed for good.
-            let lost = core::mem::take(&mut redrive.lost);
-            self.counts.pending -= lost;
+            let late = redrive.well.saturating_sub(redrive.counted).min(redrive.lost);
+            let lost = core::mem::take(&mut redrive.lost) - late;
+            self.counts.pending -= late + lost;
+            self.counts.succeeded += late;
             self.counts.failed += lost;
             if self.has_failed() {
                 self.end_too_many(commands);

@@ -39,17 +39,15 @@ pub(crate) async fn kept(
     Ok(record.map(|record| MapLive::decode(&record.body)).transpose()?)
 }
 
-/// A page of a map run's children, oldest first: all with the outputs of those that ended well, or only
-/// those that did not; and where the next page begins.
+/// A page of a map run's children, oldest first, with the outputs of those that ended well if they are wanted;
+/// and where the next page begins.
 pub(crate) async fn found(
     engine: &Engine,
     (execution, call): (ExecutionUid, CallId),
     cursor: Option<String>,
     has_outputs: bool,
 ) -> Result<FoundPage, EngineError> {
-    let is_wanted = |status: &ExecutionStatus| has_outputs || *status != ExecutionStatus::Succeeded;
     let query = ExecutionQuery {
-        statuses: ExecutionStatus::ALL.into_iter().filter(is_wanted).collect(),
         call: Some((call.entered, call.attempt)),
         ascending: true,
         limit: CHILDREN,
@@ -59,11 +57,13 @@ pub(crate) async fn found(
     let page = engine.store().execution_list(&query).await?;
     let mut children = Vec::with_capacity(page.items.len());
     for child in &page.items {
-        let output = if child.status == ExecutionStatus::Succeeded {
+        let output = if child.status != ExecutionStatus::Succeeded {
+            None
+        } else if !has_outputs {
+            Some(serde_json::Value::Null)
+        } else {
             let bytes = engine.payload(&child.output).await?;
             Some(serde_json::from_slice(&bytes).unwrap_or_default())
-        } else {
-            None
         };
         children.extend(found_of(child, output));
     }

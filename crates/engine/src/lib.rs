@@ -18,6 +18,7 @@ pub mod edit;
 pub mod engine;
 pub mod entropy;
 pub mod error;
+mod gpu;
 mod grants;
 mod scaling;
 pub mod schema;

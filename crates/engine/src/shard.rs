@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use stint_model::code::Refusal;
 use stint_model::function::Revision;
+use stint_model::gpu::GpuCards;
 use stint_model::id::{AccountId, ExecutionUid, FlowId, FunctionId, InstanceId, NodeId, TaskUid};
 use stint_model::limit::Resources;
 use stint_model::link::{Gauge, Lease, Outcome, StopReason, ToNode};
@@ -123,8 +124,8 @@ pub(crate) struct Call {
 /// What a node said, as far as it concerns a shard.
 #[derive(Clone, Debug)]
 pub(crate) enum NodeEvent {
-    /// A node is there with this capacity.
-    Joined { node: NodeId, capacity: Resources },
+    /// A node is there with this capacity and these GPUs.
+    Joined { node: NodeId, capacity: Resources, gpus: GpuCards },
     /// A node is away.
     Left { node: NodeId },
     /// Instances of a pool.
@@ -261,6 +262,9 @@ struct TaskLease {
     lost_at: Timestamp,
     /// Whether the node was told to end it.
     ending: bool,
+    /// Since when it stands still, and for how long it did before.
+    suspended_at: Option<Timestamp>,
+    stood: Span,
 }
 
 /// A batch on its way to the disk and what follows it.

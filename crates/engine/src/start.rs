@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use stint_model::gpu::GpuCards;
 use stint_model::id::Mint;
 use stint_model::link::{
     FromNode, InstanceReport, InstanceState, Lease, NodeLoad, Outcome, ToNode,
@@ -182,11 +183,12 @@ impl Engine {
         guests: &Guests,
     ) -> Result<(), EngineError> {
         match report {
-            FromNode::Hello { node, capacity, runtimes } => {
+            FromNode::Hello { node, capacity, runtimes, gear } => {
                 let load = NodeLoad::default();
-                self.link().join(NodeView { node, capacity, runtimes, load }, to.clone());
+                let gpus = GpuCards::new(gear.gpus.iter().copied());
+                self.link().join(NodeView { node, capacity, runtimes, gear, load }, to.clone());
                 for shard in self.shard_numbers() {
-                    let joined = NodeEvent::Joined { node, capacity };
+                    let joined = NodeEvent::Joined { node, capacity, gpus };
                     self.tell_shard(shard, Input::Node(joined)).await?;
                 }
                 self.images_nudge().notify_one();
@@ -236,6 +238,10 @@ impl Engine {
                 let event = NodeEvent::Gauge { instance, pool, gauge };
                 self.tell_shard(shard, Input::Node(event)).await
             }
+            FromNode::Stood { instance, state } => {
+                self.link().stood(instance, state);
+                Ok(())
+            }
             FromNode::Exec { id, word } => {
                 self.link().execs().hear(id, word);
                 Ok(())
@@ -261,7 +267,10 @@ impl Engine {
                 let failed = before == Some(InstanceState::Creating);
                 NodeEvent::Went { instance, pool, failed: failed.then_some(reason) }
             }
-            (InstanceState::Creating | InstanceState::Terminating, _) => return Ok(()),
+            (
+                InstanceState::Creating | InstanceState::Suspended | InstanceState::Terminating,
+                _,
+            ) => return Ok(()),
         };
         let Some(shard) = self.link().pool_home(pool) else { return Ok(()) };
         self.tell_shard(shard, Input::Node(event)).await

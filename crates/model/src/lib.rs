@@ -13,6 +13,7 @@ pub mod exec;
 pub mod execution;
 pub mod flow;
 pub mod function;
+pub mod gpu;
 pub mod id;
 pub mod image;
 pub mod limit;

@@ -1,10 +1,13 @@
 //! The environment an instance is born with (§4.1). Pure.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use stint_model::function::InjectCredentials;
 use stint_model::id::InstanceId;
 use stint_wire::node::PoolSpec;
+
+use crate::gpu::GpuDevice;
 
 /// Where code lies inside.
 pub(crate) const CODE: &str = "/code";
@@ -206,6 +209,18 @@ pub(crate) fn request_credentials(spec: &PoolSpec) -> Credentials {
 /// The region, as the platform said.
 pub(crate) fn region(spec: &PoolSpec) -> &str {
     spec.extra_env.get("FC_REGION").map_or("", String::as_str)
+}
+
+/// What a program is told about its GPU.
+pub(crate) fn gpu(gpu: &GpuDevice) -> Vec<(String, String)> {
+    let own = |file: &PathBuf| Some(file.to_str()?.strip_prefix("/dev/nvidia")?.parse().ok()?);
+    let number: Option<u32> = gpu.files.iter().find_map(own);
+    let mut said = vec![
+        ("STINT_GPU_TYPE".to_owned(), gpu.card.kind.word().to_owned()),
+        ("STINT_GPU_MEMORY_MB".to_owned(), gpu.card.memory_mb.to_string()),
+    ];
+    said.extend(number.map(|number| ("NVIDIA_VISIBLE_DEVICES".to_owned(), number.to_string())));
+    said
 }
 
 #[cfg(test)]

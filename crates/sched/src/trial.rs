@@ -6,3 +6,4 @@ mod script;
 mod transcripts;
 mod waiting;
 mod world;
+mod yielding;

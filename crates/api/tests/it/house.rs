@@ -13,7 +13,9 @@ use stint_engine::secret::Keyring;
 use stint_engine::{Engine, EngineConfig, Ports, Running};
 use stint_model::id::{InstanceId, NodeId};
 use stint_model::limit::Resources;
-use stint_model::link::{AnswerHead, Event, FromNode, Lease, Outcome, Start, StopReason, ToNode};
+use stint_model::link::{
+    AnswerHead, Event, FromNode, Lease, NodeGear, Outcome, Start, StopReason, ToNode,
+};
 use stint_model::task::Measured;
 use stint_model::time::Span;
 use stint_store::memory::{MemoryBlobs, MemoryJournal, MemoryStore};
@@ -210,7 +212,7 @@ impl FakeNode {
         let capacity = Resources { cpu_milli: 8_000, memory_mb: 16_384 };
         let runtimes =
             BTreeMap::from([("python3.10".to_owned(), "/usr/bin/python3.11".to_owned())]);
-        self.say(FromNode::Hello { node, capacity, runtimes }).await;
+        self.say(FromNode::Hello { node, capacity, runtimes, gear: NodeGear::default() }).await;
         let mut live: BTreeMap<u32, u32> = BTreeMap::new();
         let mut hanging: Vec<Lease> = Vec::new();
         while let Some(message) = inbox.recv().await {
@@ -236,6 +238,8 @@ impl FakeNode {
                 | ToNode::Keep { .. }
                 | ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
+                | ToNode::Suspend { .. }
+                | ToNode::Resume { .. }
                 | ToNode::Exec { .. }
                 | ToNode::Session(_)
                 | ToNode::Prepare(_)

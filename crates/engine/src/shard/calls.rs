@@ -260,6 +260,10 @@ fn refusal_of(cause: Cause) -> Option<Refusal> {
                 size.memory_mb
             ),
         )),
+        Cause::NoGpu { kind } => Some(Refusal::new(
+            Code::ResourceThrottled,
+            format!("no node has a GPU of type {}", kind.word()),
+        )),
         Cause::FunctionGone | Cause::NoPool => {
             Some(Refusal::new(Code::FunctionNotFound, "the function was just deleted"))
         }
@@ -269,6 +273,7 @@ fn refusal_of(cause: Cause) -> Option<Refusal> {
         | Cause::Expired { .. }
         | Cause::OrderKeyBusy { .. }
         | Cause::NoNode
+        | Cause::GpuFull { .. }
         | Cause::NodeFull { .. }
         | Cause::BehindOthers { .. }
         | Cause::Next => None,

@@ -17,8 +17,9 @@ use crate::error::EngineError;
 impl Shard {
     pub(super) fn node(&mut self, event: NodeEvent, reads: &mut Reads) {
         match event {
-            NodeEvent::Joined { node, capacity } => {
+            NodeEvent::Joined { node, capacity, gpus } => {
                 self.sched.observe(Change::Node { node, capacity });
+                self.sched.observe(Change::Gpus { node, cards: gpus });
                 self.keep_forget(node);
                 self.calls_look_again();
             }
@@ -155,7 +156,7 @@ impl Shard {
         let mut silent: Vec<u64> = self
             .leases
             .iter()
-            .filter(|(_, lease)| lease.lost_at <= now)
+            .filter(|(_, lease)| lease.lost_at <= now && lease.suspended_at.is_none())
             .map(|(work, _)| *work)
             .collect();
         // In order, so that the same history gives the same decisions.
@@ -164,7 +165,10 @@ impl Shard {
             self.give_up(work, unreported("the node reported no end in time"), now);
         }
         let leases = self.leases.iter();
-        let quiet = leases.filter(|(_, lease)| !lease.ending && is_quiet(&lease.task, now));
+        let quiet = leases.filter(|(_, lease)| {
+            let speaks = !lease.ending && lease.suspended_at.is_none();
+            speaks && is_quiet(&lease.task, now - lease.stood)
+        });
         let mut quiet: Vec<u64> = quiet.map(|(work, _)| *work).collect();
         quiet.sort_unstable();
         for work in quiet {

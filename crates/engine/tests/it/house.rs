@@ -17,7 +17,7 @@ use stint_model::function::{
 use stint_model::id::{AccountId, FunctionId, InstanceId, NodeId, RevisionId};
 use stint_model::image::{ImageFault, ImageFaultKind, PinnedImage};
 use stint_model::limit::Resources;
-use stint_model::link::{FromNode, ImageOrder, Lease, Outcome, Start, ToNode};
+use stint_model::link::{FromNode, ImageOrder, Lease, NodeGear, Outcome, Start, ToNode};
 use stint_model::shard::Shard;
 use stint_model::task::{Measured, Task};
 use stint_model::time::{Span, Timestamp};
@@ -257,7 +257,12 @@ struct FakeNode {
 impl FakeNode {
     async fn run(self, capacity: Resources, mut inbox: mpsc::Receiver<ToNode>) {
         let node = NodeId(1);
-        let hello = FromNode::Hello { node, capacity, runtimes: BTreeMap::new() };
+        let hello = FromNode::Hello {
+            node,
+            capacity,
+            runtimes: BTreeMap::new(),
+            gear: NodeGear::default(),
+        };
         self.say(hello).await;
         let mut live: BTreeMap<u32, u32> = BTreeMap::new();
         let mut hanging: BTreeMap<Lease, u32> = BTreeMap::new();
@@ -295,6 +300,8 @@ impl FakeNode {
                 ToNode::Prepare(order) => self.prepared(&order).await,
                 ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
+                | ToNode::Suspend { .. }
+                | ToNode::Resume { .. }
                 | ToNode::Exec { .. }
                 | ToNode::Session(_)
                 | ToNode::Fence { .. }

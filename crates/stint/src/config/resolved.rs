@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use stint_engine::FlowConfig;
 use stint_model::limit::Resources;
 use stint_model::time::Span;
-use stint_node::{EgressRule, HostFor, NodeNetwork, RuleError};
+use stint_node::{EgressRule, GpuDevice, GpuError, HostFor, NodeNetwork, RuleError};
 use url::Url;
 
 use super::environment::Environment;
@@ -56,11 +56,39 @@ pub(crate) struct Log {
     pub(crate) json: bool,
 }
 
+/// An entry of `node.gpus`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum GpuSaid {
+    /// What the driver names.
+    Auto,
+    /// This one.
+    Card(GpuDevice),
+}
+
+impl Node {
+    /// The cards that are offered, and of those the driver knows the names of what has no type.
+    pub(crate) fn gpu_devices(&self) -> (Vec<GpuDevice>, Vec<String>) {
+        let (mut cards, mut unknown) = (Vec::new(), Vec::new());
+        for said in &self.gpus {
+            match said {
+                GpuSaid::Card(card) => cards.push(card.clone()),
+                GpuSaid::Auto => {
+                    let (found, strange) = stint_node::probe_gpus();
+                    cards.extend(found);
+                    unknown.extend(strange);
+                }
+            }
+        }
+        (cards, unknown)
+    }
+}
+
 /// The embedded node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Node {
     pub(crate) capacity: Resources,
     pub(crate) cpu_overcommit_percent: u32,
+    pub(crate) gpus: Vec<GpuSaid>,
     pub(crate) idle_timeout: Span,
     pub(crate) parked: u32,
     pub(crate) parked_interpreters: u32,
@@ -276,6 +304,10 @@ fn node(read: &Reader<'_>) -> Result<Node, ConfigError> {
     Ok(Node {
         capacity: Resources { cpu_milli, memory_mb },
         cpu_overcommit_percent: read.parse("node.cpu_overcommit", unit::percent)?,
+        gpus: read.many("node.gpus", |text| match text {
+            "auto" => Ok(GpuSaid::Auto),
+            _ => text.parse().map(GpuSaid::Card).map_err(|error: GpuError| error.to_string()),
+        })?,
         idle_timeout: read.duration("node.idle_timeout")?,
         parked: read.count("node.parked")?,
         parked_interpreters: read.count("node.parked_interpreters")?,

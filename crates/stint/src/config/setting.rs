@@ -179,6 +179,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "How much vCPU may be promised to instances, of what there is. Memory is never overcommitted.",
     ),
     plain(
+        "node.gpus",
+        "STINT_NODE_GPUS",
+        Kind::List,
+        "GPUs that instances may have: `TYPE[:MB[:FILE[+FILE…]]]`, for example \
+         `fc.gpu.tesla.1:16384:/dev/nvidia0+/dev/nvidiactl`. `auto`: those the NVIDIA driver names, with \
+         the files of each. The type is what `gpuConfig.gpuType` asks for.",
+    ),
+    plain(
         "node.idle_timeout",
         "STINT_NODE_IDLE_TIMEOUT",
         Kind::Duration,

@@ -97,7 +97,11 @@ impl Figures {
             metrics::gauge!("stint_uptime_seconds").set(to_f64(uptime.secs()));
             let (skew, is_ahead) = supervisor.clock().skew();
             let behind = skew.to_std().as_secs_f64();
-            metrics::gauge!("stint_clock_behind_seconds").set(if is_ahead { -behind } else { behind });
+            metrics::gauge!("stint_clock_behind_seconds").set(if is_ahead {
+                -behind
+            } else {
+                behind
+            });
             handle.render()
         })
     }

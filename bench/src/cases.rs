@@ -6,6 +6,7 @@ mod beside;
 mod colocation;
 mod flows;
 mod maps;
+mod objects;
 
 use std::io::{Cursor, Write as _};
 use std::time::{Duration, Instant};
@@ -74,6 +75,9 @@ pub(crate) async fn run(plan: &Plan) -> Result<Vec<Row>> {
     }
     if plan.wants("maps") {
         rows.extend(maps::maps(plan).await.context("maps")?);
+    }
+    if plan.wants("objects") {
+        rows.extend(objects::objects(plan).await.context("objects")?);
     }
     if plan.wants("cold") {
         rows.extend(cold(plan).await.context("cold")?);

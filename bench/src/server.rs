@@ -109,11 +109,22 @@ impl Server {
         Ok(text.to_owned())
     }
 
-    pub(crate) async fn api(&self) -> Result<Api> {
+    /// Where the object service is.
+    pub(crate) fn object_address(&self) -> Result<String> {
+        let text = std::fs::read_to_string(self.file("s3-address")).context("s3-address")?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// The root key: its id and its secret.
+    pub(crate) fn key(&self) -> Result<(String, String)> {
         let text = std::fs::read_to_string(self.file("credentials.json")).context("credentials")?;
         let key: Value = serde_json::from_str(&text)?;
         let field = |name: &str| key[name].as_str().context("credentials").map(str::to_owned);
-        let (id, secret) = (field("accessKeyId")?, field("accessKeySecret")?);
+        Ok((field("accessKeyId")?, field("accessKeySecret")?))
+    }
+
+    pub(crate) async fn api(&self) -> Result<Api> {
+        let (id, secret) = self.key()?;
         Api::open(Signer::new(&self.address()?, &id, &secret)).await
     }
 

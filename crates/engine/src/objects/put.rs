@@ -84,7 +84,7 @@ impl Engine {
             parts: 0,
         };
         written.hand_over();
-        let done = self.object_commit(caller, order, &content, deed, |_| Ok(())).await;
+        let done = self.object_commit(caller, order, (&content, deed), |_| Ok(())).await;
         if let Err(error) = &done {
             written.take_back(error);
             drop(written);
@@ -121,8 +121,7 @@ impl Engine {
         &self,
         caller: &Caller,
         order: &ObjectOrder,
-        content: &Content,
-        deed: ObjectDeed,
+        (content, deed): (&Content, ObjectDeed),
         also: impl Fn(&mut Change) -> Result<(), EngineError>,
     ) -> Result<Object, EngineError> {
         let account = caller.account;

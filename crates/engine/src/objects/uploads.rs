@@ -284,7 +284,7 @@ impl Engine {
                 Ok(())
             };
             let object =
-                self.object_commit(caller, &order, &content, ObjectDeed::Complete, also).await?;
+                self.object_commit(caller, &order, (&content, ObjectDeed::Complete), also).await?;
             let is_left = |run: &Run| !content.runs.contains(run);
             let left: Vec<Run> = parts.iter().map(|part| part.run).filter(is_left).collect();
             Ok((object, left))

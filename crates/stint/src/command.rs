@@ -16,6 +16,7 @@ pub(crate) mod logs;
 mod patience;
 pub(crate) mod task;
 pub(crate) mod top;
+pub(crate) mod trigger;
 pub(crate) mod up;
 pub(crate) mod upkeep;
 pub(crate) mod usage;

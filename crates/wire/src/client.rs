@@ -9,6 +9,7 @@ mod follow;
 mod invoke;
 mod native;
 mod sse;
+mod trigger;
 mod usage;
 
 use std::fmt;

@@ -27,6 +27,10 @@ pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) history: History,
     pub(crate) flows: FlowConfig,
+    /// Whether triggers may connect to addresses of the house.
+    pub(crate) triggers_private: bool,
+    /// What of the server triggers may look into.
+    pub(crate) triggers_directories: Vec<PathBuf>,
     pub(crate) payload: Payload,
     pub(crate) disk: Disk,
     pub(crate) account: Account,
@@ -142,6 +146,8 @@ impl Config {
                 attempt_log_bytes: read.size("history.attempt_log")?,
             },
             flows: flows(&read)?,
+            triggers_private: read.switch("triggers.private")?,
+            triggers_directories: directories(&read)?,
             payload: Payload {
                 max: read.size("payload.max")?,
                 inline: read.size("payload.inline")?,
@@ -325,6 +331,18 @@ fn flows(read: &Reader<'_>) -> Result<FlowConfig, ConfigError> {
         http_answer_bytes_max: bytes("flows.http_answer")?,
         http_allow_private: read.switch("flows.http_private")?,
         retention: read.duration("flows.retention")?,
+    })
+}
+
+/// Directories, joined with commas; each is absolute.
+fn directories(read: &Reader<'_>) -> Result<Vec<PathBuf>, ConfigError> {
+    read.parse("triggers.directories", |text| {
+        let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
+        let paths: Vec<PathBuf> = paths.map(PathBuf::from).collect();
+        match paths.iter().find(|path| !path.is_absolute()) {
+            Some(path) => Err(format!("{} is not absolute", path.display())),
+            None => Ok(paths),
+        }
     })
 }
 

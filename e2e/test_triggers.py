@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import http.client
 import json
-import os
 
 import pytest
 from alibabacloud_fc20230330 import models as fc
@@ -251,8 +250,6 @@ def test_a_killed_server_fires_each_moment_once(own):
 
 def test_a_poster_who_is_not_answered_posts_again_and_makes_one_task(own):
     server = own()
-    server.settings["listen.trigger"] = None
-    del server.settings["listen.trigger"]
     cloud = Cloud(server.start())
     cloud.create("posted", ECHO)
     create(cloud, "posted", "hook", "webhook", {"authType": "anonymous"})

@@ -17,7 +17,7 @@ const FILE_LINES_MAX: usize = 800;
 const FILE_LINES_GOAL: usize = 500;
 /// Above this a crate does more than its name says. `engine` sets it: every verb and the shell of all that
 /// is durable live there, a third of it the shell of flows. What comes next gets a crate of its own.
-const CRATE_LINES_MAX: usize = 24_000;
+const CRATE_LINES_MAX: usize = 24_500;
 /// `lib.rs` is a table of contents, `main.rs` a list of commands.
 const ENTRY_LINES_MAX: usize = 150;
 

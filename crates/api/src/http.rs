@@ -5,6 +5,7 @@
 mod event;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -152,6 +153,14 @@ struct Asked<'a> {
     request_id: &'a Arc<str>,
 }
 
+/// What was read of it, and who it is from.
+struct Request {
+    parts: Parts,
+    body: Bytes,
+    peer: Option<IpAddr>,
+    caller: Caller,
+}
+
 impl Asked<'_> {
     async fn answer(&self, door: &Arc<Door>, arrived: Arrived) -> Result<Answer, Problem> {
         let origin = origin_of(&arrived.parts.headers);
@@ -219,39 +228,51 @@ impl Asked<'_> {
         if let Some(admitted) = &admitted {
             door.doorman.check_body(admitted, &read.bytes, false)?;
         }
+        let request = Request { parts, body: read.bytes, peer, caller };
+        if is_async { self.submit(door, &request).await } else { self.call(door, &request).await }
+    }
+
+    fn function(&self) -> FunctionRef {
         let trigger = &self.at.trigger;
-        let function = FunctionRef {
-            name: trigger.function_name.to_string(),
-            qualifier: trigger.qualifier.clone(),
-        };
+        let name = trigger.function_name.to_string();
+        FunctionRef { name, qualifier: trigger.qualifier.clone() }
+    }
+
+    fn event(&self, door: &Door, request: &Request) -> Bytes {
         let seen = event::Seen {
-            trigger,
+            trigger: &self.at.trigger,
             rest: self.rest,
             request_id: self.request_id,
-            peer,
+            peer: request.peer,
             now: door.engine.clock().now(),
         };
-        let payload = || event::of(&seen, &parts, &read.bytes);
-        if is_async {
-            let options = options::from_headers(&parts.headers, &function.name)?;
-            let submit = Submit { payload: payload(), options };
-            let accepted = door.engine.submit(&caller, &function, submit).await?;
-            let mut answer = answer::empty(StatusCode::ACCEPTED);
-            answer::set(&mut answer, REQUEST_ID, &accepted.request_id);
-            if accepted.task_mode {
-                answer::set(&mut answer, TASK_ID, &accepted.task_id);
-            }
-            return Ok(answer);
+        event::of(&seen, &request.parts, &request.body)
+    }
+
+    /// Durable when answered.
+    async fn submit(&self, door: &Door, request: &Request) -> Result<Answer, Problem> {
+        let function = self.function();
+        let options = options::from_headers(&request.parts.headers, &function.name)?;
+        let submit = Submit { payload: self.event(door, request), options };
+        let accepted = door.engine.submit(&request.caller, &function, submit).await?;
+        let mut answer = answer::empty(StatusCode::ACCEPTED);
+        answer::set(&mut answer, REQUEST_ID, &accepted.request_id);
+        if accepted.task_mode {
+            answer::set(&mut answer, TASK_ID, &accepted.task_id);
         }
+        Ok(answer)
+    }
+
+    /// The answer is the function's.
+    async fn call(&self, door: &Door, request: &Request) -> Result<Answer, Problem> {
         let invoke = if self.at.is_custom {
-            let http = Some(Arc::new(self.head(&parts)));
-            Invoke { payload: read.bytes.clone(), http, ..Invoke::default() }
+            let http = Some(Arc::new(self.head(&request.parts)));
+            Invoke { payload: request.body.clone(), http, ..Invoke::default() }
         } else {
-            Invoke { payload: payload(), ..Invoke::default() }
+            Invoke { payload: self.event(door, request), ..Invoke::default() }
         };
-        let request_id = Some(self.request_id.to_string());
-        let returned =
-            door.engine.invoke(&caller, &function, Invoke { request_id, ..invoke }).await?;
+        let invoke = Invoke { request_id: Some(self.request_id.to_string()), ..invoke };
+        let returned = door.engine.invoke(&request.caller, &self.function(), invoke).await?;
         let mut answer = match returned.body {
             AnswerBody::Stream(head, pieces) => {
                 let body = invocation::running(VecDeque::new(), pieces);

@@ -212,18 +212,14 @@ impl Delivery {
             Some(path) => path.text(whole),
             None => event.id.as_ref().map(|id| format!("{}\n{id}", event.source)),
         };
+        // In a list each must be JSON.
+        let is_listed = self.batch_count > 1;
         let payload = match (&self.transform, shape) {
+            (Some(template), _) if is_listed => Bytes::from(template.fill(whole).to_string()),
             (Some(template), _) => as_payload(&template.fill(whole)),
             (None, Shape::CloudEvent) => Bytes::from(whole.to_string()),
-            // In a list it must be JSON.
-            (None, Shape::Data) if self.batch_count > 1 => {
-                Bytes::from(event.data.to_json().to_string())
-            }
+            (None, Shape::Data) if is_listed => Bytes::from(event.data.to_json().to_string()),
             (None, Shape::Data) => event.data.to_bytes(),
-        };
-        let payload = match (&self.transform, self.batch_count) {
-            (Some(template), 2..) => Bytes::from(template.fill(whole).to_string()),
-            _ => payload,
         };
         Item { id, payload }
     }

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     account, backlog, bucket, config, deploy, doctor, flow, function, init, instance, invoke, key,
-    logs, queue, task, top, topic, up, upkeep, usage, why,
+    logs, queue, task, top, topic, trigger, up, upkeep, usage, why,
 };
 use crate::config::raw::Flags;
 use crate::screen::Format;
@@ -107,6 +107,12 @@ pub(crate) enum Command {
     /// What waits, per function.
     #[command(subcommand)]
     Backlog(backlog::Command),
+    /// Triggers: what functions are called for, and how each is doing.
+    #[command(subcommand)]
+    Trigger(trigger::Command),
+    /// Secrets that triggers name.
+    #[command(subcommand)]
+    Secret(trigger::SecretCommand),
     /// Flows and their executions: create, start, follow, explain, stop, run again.
     #[command(subcommand)]
     Flow(flow::Command),

@@ -19,6 +19,7 @@ pub(crate) mod queue;
 pub(crate) mod task;
 pub(crate) mod top;
 pub(crate) mod topic;
+pub(crate) mod trigger;
 pub(crate) mod up;
 pub(crate) mod upkeep;
 pub(crate) mod usage;

@@ -72,6 +72,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Task(args) => command::task::run(args, context).await,
         Command::Logs(args) => command::logs::run(&args, context).await,
         Command::Why(args) => command::why::run(&args, context).await,
+        Command::Trigger(args) => command::trigger::run(args, context).await,
+        Command::Secret(args) => command::trigger::secret(args, context).await,
         Command::Backlog(args) => command::backlog::run(args, context).await,
         Command::Bucket(args) => Box::pin(command::bucket::run(args, context)).await,
         Command::Instance(args) => command::instance::run(args, context).await,

@@ -10,6 +10,7 @@ mod invoke;
 mod message;
 mod native;
 mod sse;
+mod trigger;
 mod usage;
 
 use std::fmt;

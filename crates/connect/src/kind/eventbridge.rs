@@ -90,6 +90,47 @@ const fn one() -> u64 {
     1
 }
 
+impl Said {
+    /// The same in our words.
+    fn delivery(&self, source: &str) -> Result<crate::delivery::Delivery, ConfigError> {
+        let mut delivery = Map::new();
+        if !self.event_rule_filter_pattern.trim().is_empty() {
+            let pattern: Value = settings::read(&self.event_rule_filter_pattern)
+                .map_err(|error| ConfigError::field("eventRuleFilterPattern", error.to_string()))?;
+            delivery.insert("filter".into(), pattern);
+        }
+        let is_stream = match self.run_options.mode.as_str() {
+            "event-streaming" => true,
+            "event-driven" => false,
+            "" => source != "Default",
+            other => {
+                let why = format!("is event-streaming or event-driven, not {other:?}");
+                return Err(ConfigError::field("runOptions.mode", why));
+            }
+        };
+        let window = self.run_options.batch_window.as_ref();
+        let (count, seconds) =
+            window.map_or((1, 0), |one| (one.count_based_window, one.time_based_window));
+        settings::within("runOptions.batchWindow.TimeBasedWindow", seconds, (0, 15))?;
+        if is_stream {
+            // A stream's payload is a list, also of one.
+            let batch = serde_json::json!({ "count": count.max(2), "seconds": seconds });
+            delivery.insert("batch".into(), batch);
+        }
+        let shape = match self.event_sink_config.delivery_option.event_schema.as_str() {
+            "" | "CloudEvents" => "cloudEvent",
+            "RawData" => "data",
+            other => {
+                let why = format!("is CloudEvents or RawData, not {other:?}");
+                return Err(ConfigError::field("eventSinkConfig.deliveryOption.eventSchema", why));
+            }
+        };
+        delivery.insert("shape".into(), shape.into());
+        delivery.insert("wait".into(), (!self.async_invocation_type).into());
+        crate::delivery::Delivery::read(&Value::Object(delivery))
+    }
+}
+
 impl Settings {
     /// Reads and checks.
     ///
@@ -97,7 +138,7 @@ impl Settings {
     /// With the field that is wrong.
     pub fn read(text: &str) -> Result<Self, ConfigError> {
         let mut said: Said = settings::read(text)?;
-        let source = said.event_source_config.event_source_type;
+        let source = std::mem::take(&mut said.event_source_config.event_source_type);
         let Some((_, field)) = SOURCES.iter().find(|(name, _)| *name == source) else {
             let known: Vec<&str> = SOURCES.iter().map(|(name, _)| *name).collect();
             let why = format!("{source:?} is not one of {}", known.join(", "));
@@ -111,41 +152,7 @@ impl Settings {
                 return Err(ConfigError::field(field, "must be an object"));
             }
         };
-        let mut delivery = Map::new();
-        if !said.event_rule_filter_pattern.trim().is_empty() {
-            let pattern: Value = settings::read(&said.event_rule_filter_pattern)
-                .map_err(|error| ConfigError::field("eventRuleFilterPattern", error.to_string()))?;
-            delivery.insert("filter".into(), pattern);
-        }
-        let is_stream = match said.run_options.mode.as_str() {
-            "event-streaming" => true,
-            "event-driven" => false,
-            "" => source != "Default",
-            other => {
-                let why = format!("is event-streaming or event-driven, not {other:?}");
-                return Err(ConfigError::field("runOptions.mode", why));
-            }
-        };
-        let window = said.run_options.batch_window;
-        let (count, seconds) =
-            window.map_or((1, 0), |one| (one.count_based_window, one.time_based_window));
-        settings::within("runOptions.batchWindow.TimeBasedWindow", seconds, (0, 15))?;
-        if is_stream {
-            // A stream's payload is a list, also of one.
-            let batch = serde_json::json!({ "count": count.max(2), "seconds": seconds });
-            delivery.insert("batch".into(), batch);
-        }
-        let shape = match said.event_sink_config.delivery_option.event_schema.as_str() {
-            "" | "CloudEvents" => "cloudEvent",
-            "RawData" => "data",
-            other => {
-                let why = format!("is CloudEvents or RawData, not {other:?}");
-                return Err(ConfigError::field("eventSinkConfig.deliveryOption.eventSchema", why));
-            }
-        };
-        delivery.insert("shape".into(), shape.into());
-        delivery.insert("wait".into(), (!said.async_invocation_type).into());
-        let delivery = crate::delivery::Delivery::read(&Value::Object(delivery))?;
+        let delivery = said.delivery(&source)?;
         Ok(Self { source, parameters, delivery, is_enabled: said.trigger_enable })
     }
 }

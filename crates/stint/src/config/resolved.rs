@@ -28,6 +28,10 @@ pub(crate) struct Config {
     pub(crate) history: History,
     pub(crate) flows: FlowConfig,
     pub(crate) message: Message,
+    /// Whether triggers may connect to addresses of the house.
+    pub(crate) triggers_private: bool,
+    /// What of the server triggers may look into.
+    pub(crate) triggers_directories: Vec<PathBuf>,
     pub(crate) payload: Payload,
     pub(crate) disk: Disk,
     pub(crate) account: Account,
@@ -185,6 +189,8 @@ impl Config {
             },
             flows: flows(&read)?,
             message: message(&read)?,
+            triggers_private: read.switch("triggers.private")?,
+            triggers_directories: directories(&read)?,
             payload: Payload {
                 max: read.size("payload.max")?,
                 inline: read.size("payload.inline")?,
@@ -397,6 +403,18 @@ fn message(read: &Reader<'_>) -> Result<Message, ConfigError> {
         messages: read.count("message.messages")?,
         push_private: read.switch("message.push_private")?,
         push_timeout: read.duration("message.push_timeout")?,
+    })
+}
+
+/// Directories, joined with commas; each is absolute.
+fn directories(read: &Reader<'_>) -> Result<Vec<PathBuf>, ConfigError> {
+    read.parse("triggers.directories", |text| {
+        let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
+        let paths: Vec<PathBuf> = paths.map(PathBuf::from).collect();
+        match paths.iter().find(|path| !path.is_absolute()) {
+            Some(path) => Err(format!("{} is not absolute", path.display())),
+            None => Ok(paths),
+        }
     })
 }
 

@@ -428,6 +428,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Kind::Duration,
         "How long an HTTP endpoint of a topic has to answer.",
     ),
+    plain(
+        "triggers.private",
+        "STINT_TRIGGERS_PRIVATE",
+        Kind::Switch,
+        "Whether triggers may connect to loopback, link-local and private addresses.",
+    ),
+    plain(
+        "triggers.directories",
+        "STINT_TRIGGERS_DIRECTORIES",
+        Kind::Text,
+        "Directories of the server that triggers may look into, with what is below them, joined with commas.",
+    ),
     plain("payload.max", "STINT_PAYLOAD_MAX", Kind::Size, "The largest payload accepted."),
     plain(
         "payload.inline",

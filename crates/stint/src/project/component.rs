@@ -193,6 +193,7 @@ mod tests {
             retry: None,
             reserved_concurrency: None,
             limits: None,
+            triggers: Vec::new(),
         }
     }
 

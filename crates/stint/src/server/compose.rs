@@ -355,6 +355,8 @@ fn engine_config(config: &Config) -> EngineConfig {
             ..AccountLimits::default()
         },
         flows: config.flows.clone(),
+        triggers_private: config.triggers_private,
+        triggers_directories: config.triggers_directories.clone(),
         sched: SchedConfig {
             aging: Span::from_secs(60),
             cpu_overcommit_percent: config.node.cpu_overcommit_percent,

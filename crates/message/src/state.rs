@@ -269,13 +269,8 @@ impl State {
     pub(crate) fn send(&mut self, turn: &mut Turn, queue: QueueId, draft: Draft) -> Sent {
         let id = MessageId::from_number(self.mint.number(turn.now));
         let life = stored::unreceived(turn.now + draft.delay, self.mint.number(turn.now));
-        let sent = Sent {
-            id,
-            sent_at: turn.now,
-            priority: draft.priority,
-            life,
-            content: draft.content,
-        };
+        let sent =
+            Sent { id, sent_at: turn.now, priority: draft.priority, life, content: draft.content };
         let body = stored::encode_sent(&sent);
         let key = stored::key(queue, id);
         turn.bytes += body.len();

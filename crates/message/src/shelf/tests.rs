@@ -13,12 +13,8 @@ fn at(secs: u64) -> Timestamp {
 }
 
 fn fresh(sent: u64, priority: u8, delay: u64, holder: u64) -> Entry {
-    let life = Life {
-        at: at(sent + delay),
-        received: 0,
-        first_received_at: Timestamp::ZERO,
-        holder,
-    };
+    let life =
+        Life { at: at(sent + delay), received: 0, first_received_at: Timestamp::ZERO, holder };
     Entry { sent_at: at(sent), priority, life, content: None }
 }
 

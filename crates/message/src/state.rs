@@ -427,7 +427,6 @@ pub(crate) fn unkept(error: Arc<CommitError>) -> MessageError {
     MessageError::Commit(error)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a count of messages is far below 2^52")]
 fn figure((account, queue): &Named, counts: crate::shelf::Counts, oldest: Option<Timestamp>) {
     let labels = |state: &'static str| {
         [("account", account.to_string()), ("queue", queue.clone()), ("state", state.to_owned())]

@@ -194,9 +194,10 @@ fn check_md5(parts: &Parts, body: &[u8]) -> Result<(), Refused> {
     let bytes: Vec<u8> = (0..hex.len() / 2)
         .filter_map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok())
         .collect();
-    let is_good = [STANDARD.encode(hex.to_ascii_lowercase()), STANDARD.encode(&hex), STANDARD.encode(bytes)]
-        .iter()
-        .any(|good| good == said.trim());
+    let is_good =
+        [STANDARD.encode(hex.to_ascii_lowercase()), STANDARD.encode(&hex), STANDARD.encode(bytes)]
+            .iter()
+            .any(|good| good == said.trim());
     if is_good { Ok(()) } else { Err(Refused::digest()) }
 }
 

@@ -160,9 +160,8 @@ async fn send(
         }
         Endpoint::Queue(queue) => {
             let (subscription, queue) = (subscription.clone(), queue.clone());
-            let there = messages.ask(move |state, turn| {
-                Ok(state.forward(turn, &subscription, &content))
-            });
+            let there =
+                messages.ask(move |state, turn| Ok(state.forward(turn, &subscription, &content)));
             match there.await {
                 Ok(true) => Ok(()),
                 Ok(false) => Err(PushError(format!("the queue '{queue}' does not exist"))),
@@ -187,7 +186,8 @@ fn post(subscription: &Subscription, content: &Content, (url, timeout): (&str, S
         ("x-mns-request-id", format!("{message}-{}", subscription.name)),
         ("x-mns-message-id", message),
     ];
-    if let Some(tag) = content.tag.as_ref().filter(|tag| tag.chars().all(|c| c.is_ascii_graphic())) {
+    if let Some(tag) = content.tag.as_ref().filter(|tag| tag.chars().all(|c| c.is_ascii_graphic()))
+    {
         headers.push(("x-mns-message-tag", tag.clone()));
     }
     let body = format::notification(subscription, content);

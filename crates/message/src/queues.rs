@@ -80,7 +80,8 @@ impl State {
             let message = format!("the queue '{name}' exists with other attributes");
             return Err(Refusal::new(Code::QueueAlreadyExist, message));
         }
-        let count = self.queues.range((account, String::new())..).take_while(|(k, _)| k.0 == account);
+        let count =
+            self.queues.range((account, String::new())..).take_while(|(k, _)| k.0 == account);
         if count.count() >= self.config.queues_max {
             let message = format!("an account has at most {} queues", self.config.queues_max);
             return Err(Refusal::new(Code::LimitExceededError, message));

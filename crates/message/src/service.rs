@@ -126,7 +126,10 @@ impl Messages {
     }
 
     /// A message's body, from memory or from the book; `None` when it is gone.
-    pub(crate) async fn content(&self, taken: &Taken) -> Result<Option<Arc<Content>>, MessageError> {
+    pub(crate) async fn content(
+        &self,
+        taken: &Taken,
+    ) -> Result<Option<Arc<Content>>, MessageError> {
         match &taken.entry.content {
             Some(content) => Ok(Some(Arc::clone(content))),
             None => self.content_of(taken.queue, taken.id).await,
@@ -232,7 +235,11 @@ impl Messages {
     ///
     /// # Errors
     /// `QueueNotExist`.
-    pub async fn queue_purge(&self, caller: &Caller, name: &str) -> Result<QueueView, MessageError> {
+    pub async fn queue_purge(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<QueueView, MessageError> {
         self.check(caller, Operation::QueuePurge, Some(name))?;
         let (account, name) = (caller.account, name.to_owned());
         self.ask(move |state, turn| state.queue_purge(turn, (account, &name))).await

@@ -114,7 +114,9 @@ impl Shelf {
         for place in [Place::Delayed, Place::Held] {
             loop {
                 let set = if place == Place::Delayed { &self.delayed } else { &self.held };
-                let Some((_, id)) = set.first().copied().filter(|(at, _)| *at <= now) else { break };
+                let Some((_, id)) = set.first().copied().filter(|(at, _)| *at <= now) else {
+                    break;
+                };
                 let (entry, was) = self.entries.remove(&id).expect("what is shelved has an entry");
                 self.unshelve(id, &entry, was);
                 self.shelve(id, &entry, Place::Ready);

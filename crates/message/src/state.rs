@@ -269,13 +269,8 @@ impl State {
     pub(crate) fn send(&mut self, turn: &mut Turn, queue: QueueId, draft: Draft) -> Sent {
         let id = MessageId::from_number(self.mint.number(turn.now));
         let life = stored::unreceived(turn.now + draft.delay, self.mint.number(turn.now));
-        let sent = Sent {
-            id,
-            sent_at: turn.now,
-            priority: draft.priority,
-            life,
-            content: draft.content,
-        };
+        let sent =
+            Sent { id, sent_at: turn.now, priority: draft.priority, life, content: draft.content };
         let body = stored::encode_sent(&sent);
         let key = stored::key(queue, id);
         turn.bytes += body.len();
@@ -432,7 +427,6 @@ pub(crate) fn unkept(error: Arc<CommitError>) -> MessageError {
     MessageError::Commit(error)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a count of messages is far below 2^52")]
 fn figure((account, queue): &Named, counts: crate::shelf::Counts, oldest: Option<Timestamp>) {
     let labels = |state: &'static str| {
         [("account", account.to_string()), ("queue", queue.clone()), ("state", state.to_owned())]

@@ -72,7 +72,8 @@ impl State {
             let message = format!("the topic '{name}' exists with other attributes");
             return Err(Refusal::new(Code::TopicAlreadyExist, message));
         }
-        let count = self.topics.range((account, String::new())..).take_while(|(k, _)| k.0 == account);
+        let count =
+            self.topics.range((account, String::new())..).take_while(|(k, _)| k.0 == account);
         if count.count() >= self.config.topics_max {
             let message = format!("an account has at most {} topics", self.config.topics_max);
             return Err(Refusal::new(Code::LimitExceededError, message));
@@ -197,7 +198,8 @@ impl State {
     ) -> Result<Subscription, Refusal> {
         let room = self.topic(account, topic)?;
         room.subscriptions.get(name).cloned().ok_or_else(|| {
-            let message = format!("the subscription '{name}' of the topic '{topic}' does not exist");
+            let message =
+                format!("the subscription '{name}' of the topic '{topic}' does not exist");
             Refusal::new(Code::SubscriptionNotExist, message)
         })
     }

@@ -352,10 +352,9 @@ impl Endpoint {
             return Ok(Self::Http(String::from(text)));
         }
         let parts: Vec<&str> = text.splitn(5, ':').collect();
-        let [scheme @ "acs", service, _region, owner, resource] = parts[..] else {
+        let ["acs", service, _region, owner, resource] = parts[..] else {
             return Err(wrong());
         };
-        debug_assert_eq!(scheme, "acs");
         if owner.parse::<AccountId>().ok() != Some(account) {
             return Err(wrong());
         }

@@ -7,7 +7,16 @@ use utoipa::OpenApi;
 
 use crate::native::operation::{OPERATIONS, Operation, QUERY};
 use crate::native::{
-    Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit, BulkRequest, BulkResult, ChangeVisibility, ChangedVisibility, DeleteMessages, DeletedMessages, Execution, ExecutionEvent, ExecutionStart, ExecutionStop, ExecutionWhy, Flow, FlowAlias, FlowAliasPut, FlowCheck, FlowChecked, FlowCreate, FlowGraph, FlowPatch, FlowPublish, FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated, KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport, PublishMessage, PublishedMessage, Queue, QueuePatch, ReceiveMessages, ReceivedMessages, RetryPolicy, Runtime, SendMessages, SentMessages, Setting, SignIn, StopRequest, Subscription, SubscriptionPut, Task, TaskAccepted, TaskCount, TaskSubmit, Topic, TopicPatch, Usage, WhoAmI, Why,
+    Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
+    BulkRequest, BulkResult, ChangeVisibility, ChangedVisibility, DeleteMessages, DeletedMessages,
+    Execution, ExecutionEvent, ExecutionStart, ExecutionStop, ExecutionWhy, Flow, FlowAlias,
+    FlowAliasPut, FlowCheck, FlowChecked, FlowCreate, FlowGraph, FlowPatch, FlowPublish,
+    FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
+    KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport,
+    PublishMessage, PublishedMessage, Queue, QueuePatch, ReceiveMessages, ReceivedMessages,
+    RetryPolicy, Runtime, SendMessages, SentMessages, Setting, SignIn, StopRequest, Subscription,
+    SubscriptionPut, Task, TaskAccepted, TaskCount, TaskSubmit, Topic, TopicPatch, Usage, WhoAmI,
+    Why,
 };
 use crate::native::{Secret, SecretPut, Trigger, TriggerCreate, TriggerPatch};
 use crate::problem::Envelope;
@@ -72,8 +81,14 @@ pub fn document_text(version: &str) -> String {
 
 /// Bodies that may be left out.
 const OPTIONAL_BODIES: [&str; 8] = [
-    "StopRequest", "ExecutionStart", "ExecutionStop", "FlowPublish", "ReceiveMessages", "QueuePatch",
-    "TopicPatch", "SignIn",
+    "StopRequest",
+    "ExecutionStart",
+    "ExecutionStop",
+    "FlowPublish",
+    "ReceiveMessages",
+    "QueuePatch",
+    "TopicPatch",
+    "SignIn",
 ];
 
 fn describe(operation: &Operation) -> Value {

@@ -13,11 +13,7 @@ use crate::dispatch::count;
 use crate::error::Problem;
 use crate::mns::refused::Refused;
 
-pub(super) async fn serve(
-    asked: &Asked,
-    method: &Method,
-    rest: &[&str],
-) -> Result<Told, Refused> {
+pub(super) async fn serve(asked: &Asked, method: &Method, rest: &[&str]) -> Result<Told, Refused> {
     match (rest, method.as_str()) {
         ([], "GET") => list(asked).await,
         ([queue], "PUT") if asked.flag("metaoverride") => set(asked, queue).await,
@@ -57,8 +53,7 @@ fn patch(asked: &Asked) -> Result<QueuePatch, Refused> {
 
 async fn create(asked: &Asked, queue: &str) -> Result<Told, Refused> {
     count("CreateQueue");
-    let (_, is_new) =
-        asked.messages().queue_create(&asked.caller, queue, patch(asked)?).await?;
+    let (_, is_new) = asked.messages().queue_create(&asked.caller, queue, patch(asked)?).await?;
     Ok(Told::made(is_new, format!("{}/queues/{queue}", asked.origin)))
 }
 
@@ -164,9 +159,8 @@ async fn send(asked: &Asked, queue: &str) -> Result<Told, Refused> {
     let mut results = asked.messages().send(&asked.caller, queue, messages).await?;
     let described = |result: Result<stint_message::SentInfo, Refusal>, digest: &String| {
         let sent = result?;
-        let element = Element::new("Message")
-            .with("MessageId", sent.id)
-            .with("MessageBodyMD5", digest);
+        let element =
+            Element::new("Message").with("MessageId", sent.id).with("MessageBodyMD5", digest);
         Ok::<_, Refusal>(match sent.receipt.filter(|_| !is_batch) {
             Some(receipt) => element.with("ReceiptHandle", receipt),
             None => element,
@@ -190,11 +184,7 @@ async fn send(asked: &Asked, queue: &str) -> Result<Told, Refused> {
     Ok(Told::document(StatusCode::CREATED, list))
 }
 
-fn listed(
-    list: &str,
-    item: &str,
-    properties: &BTreeMap<String, Property>,
-) -> Option<Element> {
+fn listed(list: &str, item: &str, properties: &BTreeMap<String, Property>) -> Option<Element> {
     let element = |(name, property): (&String, &Property)| {
         Element::new(item)
             .with("Name", name)

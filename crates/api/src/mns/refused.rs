@@ -29,11 +29,7 @@ impl Refused {
     }
 
     pub(super) fn url() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequestURL",
-            "Http request URL format invalid.",
-        )
+        Self::new(StatusCode::BAD_REQUEST, "InvalidRequestURL", "Http request URL format invalid.")
     }
 
     pub(super) fn digest() -> Self {
@@ -49,7 +45,9 @@ impl Refused {
         Self::new(
             StatusCode::BAD_REQUEST,
             "InvalidArgument",
-            format!("The XML you provided did not validate against our published schema, cause by Element {shown}."),
+            format!(
+                "The XML you provided did not validate against our published schema, cause by Element {shown}."
+            ),
         )
     }
 

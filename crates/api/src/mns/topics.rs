@@ -13,11 +13,7 @@ use crate::error::Problem;
 use crate::mns::refused::Refused;
 use crate::v1::topics::words;
 
-pub(super) async fn serve(
-    asked: &Asked,
-    method: &Method,
-    rest: &[&str],
-) -> Result<Told, Refused> {
+pub(super) async fn serve(asked: &Asked, method: &Method, rest: &[&str]) -> Result<Told, Refused> {
     match (rest, method.as_str()) {
         ([], "GET") => list(asked).await,
         ([topic], "PUT") if asked.flag("metaoverride") => set(asked, topic).await,
@@ -181,9 +177,10 @@ fn described(asked: &Asked, known: &Subscription) -> Element {
 async fn subscriptions(asked: &Asked, topic: &str) -> Result<Told, Refused> {
     count("ListSubscriptionByTopic");
     let found = asked.messages().subscription_list(&asked.caller, topic, asked.wanted()?).await?;
-    let names = found.items.iter().map(|known| {
-        (format!("topics/{topic}/subscriptions/{}", known.name), Vec::new())
-    });
+    let names = found
+        .items
+        .iter()
+        .map(|known| (format!("topics/{topic}/subscriptions/{}", known.name), Vec::new()));
     Ok(page(asked, ("Subscriptions", "Subscription"), (names.collect(), found.next)))
 }
 

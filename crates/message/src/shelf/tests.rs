@@ -13,12 +13,8 @@ fn at(secs: u64) -> Timestamp {
 }
 
 fn fresh(sent: u64, priority: u8, delay: u64, holder: u64) -> Entry {
-    let life = Life {
-        at: at(sent + delay),
-        received: 0,
-        first_received_at: Timestamp::ZERO,
-        holder,
-    };
+    let life =
+        Life { at: at(sent + delay), received: 0, first_received_at: Timestamp::ZERO, holder };
     Entry { sent_at: at(sent), priority, life, content: None }
 }
 
@@ -96,7 +92,7 @@ proptest! {
     fn it_does_what_a_plain_list_does(steps in prop::collection::vec(step(), 0..120)) {
         let (mut shelf, mut list, mut seconds, mut number) = (Shelf::default(), List::default(), 0, 0);
         let mut receipts: Vec<Receipt> = Vec::new();
-        let mut holders = std::collections::BTreeSet::new();
+        let mut holders = BTreeSet::new();
         for step in steps {
             let now = at(seconds);
             number += 1;

@@ -394,7 +394,8 @@ const MESSAGE_SIZE_MAX: u64 = 4 << 20;
 
 fn message(read: &Reader<'_>) -> Result<Message, ConfigError> {
     let size_max = read.size("message.size_max")?;
-    let size = u32::try_from(size_max).ok().filter(|_| (1_024..=MESSAGE_SIZE_MAX).contains(&size_max));
+    let size =
+        u32::try_from(size_max).ok().filter(|_| (1_024..=MESSAGE_SIZE_MAX).contains(&size_max));
     let size_max = size.ok_or_else(|| {
         ConfigError::Together("`message.size_max` must be 1KiB to 4MiB".to_owned())
     })?;

@@ -102,7 +102,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "shards",
         "STINT_SHARDS",
         Kind::Count,
-        "Slices of the book, each with one owner: 1 to 1024. Fixed when the book is made.",
+        "Slices of the book, each with one owner: 1 to 1000. Fixed when the book is made.",
     ),
     plain(
         "grace",

@@ -195,8 +195,7 @@ async fn start(
     let [address, trigger_address, object_address, mns_address] = write_addresses(&config, &api)?;
     for_instances.open(api.instance_door(&wings.doors), &address);
     let data = config.data.clone();
-    let started =
-        Started { address, trigger_address, object_address, mns_address, data, key };
+    let started = Started { address, trigger_address, object_address, mns_address, data, key };
     let house = house.clone();
     let server = Server { config, clock, house, wings, engine, logs, node, orders, stopping, kept };
     Ok((server, api, started))

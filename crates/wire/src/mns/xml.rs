@@ -287,9 +287,29 @@ mod tests {
         let bomb = "<!DOCTYPE a [<!ENTITY x \"y\"><!ENTITY z \"&x;&x;\">]><a>&z;</a>";
         let file = "<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a>&x;</a>";
         for text in [
-            &deep, &many, bomb, file, "", "x", "<a>", "<a></b>", "<a>&x;</a>", "<a>&#0;</a>", "<a b></a>",
-            "<a b=c></a>", "<a></a><b></b>", "<a>&#xd800;</a>", "<1/>", "<a><!DOCTYPE b></a>", "<a>\u{1}</a>",
-            "<a b='<'/>", "<", "<a", "<a b='", "<!--", "<?x",
+            &deep,
+            &many,
+            bomb,
+            file,
+            "",
+            "x",
+            "<a>",
+            "<a></b>",
+            "<a>&x;</a>",
+            "<a>&#0;</a>",
+            "<a b></a>",
+            "<a b=c></a>",
+            "<a></a><b></b>",
+            "<a>&#xd800;</a>",
+            "<1/>",
+            "<a><!DOCTYPE b></a>",
+            "<a>\u{1}</a>",
+            "<a b='<'/>",
+            "<",
+            "<a",
+            "<a b='",
+            "<!--",
+            "<?x",
         ] {
             assert!(Element::parse(text).is_err(), "{text:?}");
         }

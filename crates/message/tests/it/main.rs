@@ -1,0 +1,5 @@
+//! The message service over the book in memory, with simulated time: whole lives, crashes, failed commits.
+
+mod house;
+mod life;
+mod topics;

@@ -400,4 +400,3 @@ function Views({ search }: { search: Search }) {
     </>
   );
 }
-

@@ -155,4 +155,3 @@ ThreadingHTTPServer(("0.0.0.0", port), Handler).serve_forever()
     ],
   },
 ];
-

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use object_store::ObjectStore;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::client::{Certificate, ClientOptions};
 use quick_xml::events::Event;

@@ -187,10 +187,8 @@ async fn start(
         };
         Failure::cannot("open the doors", &error).next(next)
     })?;
-    let [address, trigger_address, object_address] = write_addresses(&config, &api)?;
-    for_instances.open(api.instance_door(&wings.doors), &address);
-    let data = config.data.clone();
-    let started = Started { address, trigger_address, object_address, data, key };
+    let started = write_addresses(&config, &api, key)?;
+    for_instances.open(api.instance_door(&wings.doors), &started.address);
     let house = house.clone();
     let server = Server { config, clock, house, wings, engine, logs, node, orders, stopping, kept };
     Ok((server, api, started))
@@ -291,7 +289,7 @@ fn readiness(running: Running, stopping: Arc<AtomicBool>) -> Arc<dyn Fn() -> boo
 }
 
 /// `host:port`, or with TLS a URL, so that whoever reads it knows how to speak.
-fn write_addresses(config: &Config, api: &Api) -> Result<[String; 3], Failure> {
+fn write_addresses(config: &Config, api: &Api, key: Option<KeyFile>) -> Result<Started, Failure> {
     let scheme = if config.listen.tls.is_some() { "https://" } else { "" };
     let control = format!("{scheme}{}", api.address()?);
     let trigger = format!("{scheme}{}", api.trigger_address()?);
@@ -302,7 +300,8 @@ fn write_addresses(config: &Config, api: &Api) -> Result<[String; 3], Failure> {
         directory::write_private(&path, format!("{address}\n").as_bytes())
             .map_err(|error| Failure::cannot(format_args!("write {}", path.display()), &error))?;
     }
-    Ok(all)
+    let [address, trigger_address, object_address] = all;
+    Ok(Started { address, trigger_address, object_address, data: config.data.clone(), key })
 }
 
 fn logs_config(config: &Config) -> LogsConfig {

@@ -52,7 +52,7 @@ pub(crate) async fn bucket_create(
     // There is one region; a client that names another has its own idea of the name only.
     let bucket = face.shelf.bucket_create(&caller, &asked.input.bucket).await.map_err(refused)?;
     let location = Some(format!("/{}", bucket.name));
-    Ok(S3Response::new(CreateBucketOutput { location, ..CreateBucketOutput::default() }))
+    Ok(S3Response::new(CreateBucketOutput { location }))
 }
 
 pub(crate) async fn bucket_delete(

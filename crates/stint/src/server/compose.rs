@@ -192,10 +192,8 @@ async fn start(
         };
         Failure::cannot("open the doors", &error).next(next)
     })?;
-    let [address, trigger_address, object_address, mns_address] = write_addresses(&config, &api)?;
-    for_instances.open(api.instance_door(&wings.doors), &address);
-    let data = config.data.clone();
-    let started = Started { address, trigger_address, object_address, mns_address, data, key };
+    let started = write_addresses(&config, &api, key)?;
+    for_instances.open(api.instance_door(&wings.doors), &started.address);
     let house = house.clone();
     let server = Server { config, clock, house, wings, engine, logs, node, orders, stopping, kept };
     Ok((server, api, started))
@@ -296,7 +294,7 @@ fn readiness(running: Running, stopping: Arc<AtomicBool>) -> Arc<dyn Fn() -> boo
 }
 
 /// `host:port`, or with TLS a URL, so that whoever reads it knows how to speak.
-fn write_addresses(config: &Config, api: &Api) -> Result<[String; 4], Failure> {
+fn write_addresses(config: &Config, api: &Api, key: Option<KeyFile>) -> Result<Started, Failure> {
     let scheme = if config.listen.tls.is_some() { "https://" } else { "" };
     let control = format!("{scheme}{}", api.address()?);
     let trigger = format!("{scheme}{}", api.trigger_address()?);
@@ -314,7 +312,15 @@ fn write_addresses(config: &Config, api: &Api) -> Result<[String; 4], Failure> {
         directory::write_private(&path, format!("{address}\n").as_bytes())
             .map_err(|error| Failure::cannot(format_args!("write {}", path.display()), &error))?;
     }
-    Ok([control, trigger, object, mns])
+    let data = config.data.clone();
+    Ok(Started {
+        address: control,
+        trigger_address: trigger,
+        object_address: object,
+        mns_address: mns,
+        data,
+        key,
+    })
 }
 
 fn logs_config(config: &Config) -> LogsConfig {

@@ -65,13 +65,15 @@ export type AccountPatch = {
 
 /** What an account has taken of what is limited. */
 export type AccountUsage = {
-  /** Bytes of code, layers, and payloads and results in the blob store: what `storageBytesMax`
-bounds. */
+  /** Bytes of code, layers, objects, and payloads and results in the blob store: what
+`storageBytesMax` bounds. */
   storageBytes: number;
   /** Of these, code packages and layers. */
   codeBytes: number;
   /** Of these, payloads and results. */
   taskBytes: number;
+  /** Of these, objects and parts of uploads. */
+  objectBytes: number;
   /** Functions. */
   functions: number;
   /** Compute units of the budget's period, when there is a budget. */
@@ -187,6 +189,52 @@ export type BulkResult = {
   changed: number;
   /** Own ids of some of them. */
   sample: Array<string>;
+};
+
+/** Until when a message is to be hidden. */
+export type ChangeVisibility = {
+  /** The holder's. */
+  receipt: string;
+  /** From now on: 0 (seen at once) to 12 hours. */
+  visibility: Seconds;
+};
+
+/** The new receipt. */
+export type ChangedVisibility = {
+  /** The old one is good no more. */
+  receipt: string;
+  /** Until then the message is hidden. */
+  visibleAt: Time;
+};
+
+/** What becomes of a message that nobody can handle. */
+export type DeadLetterPolicy = {
+  /** The queue it goes to. */
+  queue: string;
+  /** After so many receipts, 1 to 1,000. */
+  maxReceives: number;
+};
+
+/** Messages to be deleted. */
+export type DeleteMessages = {
+  /** 1 to 16. */
+  receipts: Array<string>;
+};
+
+/** What became of a message to be deleted. */
+export type DeletedMessage = {
+  /** As it was asked for. */
+  receipt: string;
+  /** The code of why it was not deleted. */
+  error?: string | null;
+  /** The same for a person. */
+  message?: string | null;
+};
+
+/** What was deleted, in the order asked for. */
+export type DeletedMessages = {
+  /** One for each. */
+  results: Array<DeletedMessage>;
 };
 
 /** A task that must end first. */
@@ -1036,6 +1084,41 @@ export type Page_LogLine = {
 };
 
 /** One page of a listing. */
+export type Page_Queue = {
+  /** In the order asked for. */
+  items: Array<{
+  /** Its name. */
+  name: string;
+  /** How long a sent message waits before it can be received. */
+  delayMs: number;
+  /** The largest body, in bytes. */
+  messageBytesMax: number;
+  /** How long a message is kept. */
+  retentionMs: number;
+  /** How long a received message is hidden from others. */
+  visibilityMs: number;
+  /** How long a receive waits that does not say. */
+  waitMs: number;
+  /** Kept and shown. */
+  logging: boolean;
+  deadLetter?: DeadLetterPolicy | null;
+  /** Messages that can be received. */
+  active: number;
+  /** Messages that somebody holds. */
+  inactive: number;
+  /** Messages that were sent with a delay. */
+  delayed: number;
+  oldestAt?: Time | null;
+  /** When it was made. */
+  createdAt: Time;
+  /** When it was last changed. */
+  modifiedAt: Time;
+}>;
+  /** Give it back as `cursor` to get the next page; absent at the end. */
+  next?: string | null;
+};
+
+/** One page of a listing. */
 export type Page_Runtime = {
   /** In the order asked for. */
   items: Array<{
@@ -1051,6 +1134,21 @@ export type Page_Runtime = {
 };
 
 /** One page of a listing. */
+export type Page_Secret = {
+  /** In the order asked for. */
+  items: Array<{
+  /** Its name in the account. */
+  name?: string;
+  /** When it was made. */
+  createdAt?: Time;
+  /** When it was changed last. */
+  modifiedAt?: Time;
+}>;
+  /** Give it back as `cursor` to get the next page; absent at the end. */
+  next?: string | null;
+};
+
+/** One page of a listing. */
 export type Page_Setting = {
   /** In the order asked for. */
   items: Array<{
@@ -1060,6 +1158,31 @@ export type Page_Setting = {
   value: string;
   /** `default`, `file …`, `environment …` or `flag …`. */
   origin: string;
+}>;
+  /** Give it back as `cursor` to get the next page; absent at the end. */
+  next?: string | null;
+};
+
+/** One page of a listing. */
+export type Page_Subscription = {
+  /** In the order asked for. */
+  items: Array<{
+  /** Its name. */
+  name: string;
+  /** The topic. */
+  topic: string;
+  /** Where it sends to. */
+  endpoint: string;
+  /** Only messages with this tag. */
+  filterTag?: string | null;
+  /** `BACKOFF_RETRY` or `EXPONENTIAL_DECAY_RETRY`. */
+  strategy: string;
+  /** `XML`, `JSON` or `SIMPLIFIED`. */
+  format: string;
+  /** When it was made. */
+  createdAt: Time;
+  /** When it was last changed. */
+  modifiedAt: Time;
 }>;
   /** Give it back as `cursor` to get the next page; absent at the end. */
   next?: string | null;
@@ -1137,6 +1260,91 @@ is text of at most 1 MB. */
 };
 
 /** One page of a listing. */
+export type Page_Topic = {
+  /** In the order asked for. */
+  items: Array<{
+  /** Its name. */
+  name: string;
+  /** The largest body, in bytes. */
+  messageBytesMax: number;
+  /** Kept and shown. */
+  logging: boolean;
+  /** How many subscriptions it has. */
+  subscriptions: number;
+  /** Notifications that are not delivered yet. */
+  waiting: number;
+  /** When it was made. */
+  createdAt: Time;
+  /** When it was last changed. */
+  modifiedAt: Time;
+}>;
+  /** Give it back as `cursor` to get the next page; absent at the end. */
+  next?: string | null;
+};
+
+/** One page of a listing. */
+export type Page_Trigger = {
+  /** In the order asked for. */
+  items: Array<{
+  /** Of which function. */
+  function?: string;
+  /** Its name in the function. */
+  name?: string;
+  /** Its id. */
+  id?: string;
+  /** Its kind, such as `timer` or `kafka`. */
+  type?: string;
+  /** Its configuration. */
+  config?: Record<string, unknown>;
+  /** Through which qualifier the function is called. */
+  qualifier?: string;
+  /** Free text. */
+  description?: string;
+  /** `exactly-once`, `at-least-once` or `lossy`: what it promises about an event when servers are killed. */
+  promise?: string;
+  /** `connecting`, `running`, `listening`, `held`, `backing-off`, `failed`, `paused` or `disabled`. */
+  state?: string;
+  /** Since when. */
+  stateSince?: Time;
+  /** Why it is held. */
+  heldBy?: string | null;
+  retryAt?: Time | null;
+  /** The last failure; it stays when things go well again. */
+  lastError?: string | null;
+  lastErrorAt?: Time | null;
+  /** Events that wait on the other side, where that is known. */
+  lag?: number | null;
+  /** Events in the last minute. */
+  eventsLastMinute?: number;
+  /** Events that were taken, ever. */
+  events?: number;
+  /** Of these, those that the filter let pass. */
+  passed?: number;
+  /** Of these, those that came again. */
+  known?: number;
+  /** Of these, those that the function cannot be given. */
+  refused?: number;
+  /** Tasks that were made. */
+  tasks?: number;
+  lastEventAt?: Time | null;
+  /** The last task that was made. */
+  lastTask?: string | null;
+  /** Where its source is, in the source's words. */
+  cursor?: string | null;
+  /** When a timer fires next: ten moments. */
+  next?: Array<Time>;
+  /** Where it is called, if it is called. */
+  url?: string | null;
+  /** When it was made. */
+  createdAt?: Time;
+  /** When it was changed last. */
+  modifiedAt?: Time;
+}>;
+  /** Give it back as `cursor` to get the next page; absent at the end. */
+  next?: string | null;
+};
+
+/** One page of a listing. */
 export type Page_Usage = {
   /** In the order asked for. */
   items: Array<{
@@ -1172,7 +1380,12 @@ export type Page_Usage = {
   keptMemoryGbSeconds: number;
   /** GB of disk beyond the free 512 MB times these. */
   keptDiskGbSeconds: number;
-  /** Compute units: 1 a vCPU second, 0.15 a GB second of memory, 0.05 of disk, 0.0075 an invocation. */
+  /** GB of a GPU's memory times active seconds. */
+  gpuGbSeconds: number;
+  /** GB of a GPU's memory times the seconds of minimum instances with nothing to do. */
+  keptGpuGbSeconds: number;
+  /** Compute units: 1 a vCPU second, 0.15 a GB second of memory, 0.05 of disk, 0.0075 an invocation, 1.2
+to 2.31 a GB second of a GPU's memory by its type. */
   units: number;
 }>;
   /** Give it back as `cursor` to get the next page; absent at the end. */
@@ -1211,12 +1424,114 @@ export type ProgressReport = {
   message?: string;
 };
 
+/** What is published. */
+export type PublishMessage = {
+  /** Text that XML can carry. */
+  body: string;
+  /** For subscriptions that filter, 1 to 16 bytes. */
+  tag?: string | null;
+  /** Texts that notifications in JSON have beside the body. */
+  attributes?: Record<string, string>;
+  /** The publisher's own, at most 32; they reach queues. */
+  properties?: Record<string, string>;
+};
+
+/** What was published. */
+export type PublishedMessage = {
+  /** Its id; every notification has it. */
+  id: string;
+  /** The MD5 of its body. */
+  bodyMd5: string;
+};
+
+/** A message queue. */
+export type Queue = {
+  /** Its name. */
+  name: string;
+  /** How long a sent message waits before it can be received. */
+  delayMs: number;
+  /** The largest body, in bytes. */
+  messageBytesMax: number;
+  /** How long a message is kept. */
+  retentionMs: number;
+  /** How long a received message is hidden from others. */
+  visibilityMs: number;
+  /** How long a receive waits that does not say. */
+  waitMs: number;
+  /** Kept and shown. */
+  logging: boolean;
+  deadLetter?: DeadLetterPolicy | null;
+  /** Messages that can be received. */
+  active: number;
+  /** Messages that somebody holds. */
+  inactive: number;
+  /** Messages that were sent with a delay. */
+  delayed: number;
+  oldestAt?: Time | null;
+  /** When it was made. */
+  createdAt: Time;
+  /** When it was last changed. */
+  modifiedAt: Time;
+};
+
+/** What is said of a queue. */
+export type QueuePatch = {
+  delay?: Seconds | null;
+  /** The largest body in bytes: 1,024 to the installation's bound; 65,536 if absent. */
+  messageBytesMax?: number | null;
+  retention?: Seconds | null;
+  visibility?: Seconds | null;
+  wait?: Seconds | null;
+  /** Kept and shown. */
+  logging?: boolean | null;
+  deadLetter?: DeadLetterPolicy | null;
+  /** `true`: messages stay however often they are received. */
+  noDeadLetter?: boolean | null;
+};
+
 /** A rate: so many a second, saved up to a burst. */
 export type RateLimit = {
   /** Starts per second, down to thousandths. */
   perSecond: number;
   /** The most saved up; at least 1. Absent: one second's worth. */
   burst?: number | null;
+};
+
+/** What is to be received. */
+export type ReceiveMessages = {
+  /** At most so many, 1 (if absent) to 16. */
+  count?: number | null;
+  wait?: Seconds | null;
+};
+
+/** A message. */
+export type ReceivedMessage = {
+  /** Its id. */
+  id: string;
+  /** What was sent. */
+  body: string;
+  /** The MD5 of its body. */
+  bodyMd5: string;
+  /** What its holder shows to delete it or keep it hidden; absent when it was only looked at. */
+  receipt?: string | null;
+  /** 1 to 16. */
+  priority: number;
+  /** When it was sent. */
+  sentAt: Time;
+  /** How often it was received. */
+  received: number;
+  firstReceivedAt?: Time | null;
+  visibleAt?: Time | null;
+  /** The sender's own. */
+  properties?: Record<string, string>;
+  /** Those with a meaning, such as where a dead letter came from. */
+  systemProperties?: Record<string, string>;
+};
+
+/** Messages that were received or looked at. */
+export type ReceivedMessages = {
+  /** In the order in which they are received; none when nothing came. */
+  messages: Array<ReceivedMessage>;
 };
 
 /** How failing tasks of a qualifier are retried, beyond what Function Compute lets one set. */
@@ -1231,6 +1546,59 @@ export type RetryPolicy = {
 
 /** Seconds, or a text with a unit: 250ms, 90s, 5m, 2h, 7d. */
 export type Seconds = number | string;
+
+/** A secret by its name; what it says is never shown. */
+export type Secret = {
+  /** Its name in the account. */
+  name?: string;
+  /** When it was made. */
+  createdAt?: Time;
+  /** When it was changed last. */
+  modifiedAt?: Time;
+};
+
+/** What a secret is to say from now on. */
+export type SecretPut = {
+  /** The secret text. */
+  value: string;
+};
+
+/** A message to be sent. */
+export type SendMessage = {
+  /** Text that XML can carry; encode anything else, in base64 say. */
+  body: string;
+  delay?: Seconds | null;
+  /** 1 to 16, lower is sooner; 8 if absent. */
+  priority?: number | null;
+  /** The sender's own, at most 32. */
+  properties?: Record<string, string>;
+};
+
+/** Messages to be sent. */
+export type SendMessages = {
+  /** 1 to 16. */
+  messages: Array<SendMessage>;
+};
+
+/** What became of a message to be sent: an id, or an error. */
+export type SentMessage = {
+  /** Its id. */
+  id?: string | null;
+  /** The MD5 of its body. */
+  bodyMd5?: string | null;
+  /** For a message with a delay: deletes it before it is seen. */
+  receipt?: string | null;
+  /** The code of what is wrong with it. */
+  error?: string | null;
+  /** The same for a person. */
+  message?: string | null;
+};
+
+/** What was sent, in the order asked for. */
+export type SentMessages = {
+  /** One for each. */
+  results: Array<SentMessage>;
+};
 
 /** A sign-in. */
 export type SignIn = {
@@ -1271,6 +1639,39 @@ export type StepWhy = {
 export type StopRequest = {
   /** Why, for the history. */
   reason?: string;
+};
+
+/** A subscription. */
+export type Subscription = {
+  /** Its name. */
+  name: string;
+  /** The topic. */
+  topic: string;
+  /** Where it sends to. */
+  endpoint: string;
+  /** Only messages with this tag. */
+  filterTag?: string | null;
+  /** `BACKOFF_RETRY` or `EXPONENTIAL_DECAY_RETRY`. */
+  strategy: string;
+  /** `XML`, `JSON` or `SIMPLIFIED`. */
+  format: string;
+  /** When it was made. */
+  createdAt: Time;
+  /** When it was last changed. */
+  modifiedAt: Time;
+};
+
+/** A subscription to be made. */
+export type SubscriptionPut = {
+  /** `http://…`, `https://…`, `acs:mns:REGION:ACCOUNT:queues/QUEUE` or
+`acs:fc:REGION:ACCOUNT:functions/FUNCTION[.QUALIFIER]`. */
+  endpoint: string;
+  /** Only messages with this tag; all if absent. */
+  filterTag?: string | null;
+  /** `BACKOFF_RETRY` (if absent) or `EXPONENTIAL_DECAY_RETRY`. */
+  strategy?: string | null;
+  /** `XML` (if absent), `JSON` or `SIMPLIFIED`. */
+  format?: string | null;
 };
 
 /** A task. */
@@ -1446,6 +1847,115 @@ export type TaskSubmit = {
 
 export type Time = string;
 
+/** A topic. */
+export type Topic = {
+  /** Its name. */
+  name: string;
+  /** The largest body, in bytes. */
+  messageBytesMax: number;
+  /** Kept and shown. */
+  logging: boolean;
+  /** How many subscriptions it has. */
+  subscriptions: number;
+  /** Notifications that are not delivered yet. */
+  waiting: number;
+  /** When it was made. */
+  createdAt: Time;
+  /** When it was last changed. */
+  modifiedAt: Time;
+};
+
+/** What is said of a topic. */
+export type TopicPatch = {
+  /** The largest body in bytes; 65,536 if absent. */
+  messageBytesMax?: number | null;
+  /** Kept and shown. */
+  logging?: boolean | null;
+};
+
+/** A trigger and how it is doing. */
+export type Trigger = {
+  /** Of which function. */
+  function?: string;
+  /** Its name in the function. */
+  name?: string;
+  /** Its id. */
+  id?: string;
+  /** Its kind, such as `timer` or `kafka`. */
+  type?: string;
+  /** Its configuration. */
+  config?: Record<string, unknown>;
+  /** Through which qualifier the function is called. */
+  qualifier?: string;
+  /** Free text. */
+  description?: string;
+  /** `exactly-once`, `at-least-once` or `lossy`: what it promises about an event when servers are killed. */
+  promise?: string;
+  /** `connecting`, `running`, `listening`, `held`, `backing-off`, `failed`, `paused` or `disabled`. */
+  state?: string;
+  /** Since when. */
+  stateSince?: Time;
+  /** Why it is held. */
+  heldBy?: string | null;
+  retryAt?: Time | null;
+  /** The last failure; it stays when things go well again. */
+  lastError?: string | null;
+  lastErrorAt?: Time | null;
+  /** Events that wait on the other side, where that is known. */
+  lag?: number | null;
+  /** Events in the last minute. */
+  eventsLastMinute?: number;
+  /** Events that were taken, ever. */
+  events?: number;
+  /** Of these, those that the filter let pass. */
+  passed?: number;
+  /** Of these, those that came again. */
+  known?: number;
+  /** Of these, those that the function cannot be given. */
+  refused?: number;
+  /** Tasks that were made. */
+  tasks?: number;
+  lastEventAt?: Time | null;
+  /** The last task that was made. */
+  lastTask?: string | null;
+  /** Where its source is, in the source's words. */
+  cursor?: string | null;
+  /** When a timer fires next: ten moments. */
+  next?: Array<Time>;
+  /** Where it is called, if it is called. */
+  url?: string | null;
+  /** When it was made. */
+  createdAt?: Time;
+  /** When it was changed last. */
+  modifiedAt?: Time;
+};
+
+/** A new trigger. */
+export type TriggerCreate = {
+  /** Of which function. */
+  function?: string;
+  /** Its name in the function. */
+  name?: string;
+  /** Its kind. */
+  type?: string;
+  /** Its configuration: an object. */
+  config?: Record<string, unknown>;
+  /** `LATEST` if absent. */
+  qualifier?: string | null;
+  /** Free text. */
+  description?: string | null;
+};
+
+/** A change of a trigger; what is absent stays. */
+export type TriggerPatch = {
+  /** Another configuration, whole. */
+  config?: Record<string, unknown> | null;
+  /** Another qualifier. */
+  qualifier?: string | null;
+  /** Free text. */
+  description?: string | null;
+};
+
 /** Who the request is from, as the server sees it. */
 export type WhoAmI = {
   /** The account acted in. */
@@ -1542,6 +2052,37 @@ export const OPERATIONS = {
   executionGraph: { method: "GET", path: "/v1/flows/{flow}/executions/{execution}/graph", need: "follow" },
   stopExecution: { method: "POST", path: "/v1/flows/{flow}/executions/{execution}/stop", need: "write" },
   redriveExecution: { method: "POST", path: "/v1/flows/{flow}/executions/{execution}/redrive", need: "write" },
+  listQueues: { method: "GET", path: "/v1/queues", need: "read" },
+  createQueue: { method: "PUT", path: "/v1/queues/{queue}", need: "write" },
+  getQueue: { method: "GET", path: "/v1/queues/{queue}", need: "read" },
+  updateQueue: { method: "PATCH", path: "/v1/queues/{queue}", need: "write" },
+  deleteQueue: { method: "DELETE", path: "/v1/queues/{queue}", need: "write" },
+  purgeQueue: { method: "POST", path: "/v1/queues/{queue}:purge", need: "write" },
+  sendMessages: { method: "POST", path: "/v1/queues/{queue}/messages", need: "invoke" },
+  peekMessages: { method: "GET", path: "/v1/queues/{queue}/messages", need: "read" },
+  receiveMessages: { method: "POST", path: "/v1/queues/{queue}/messages:receive", need: "invoke" },
+  deleteMessages: { method: "POST", path: "/v1/queues/{queue}/messages:delete", need: "invoke" },
+  changeVisibility: { method: "POST", path: "/v1/queues/{queue}/messages:visibility", need: "invoke" },
+  listTopics: { method: "GET", path: "/v1/topics", need: "read" },
+  createTopic: { method: "PUT", path: "/v1/topics/{topic}", need: "write" },
+  getTopic: { method: "GET", path: "/v1/topics/{topic}", need: "read" },
+  updateTopic: { method: "PATCH", path: "/v1/topics/{topic}", need: "write" },
+  deleteTopic: { method: "DELETE", path: "/v1/topics/{topic}", need: "write" },
+  publishMessage: { method: "POST", path: "/v1/topics/{topic}/messages", need: "invoke" },
+  listSubscriptions: { method: "GET", path: "/v1/topics/{topic}/subscriptions", need: "read" },
+  putSubscription: { method: "PUT", path: "/v1/topics/{topic}/subscriptions/{subscription}", need: "write" },
+  getSubscription: { method: "GET", path: "/v1/topics/{topic}/subscriptions/{subscription}", need: "read" },
+  deleteSubscription: { method: "DELETE", path: "/v1/topics/{topic}/subscriptions/{subscription}", need: "write" },
+  listTriggers: { method: "GET", path: "/v1/triggers", need: "read" },
+  createTrigger: { method: "POST", path: "/v1/triggers", need: "write" },
+  getTrigger: { method: "GET", path: "/v1/triggers/{function}/{trigger}", need: "read" },
+  updateTrigger: { method: "PATCH", path: "/v1/triggers/{function}/{trigger}", need: "write" },
+  deleteTrigger: { method: "DELETE", path: "/v1/triggers/{function}/{trigger}", need: "write" },
+  pauseTrigger: { method: "POST", path: "/v1/triggers/{function}/{trigger}/pause", need: "write" },
+  resumeTrigger: { method: "POST", path: "/v1/triggers/{function}/{trigger}/resume", need: "write" },
+  listSecrets: { method: "GET", path: "/v1/secrets", need: "read" },
+  putSecret: { method: "PUT", path: "/v1/secrets/{secret}", need: "write" },
+  deleteSecret: { method: "DELETE", path: "/v1/secrets/{secret}", need: "write" },
   whoAmI: { method: "GET", path: "/v1/whoami", need: "any" },
   signIn: { method: "POST", path: "/v1/sign-in", need: "any" },
   signOut: { method: "POST", path: "/v1/sign-out", need: "any" },
@@ -1921,6 +2462,192 @@ export interface Operations {
     query: Nothing;
     body: undefined;
     answer: Execution;
+  };
+  listQueues: {
+    path: Nothing;
+    query: { prefix?: QueryValue; limit?: QueryValue; cursor?: QueryValue };
+    body: undefined;
+    answer: Page_Queue;
+  };
+  createQueue: {
+    path: { queue: string };
+    query: Nothing;
+    body: QueuePatch;
+    answer: Queue;
+  };
+  getQueue: {
+    path: { queue: string };
+    query: Nothing;
+    body: undefined;
+    answer: Queue;
+  };
+  updateQueue: {
+    path: { queue: string };
+    query: Nothing;
+    body: QueuePatch;
+    answer: Queue;
+  };
+  deleteQueue: {
+    path: { queue: string };
+    query: Nothing;
+    body: undefined;
+    answer: undefined;
+  };
+  purgeQueue: {
+    path: { queue: string };
+    query: Nothing;
+    body: undefined;
+    answer: Queue;
+  };
+  sendMessages: {
+    path: { queue: string };
+    query: Nothing;
+    body: SendMessages;
+    answer: SentMessages;
+  };
+  peekMessages: {
+    path: { queue: string };
+    query: { count?: QueryValue };
+    body: undefined;
+    answer: ReceivedMessages;
+  };
+  receiveMessages: {
+    path: { queue: string };
+    query: Nothing;
+    body: ReceiveMessages;
+    answer: ReceivedMessages;
+  };
+  deleteMessages: {
+    path: { queue: string };
+    query: Nothing;
+    body: DeleteMessages;
+    answer: DeletedMessages;
+  };
+  changeVisibility: {
+    path: { queue: string };
+    query: Nothing;
+    body: ChangeVisibility;
+    answer: ChangedVisibility;
+  };
+  listTopics: {
+    path: Nothing;
+    query: { prefix?: QueryValue; limit?: QueryValue; cursor?: QueryValue };
+    body: undefined;
+    answer: Page_Topic;
+  };
+  createTopic: {
+    path: { topic: string };
+    query: Nothing;
+    body: TopicPatch;
+    answer: Topic;
+  };
+  getTopic: {
+    path: { topic: string };
+    query: Nothing;
+    body: undefined;
+    answer: Topic;
+  };
+  updateTopic: {
+    path: { topic: string };
+    query: Nothing;
+    body: TopicPatch;
+    answer: Topic;
+  };
+  deleteTopic: {
+    path: { topic: string };
+    query: Nothing;
+    body: undefined;
+    answer: undefined;
+  };
+  publishMessage: {
+    path: { topic: string };
+    query: Nothing;
+    body: PublishMessage;
+    answer: PublishedMessage;
+  };
+  listSubscriptions: {
+    path: { topic: string };
+    query: { prefix?: QueryValue; limit?: QueryValue; cursor?: QueryValue };
+    body: undefined;
+    answer: Page_Subscription;
+  };
+  putSubscription: {
+    path: { topic: string; subscription: string };
+    query: Nothing;
+    body: SubscriptionPut;
+    answer: Subscription;
+  };
+  getSubscription: {
+    path: { topic: string; subscription: string };
+    query: Nothing;
+    body: undefined;
+    answer: Subscription;
+  };
+  deleteSubscription: {
+    path: { topic: string; subscription: string };
+    query: Nothing;
+    body: undefined;
+    answer: undefined;
+  };
+  listTriggers: {
+    path: Nothing;
+    query: { function?: QueryValue; prefix?: QueryValue; limit?: QueryValue; cursor?: QueryValue };
+    body: undefined;
+    answer: Page_Trigger;
+  };
+  createTrigger: {
+    path: Nothing;
+    query: Nothing;
+    body: TriggerCreate;
+    answer: Trigger;
+  };
+  getTrigger: {
+    path: { function: string; trigger: string };
+    query: Nothing;
+    body: undefined;
+    answer: Trigger;
+  };
+  updateTrigger: {
+    path: { function: string; trigger: string };
+    query: Nothing;
+    body: TriggerPatch;
+    answer: Trigger;
+  };
+  deleteTrigger: {
+    path: { function: string; trigger: string };
+    query: Nothing;
+    body: undefined;
+    answer: undefined;
+  };
+  pauseTrigger: {
+    path: { function: string; trigger: string };
+    query: Nothing;
+    body: undefined;
+    answer: Trigger;
+  };
+  resumeTrigger: {
+    path: { function: string; trigger: string };
+    query: Nothing;
+    body: undefined;
+    answer: Trigger;
+  };
+  listSecrets: {
+    path: Nothing;
+    query: { prefix?: QueryValue; limit?: QueryValue; cursor?: QueryValue };
+    body: undefined;
+    answer: Page_Secret;
+  };
+  putSecret: {
+    path: { secret: string };
+    query: Nothing;
+    body: SecretPut;
+    answer: Secret;
+  };
+  deleteSecret: {
+    path: { secret: string };
+    query: Nothing;
+    body: undefined;
+    answer: undefined;
   };
   whoAmI: {
     path: Nothing;

@@ -50,6 +50,7 @@ pub(crate) struct House {
     pub(crate) address: SocketAddr,
     pub(crate) trigger_address: SocketAddr,
     pub(crate) supervisor: Supervisor,
+    pub(crate) messages: stint_message::Messages,
     pub(crate) engine: Engine,
     pub(crate) clock: Clock,
     /// The root account's admin.
@@ -99,10 +100,11 @@ impl House {
             UsageBook::open(Arc::new(MemoryJournal::new()), Span::from_secs(86_400), clock.clone());
         let usage = usage.await.expect("an empty journal reads");
         let secure = config.tls.is_some();
+        let messages = stint_message::start(messages, &supervisor);
         let api = Api::open(ApiParts {
             config,
             engine: engine.clone(),
-            messages: stint_message::start(messages, &supervisor),
+            messages: messages.clone(),
             logs,
             usage,
             metrics: Arc::new(|| "stint_up 1\n".to_owned()),
@@ -131,6 +133,7 @@ impl House {
             &clock,
         );
         Self {
+            messages,
             address,
             trigger_address,
             supervisor,

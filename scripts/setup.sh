@@ -35,6 +35,14 @@ command -v go >/dev/null || missing+=(golang-go)
 command -v docker-registry >/dev/null || missing+=(docker-registry)
 command -v skopeo >/dev/null || missing+=(skopeo)
 command -v openssl >/dev/null || missing+=(openssl)
+# What librdkafka, the client of Kafka, is built with: TLS and compression.
+[ -e /usr/include/openssl/ssl.h ] || missing+=(libssl-dev)
+[ -e /usr/include/zlib.h ] || missing+=(zlib1g-dev)
+# The brokers and databases that the tests of triggers start, each for itself.
+command -v redis-server >/dev/null || missing+=(redis-server)
+[ -x /usr/sbin/rabbitmq-server ] || missing+=(rabbitmq-server)
+[ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 # C as WebAssembly; the run-time library carries the compiler's version in its name.
 if ! echo 'int main(void){return 0;}' | clang --target=wasm32-wasi -x c -o /dev/null - 2>/dev/null; then
   missing+=(clang lld wasi-libc)

@@ -2,7 +2,7 @@
 //! really built here, and what they say of themselves. Where cargo-deny is installed it runs as well; it knows more, and its
 //! advisories need a database that a fresh machine does not have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -17,6 +17,14 @@ pub(crate) fn check(root: &Path) -> Result<Notes, String> {
     let packages = packages(&shell::output(root, "cargo", &args)?);
     let mut problems: Vec<_> = packages.iter().filter_map(|p| unlicensed(&rules, p)).collect();
     problems.extend(packages.iter().filter_map(|package| banned(&rules, package)));
+    for (name, wrappers) in &rules.wrapped {
+        if packages.iter().any(|package| package.name == *name) {
+            let args = ["tree", "--locked", "--workspace", "--edges", "normal,build,dev"];
+            let args = [&args[..], &["--prefix", "none", "--depth", "1", "-i", name]].concat();
+            let tree = shell::output(root, "cargo", &args)?;
+            problems.extend(strangers(name, wrappers, &tree));
+        }
+    }
     if !problems.is_empty() {
         return Err(problems.join("\n"));
     }
@@ -46,14 +54,28 @@ fn cargo_deny(root: &Path) -> Result<Notes, String> {
 struct Rules {
     licences: BTreeSet<String>,
     bans: BTreeSet<String>,
+    /// Banned but for these, who may bring it.
+    wrapped: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Rules {
     fn of(text: &str) -> Self {
-        let bans = quoted_after(text, "crate = ");
+        let (mut bans, mut wrapped) = (BTreeSet::new(), BTreeMap::new());
+        for line in text.lines() {
+            let Some(name) = quoted_after(line, "crate = ").into_iter().next() else { continue };
+            let wrappers =
+                line.split("wrappers = [").nth(1).and_then(|rest| rest.split(']').next());
+            match wrappers {
+                Some(wrappers) => {
+                    let names = wrappers.split('"').skip(1).step_by(2).map(str::to_owned);
+                    wrapped.insert(name, names.collect());
+                }
+                None => drop(bans.insert(name)),
+            }
+        }
         let allow = text.split("\nallow = [").nth(1).and_then(|rest| rest.split(']').next());
         let licences = allow.unwrap_or("").split('"').skip(1).step_by(2).map(str::to_owned);
-        Self { licences: licences.collect(), bans: bans.into_iter().collect() }
+        Self { licences: licences.collect(), bans, wrapped }
     }
 }
 
@@ -85,6 +107,13 @@ fn banned(rules: &Rules, package: &Package) -> Option<String> {
     let banned = rules.bans.contains(name);
     banned
         .then(|| format!("{name}: banned in deny.toml; `cargo tree -i {name}` says who brings it"))
+}
+
+/// Who brings a banned package without being allowed to; the tree's first line is the package itself.
+fn strangers(name: &str, wrappers: &BTreeSet<String>, tree: &str) -> Vec<String> {
+    let parents = tree.lines().skip(1).filter_map(|line| line.split(' ').next());
+    let strange = parents.filter(|parent| !parent.is_empty() && !wrappers.contains(*parent));
+    strange.map(|parent| format!("{name}: {parent} may not bring it, says deny.toml")).collect()
 }
 
 fn unlicensed(rules: &Rules, package: &Package) -> Option<String> {
@@ -120,6 +149,18 @@ mod tests {
         let found = banned(&rules(), &package("native-tls")).unwrap();
         assert!(found.starts_with("native-tls: banned"), "{found}");
         assert_eq!(banned(&rules(), &package("native-tls-lookalike")), None);
+    }
+
+    #[test]
+    fn a_wrapped_crate_comes_with_its_wrapper_only() {
+        let text = "deny = [\n  { crate = \"openssl-sys\", wrappers = [\"rdkafka-sys\"], reason = \"\" },\n]\n";
+        let rules = Rules::of(text);
+        assert!(rules.bans.is_empty());
+        let wrappers = &rules.wrapped["openssl-sys"];
+        let tree = "openssl-sys v0.9.1\nrdkafka-sys v4.1.0\n";
+        assert_eq!(strangers("openssl-sys", wrappers, tree), Vec::<String>::new());
+        let found = strangers("openssl-sys", wrappers, &format!("{tree}openssl v0.10.1\n"));
+        assert_eq!(found, ["openssl-sys: openssl may not bring it, says deny.toml"]);
     }
 
     #[test]

@@ -3,11 +3,18 @@
 pub mod directory;
 pub mod eventbridge;
 pub mod http;
+pub mod kafka;
 pub mod memory;
 pub mod mns_topic;
+pub mod mqtt;
+pub mod nats;
 pub mod oss;
+pub mod rabbitmq;
+pub mod redis;
+pub mod sqs;
 pub mod timer;
 pub mod webhook;
+pub mod webhook_destination;
 
 use serde::Deserialize;
 
@@ -32,6 +39,18 @@ pub enum Kind {
     Webhook,
     /// Files of the server.
     Directory,
+    /// A topic of Kafka.
+    Kafka,
+    /// A queue of RabbitMQ.
+    Rabbitmq,
+    /// A stream of NATS JetStream.
+    Nats,
+    /// Topics of MQTT.
+    Mqtt,
+    /// A stream of Redis.
+    Redis,
+    /// A queue that speaks the protocol of Amazon SQS.
+    Sqs,
 }
 
 /// Kinds of upstream's that have nothing here to take events from.
@@ -43,7 +62,7 @@ const ELSEWHERE: [(&str, &str); 3] = [
 
 impl Kind {
     /// All of them, in the order they are listed.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
         Self::Timer,
         Self::Http,
         Self::Oss,
@@ -51,6 +70,12 @@ impl Kind {
         Self::EventBridge,
         Self::Webhook,
         Self::Directory,
+        Self::Kafka,
+        Self::Rabbitmq,
+        Self::Nats,
+        Self::Mqtt,
+        Self::Redis,
+        Self::Sqs,
     ];
 
     /// Its word in the API: `triggerType`.
@@ -63,6 +88,12 @@ impl Kind {
             Self::EventBridge => "eventbridge",
             Self::Webhook => "webhook",
             Self::Directory => "directory",
+            Self::Kafka => "kafka",
+            Self::Rabbitmq => "rabbitmq",
+            Self::Nats => "nats",
+            Self::Mqtt => "mqtt",
+            Self::Redis => "redis",
+            Self::Sqs => "sqs",
         }
     }
 
@@ -140,6 +171,12 @@ impl Kind {
   "delivery": { "backlogMax": 1000 }
 }"#
             }
+            Self::Kafka => kafka::EXAMPLE,
+            Self::Rabbitmq => rabbitmq::EXAMPLE,
+            Self::Nats => nats::EXAMPLE,
+            Self::Mqtt => mqtt::EXAMPLE,
+            Self::Redis => redis::EXAMPLE,
+            Self::Sqs => sqs::EXAMPLE,
         }
     }
 }
@@ -155,6 +192,18 @@ pub enum Settings {
     Webhook(webhook::Settings),
     /// See [`directory`].
     Directory(directory::Settings),
+    /// See [`kafka`].
+    Kafka(kafka::Settings),
+    /// See [`rabbitmq`].
+    Rabbitmq(rabbitmq::Settings),
+    /// See [`nats`].
+    Nats(nats::Settings),
+    /// See [`mqtt`].
+    Mqtt(mqtt::Settings),
+    /// See [`redis`].
+    Redis(redis::Settings),
+    /// See [`sqs`].
+    Sqs(sqs::Settings),
 }
 
 /// How events become what the function is given, when the trigger does not say it.
@@ -183,6 +232,12 @@ impl Settings {
             Kind::Http => http::Settings::read(text).map(Self::Http),
             Kind::Webhook => webhook::Settings::read(text).map(Self::Webhook),
             Kind::Directory => directory::Settings::read(text).map(Self::Directory),
+            Kind::Kafka => kafka::Settings::read(text).map(Self::Kafka),
+            Kind::Rabbitmq => rabbitmq::Settings::read(text).map(Self::Rabbitmq),
+            Kind::Nats => nats::Settings::read(text).map(Self::Nats),
+            Kind::Mqtt => mqtt::Settings::read(text).map(Self::Mqtt),
+            Kind::Redis => redis::Settings::read(text).map(Self::Redis),
+            Kind::Sqs => sqs::Settings::read(text).map(Self::Sqs),
             Kind::Oss => {
                 oss::Settings::read(text)?;
                 Err(not_yet("no bucket tells of its objects"))
@@ -208,14 +263,26 @@ impl Settings {
             Self::Http(_) => Kind::Http,
             Self::Webhook(_) => Kind::Webhook,
             Self::Directory(_) => Kind::Directory,
+            Self::Kafka(_) => Kind::Kafka,
+            Self::Rabbitmq(_) => Kind::Rabbitmq,
+            Self::Nats(_) => Kind::Nats,
+            Self::Mqtt(_) => Kind::Mqtt,
+            Self::Redis(_) => Kind::Redis,
+            Self::Sqs(_) => Kind::Sqs,
         }
     }
 
     /// What it promises.
     pub const fn promise(&self) -> Promise {
         match self {
-            Self::Timer(_) | Self::Directory(_) => Promise::ExactlyOnce,
-            Self::Webhook(_) => Promise::AtLeastOnce,
+            Self::Timer(_)
+            | Self::Directory(_)
+            | Self::Kafka(_)
+            | Self::Nats(_)
+            | Self::Redis(_) => Promise::ExactlyOnce,
+            Self::Webhook(_) | Self::Rabbitmq(_) | Self::Mqtt(_) | Self::Sqs(_) => {
+                Promise::AtLeastOnce
+            }
             // Who calls sees whether it went well.
             Self::Http(_) => Promise::Lossy,
         }
@@ -225,7 +292,14 @@ impl Settings {
     pub const fn shape(&self) -> Shape {
         match self {
             Self::Timer(_) | Self::Http(_) => Shape::Data,
-            Self::Webhook(_) | Self::Directory(_) => Shape::CloudEvent,
+            Self::Webhook(_)
+            | Self::Directory(_)
+            | Self::Kafka(_)
+            | Self::Rabbitmq(_)
+            | Self::Nats(_)
+            | Self::Mqtt(_)
+            | Self::Redis(_)
+            | Self::Sqs(_) => Shape::CloudEvent,
         }
     }
 
@@ -234,16 +308,30 @@ impl Settings {
         match self {
             Self::Timer(timer) => timer.enable,
             Self::Http(http) => !http.is_off,
-            Self::Webhook(_) | Self::Directory(_) => true,
+            Self::Webhook(_)
+            | Self::Directory(_)
+            | Self::Kafka(_)
+            | Self::Rabbitmq(_)
+            | Self::Nats(_)
+            | Self::Mqtt(_)
+            | Self::Redis(_)
+            | Self::Sqs(_) => true,
         }
     }
 
     /// The options of delivery that the settings themselves bring, when none are said beside them.
     pub fn delivery(&self) -> Delivery {
         match self {
-            Self::Timer(_) | Self::Http(_) | Self::Webhook(_) | Self::Directory(_) => {
-                Delivery::default()
-            }
+            Self::Timer(_)
+            | Self::Http(_)
+            | Self::Webhook(_)
+            | Self::Directory(_)
+            | Self::Kafka(_)
+            | Self::Rabbitmq(_)
+            | Self::Nats(_)
+            | Self::Mqtt(_)
+            | Self::Redis(_)
+            | Self::Sqs(_) => Delivery::default(),
         }
     }
 
@@ -251,7 +339,14 @@ impl Settings {
     pub const fn is_door(&self) -> bool {
         match self {
             Self::Http(_) | Self::Webhook(_) => true,
-            Self::Timer(_) | Self::Directory(_) => false,
+            Self::Timer(_)
+            | Self::Directory(_)
+            | Self::Kafka(_)
+            | Self::Rabbitmq(_)
+            | Self::Nats(_)
+            | Self::Mqtt(_)
+            | Self::Redis(_)
+            | Self::Sqs(_) => false,
         }
     }
 
@@ -259,7 +354,15 @@ impl Settings {
     pub fn skips_overlap(&self) -> bool {
         match self {
             Self::Timer(timer) => timer.overlap == timer::Overlap::Skip,
-            Self::Http(_) | Self::Webhook(_) | Self::Directory(_) => false,
+            Self::Http(_)
+            | Self::Webhook(_)
+            | Self::Directory(_)
+            | Self::Kafka(_)
+            | Self::Rabbitmq(_)
+            | Self::Nats(_)
+            | Self::Mqtt(_)
+            | Self::Redis(_)
+            | Self::Sqs(_) => false,
         }
     }
 
@@ -267,14 +370,31 @@ impl Settings {
     pub const fn is_single(&self) -> bool {
         match self {
             Self::Http(_) => true,
-            Self::Timer(_) | Self::Webhook(_) | Self::Directory(_) => false,
+            Self::Timer(_)
+            | Self::Webhook(_)
+            | Self::Directory(_)
+            | Self::Kafka(_)
+            | Self::Rabbitmq(_)
+            | Self::Nats(_)
+            | Self::Mqtt(_)
+            | Self::Redis(_)
+            | Self::Sqs(_) => false,
         }
     }
 
     /// Whether its configuration never changes: upstream's topics and tables.
     pub const fn is_fixed(&self) -> bool {
         match self {
-            Self::Timer(_) | Self::Http(_) | Self::Webhook(_) | Self::Directory(_) => false,
+            Self::Timer(_)
+            | Self::Http(_)
+            | Self::Webhook(_)
+            | Self::Directory(_)
+            | Self::Kafka(_)
+            | Self::Rabbitmq(_)
+            | Self::Nats(_)
+            | Self::Mqtt(_)
+            | Self::Redis(_)
+            | Self::Sqs(_) => false,
         }
     }
 
@@ -285,6 +405,12 @@ impl Settings {
             Self::Directory(settings) => {
                 Some(Box::new(directory::Directory::new(settings.clone())))
             }
+            Self::Kafka(settings) => Some(Box::new(kafka::Kafka::new(settings.clone()))),
+            Self::Rabbitmq(settings) => Some(Box::new(rabbitmq::Rabbitmq::new(settings.clone()))),
+            Self::Nats(settings) => Some(Box::new(nats::Nats::new(settings.clone()))),
+            Self::Mqtt(settings) => Some(Box::new(mqtt::Mqtt::new(settings.clone()))),
+            Self::Redis(settings) => Some(Box::new(redis::Redis::new(settings.clone()))),
+            Self::Sqs(settings) => Some(Box::new(sqs::Sqs::new(settings.clone()))),
             Self::Http(_) | Self::Webhook(_) => None,
         }
     }

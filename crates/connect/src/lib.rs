@@ -50,10 +50,14 @@ pub mod kind;
 pub mod network;
 pub mod path;
 pub mod pattern;
+pub mod reach;
 pub mod secret;
 pub mod settings;
 pub mod source;
+pub mod target;
 pub mod template;
+#[cfg(test)]
+mod testbed;
 
 pub use delivery::{Delivery, OrderKey, Parcel};
 pub use destination::{DeliverError, Destination, Message};
@@ -62,3 +66,4 @@ pub use kind::{Kind, Settings, Shape};
 pub use secret::{Secret, SecretRef};
 pub use settings::ConfigError;
 pub use source::{Class, Cursor, Host, Origin, Promise, Reading, Room, Source, SourceError, Start};
+pub use target::{Target, TargetKind};

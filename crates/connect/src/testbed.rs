@@ -101,7 +101,7 @@ impl Server {
         let log = std::fs::File::options().create(true).append(true).open(log).expect("a log");
         // The shell kills the server when the test goes, however it goes: then its own input ends. A server
         // that all tests share is never dropped, and the shell takes its directory away too.
-        let script = "setsid \"$@\" & cat >/dev/null; kill -9 -- -$!; wait; \
+        let script = "setsid \"$@\" & cat >/dev/null; kill -s KILL -- -$!; wait; \
                       [ -z \"$STINT_BROKER_ONCE\" ] || rm -rf \"$STINT_BROKER_ONCE\"";
         let child = Command::new("/bin/sh")
             .args(["-c", script, "sh"])

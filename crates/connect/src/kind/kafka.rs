@@ -375,6 +375,10 @@ fn survey(
         .filter_map(|broker| Some((broker.host().to_owned(), u16::try_from(broker.port()).ok()?)));
     let brokers = brokers.collect();
     if let Some(kept) = kept {
+        for (partition, next) in &kept {
+            let marks = consumer.fetch_watermarks(topic, *partition, wait).map_err(bad)?;
+            check_kept(*partition, *next, marks)?;
+        }
         return Ok(Survey { offsets: kept, brokers });
     }
     let mut list = TopicPartitionList::new();
@@ -398,6 +402,20 @@ fn survey(
         offsets.insert(partition, offset);
     }
     Ok(Survey { offsets, brokers })
+}
+
+/// That what comes next in a partition is still there, or not there yet.
+fn check_kept(partition: i32, next: i64, (low, high): (i64, i64)) -> Result<(), SourceError> {
+    if next < low {
+        let why = format!("partition {partition} begins with {low} now; {next} is gone");
+        return Err(SourceError::Lost { why });
+    }
+    if next > high {
+        let why =
+            format!("partition {partition} was made anew: it ends with {high}, before {next}");
+        return Err(SourceError::Lost { why });
+    }
+    Ok(())
 }
 
 /// As upstream's event stream writes a record.

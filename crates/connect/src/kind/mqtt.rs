@@ -3,18 +3,19 @@
 //! trigger says what names a message. A destination publishes with QoS 1 and waits for the acknowledgement.
 //!
 //! The client's loop has to run while nobody reads, or the broker takes us for dead: it is a task beside the
-//! source, behind a channel that is as long as the messages that the broker may give unacknowledged.
+//! source, before a bounded inbox. MQTT 5 tells the broker how much may be unacknowledged and so in it; with
+//! 3.1.1 that is the broker's own setting.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use stint_model::time::Span;
-use stint_supervise::{Clock, OnExit, Stop};
-use tokio::sync::{mpsc, watch};
+use stint_supervise::{OnExit, Stop, Supervised};
+use tokio::sync::{Notify, watch};
 
 use crate::event::{Data, Event};
 use crate::reach::{self, Address, Login, Tls, broken, not_accepted, unreachable};
@@ -55,9 +56,10 @@ const TOPICS_MAX: usize = 64;
 const CLIENT_ID_CHARS_MAX: usize = 128;
 /// We say something at least so often.
 const KEEP_ALIVE_SECONDS: u16 = 30;
-/// More than the broker may give: how long the loop waits for a reader before it gives the connection up.
-const HOLD_MAX: Span = Span::from_secs(15);
-/// An acknowledgement is on the wire within this.
+/// The inbox has at most so many bytes and messages; a broker that gives more is left until there is room.
+const INBOX_BYTES_MAX: usize = 64 << 20;
+const INBOX_MAX: usize = 65_535;
+/// An acknowledgement is taken within this.
 const ACK_MAX: Span = Span::from_secs(10);
 /// The largest packet in bytes.
 const PACKET_BYTES_MAX: u32 = 16 << 20;
@@ -208,12 +210,10 @@ pub struct Mqtt {
 struct Open {
     client: Client,
     host: Arc<dyn Host>,
-    /// Came while we were subscribing.
-    early: VecDeque<Incoming>,
-    coming: mpsc::Receiver<Result<Incoming, SourceError>>,
-    /// How many acknowledgements went out.
-    sent: watch::Receiver<u64>,
-    /// How many were asked for.
+    inbox: Arc<Inbox>,
+    events: Supervised,
+    /// How many fences were answered, and asked for.
+    answered: watch::Receiver<u64>,
     asked: u64,
     given: VecDeque<(u64, Vec<Ack>)>,
     receipt: u64,
@@ -222,6 +222,64 @@ struct Open {
 impl std::fmt::Debug for Open {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Open").field("receipt", &self.receipt).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.events.stop();
+    }
+}
+
+/// What the loop heard and nobody read yet.
+#[derive(Default)]
+struct Inbox {
+    state: Mutex<Letters>,
+    came: Notify,
+}
+
+#[derive(Default)]
+struct Letters {
+    queue: VecDeque<Incoming>,
+    bytes: usize,
+    /// Why there will be no more.
+    end: Option<SourceError>,
+}
+
+impl Inbox {
+    fn state(&self) -> MutexGuard<'_, Letters> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, incoming: Incoming) -> Result<(), SourceError> {
+        let mut state = self.state();
+        if state.bytes > INBOX_BYTES_MAX || state.queue.len() >= INBOX_MAX {
+            let why = "the broker gives more than can be held while the backlog is full";
+            return Err(broken("hold messages", why));
+        }
+        state.bytes += incoming.payload.len();
+        state.queue.push_back(incoming);
+        drop(state);
+        self.came.notify_one();
+        Ok(())
+    }
+
+    fn end(&self, error: SourceError) {
+        self.state().end = Some(error);
+        self.came.notify_one();
+    }
+
+    /// The next message; the end comes after all of them.
+    fn take(&self) -> Result<Option<Incoming>, SourceError> {
+        let mut state = self.state();
+        match (state.queue.pop_front(), &state.end) {
+            (Some(incoming), _) => {
+                state.bytes -= incoming.payload.len();
+                Ok(Some(incoming))
+            }
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Ok(None),
+        }
     }
 }
 
@@ -244,13 +302,17 @@ impl Source for Mqtt {
         let (client, mut events) = client::make(&settings.server, profile, host.as_ref()).await?;
         let greeting = greet(settings, &client, &mut events);
         let early = reach::in_time(host.as_ref(), "subscribe to the topics", greeting).await??;
-        let (give, coming) = mpsc::channel(usize::from(settings.unacknowledged_max));
-        let (count, sent) = watch::channel(0);
-        let clock = host.clock().clone();
-        host.supervisor()
-            .spawn("mqtt", OnExit::Ignore, move |stop| pump(events, (give, count), clock, stop));
+        let inbox = Arc::new(Inbox::default());
+        for incoming in early {
+            inbox.put(incoming)?;
+        }
+        let (count, answered) = watch::channel(0);
+        let to = Arc::clone(&inbox);
+        let events = host
+            .supervisor()
+            .spawn("mqtt", OnExit::Ignore, move |stop| pump(events, to, count, stop));
         let given = VecDeque::new();
-        let open = Open { client, host, early, coming, sent, asked: 0, given, receipt: 0 };
+        let open = Open { client, host, inbox, events, answered, asked: 0, given, receipt: 0 };
         self.open = Some(open);
         Ok(())
     }
@@ -261,24 +323,17 @@ impl Source for Mqtt {
         let until = clock.now() + room.wait_max;
         let (mut events, mut acks, mut bytes) = (Vec::new(), Vec::new(), 0);
         while events.len() < room.events_max && bytes < room.bytes_max {
-            let incoming = if let Some(early) = open.early.pop_front() {
-                early
-            } else if events.is_empty() {
-                let Some(next) = clock.within(until.since(clock.now()), open.coming.recv()).await
-                else {
-                    break;
-                };
-                next.unwrap_or_else(|| Err(ended()))?
-            } else {
+            let incoming = match open.inbox.take() {
+                Ok(Some(incoming)) => incoming,
                 // What is wrong is said at the next reading, when it is alone.
-                match open.coming.try_recv() {
-                    Ok(Ok(next)) => next,
-                    Ok(Err(error)) => {
-                        open.coming.close();
-                        tracing::debug!(%error, "MQTT");
-                        break;
+                Ok(None) | Err(_) if !events.is_empty() => break,
+                Err(error) => return Err(error),
+                Ok(None) => {
+                    let wait = until.since(clock.now());
+                    match clock.within(wait, open.inbox.came.notified()).await {
+                        Some(()) => continue,
+                        None => break,
                     }
-                    Err(_) => break,
                 }
             };
             bytes += incoming.payload.len();
@@ -295,14 +350,21 @@ impl Source for Mqtt {
 
     async fn settle(&mut self, receipt: u64) -> Result<(), SourceError> {
         let open = self.open.as_mut().expect("it is opened before it is settled");
+        let mut is_any = false;
         while open.given.front().is_some_and(|(of, _)| *of <= receipt) {
             for ack in open.given.pop_front().into_iter().flat_map(|(_, acks)| acks) {
                 open.client.acknowledge(ack).await?;
-                open.asked += 1;
+                is_any = true;
             }
         }
+        if !is_any {
+            return Ok(());
+        }
+        // An acknowledgement has no answer; an answer to what was said after it tells that it was taken.
+        open.client.fence().await?;
+        open.asked += 1;
         let asked = open.asked;
-        let waiting = open.sent.wait_for(|sent| *sent >= asked);
+        let waiting = open.answered.wait_for(|answered| *answered >= asked);
         match open.host.clock().within(ACK_MAX, waiting).await {
             Some(Ok(_)) => Ok(()),
             Some(Err(_)) => Err(ended()),
@@ -341,41 +403,27 @@ async fn greet(
                 is_subscribed = true;
             }
             Seen::Message(incoming) => early.push_back(incoming),
-            Seen::Acknowledged | Seen::Other => {}
+            Seen::Fenced | Seen::Other => {}
         }
     }
     Ok(early)
 }
 
 /// The client's loop, until the source goes or the connection does.
-async fn pump(
-    mut events: Loop,
-    (give, count): (mpsc::Sender<Result<Incoming, SourceError>>, watch::Sender<u64>),
-    clock: Clock,
-    stop: Stop,
-) {
-    loop {
-        let seen = tokio::select! {
-            seen = events.next() => seen,
-            // Nothing is lost: what was not acknowledged comes again.
-            () = give.closed() => return,
-            () = stop.stopped() => return,
+async fn pump(mut events: Loop, inbox: Arc<Inbox>, count: watch::Sender<u64>, stop: Stop) {
+    // Stopped in the middle nothing is lost: what was not acknowledged comes again.
+    while let Some(seen) = stop.until(events.next()).await {
+        let done = match seen {
+            Ok(Seen::Message(incoming)) => inbox.put(incoming),
+            Ok(Seen::Fenced) => {
+                count.send_modify(|answered| *answered += 1);
+                Ok(())
+            }
+            Ok(Seen::Connected { .. } | Seen::Subscribed(_) | Seen::Other) => Ok(()),
+            Err(error) => Err(error),
         };
-        match seen {
-            Ok(Seen::Message(incoming)) => {
-                if clock.within(HOLD_MAX, give.send(Ok(incoming))).await.is_some() {
-                    continue;
-                }
-                let why = "more came than may be unacknowledged while the backlog is full";
-                drop(give.send(Err(broken("hold messages", why))).await);
-                return;
-            }
-            Ok(Seen::Acknowledged) => count.send_modify(|sent| *sent += 1),
-            Ok(Seen::Connected { .. } | Seen::Subscribed(_) | Seen::Other) => {}
-            Err(error) => {
-                drop(give.send(Err(error)).await);
-                return;
-            }
+        if let Err(error) = done {
+            return inbox.end(error);
         }
     }
 }

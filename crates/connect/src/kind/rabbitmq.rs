@@ -215,7 +215,10 @@ impl Source for Rabbitmq {
         let Some(tag) = last else { return Ok(()) };
         // All up to this one: they were given in this order.
         let options = BasicAckOptions { multiple: true };
-        open.channel.basic_ack(tag, options).await.map_err(told)
+        open.channel.basic_ack(tag, options).await.map_err(told)?;
+        // An acknowledgement has no answer; an answer to what was said after it tells that it was taken.
+        let prefetch = self.settings.prefetch;
+        open.channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(told)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::source::{Cursor, Host, Reading, Room, Source, SourceError, Start};
 
 mod reply;
 
-use reply::{Entry, EntryId};
+use reply::{Entry, EntryId, Place};
 
 /// How a trigger is set up: for `stint trigger init redis`.
 pub const EXAMPLE: &str = r#"{
@@ -214,7 +214,7 @@ struct Open {
     host: Arc<dyn Host>,
     group: String,
     /// Up to here everything was given to the host.
-    done: EntryId,
+    done: Place,
     /// The position of a new source is told once, before its first event.
     tells_position: bool,
     /// Read already, beyond the last room.
@@ -266,13 +266,14 @@ impl Source for Redis {
                 kept
             }
             None => match settings.position {
-                Position::Earliest => EntryId::default(),
-                Position::Latest => info.last,
-                Position::After(id) => id,
+                // What is gone already was never ours to read.
+                Position::Earliest => Place { id: EntryId::default(), count: info.gone },
+                Position::Latest => Place { id: info.last, count: info.added },
+                Position::After(id) => Place { id, count: None },
             },
         };
         let mut set = ::redis::cmd("XGROUP");
-        set.arg("SETID").arg(&settings.stream).arg(&group).arg(done.to_string());
+        set.arg("SETID").arg(&settings.stream).arg(&group).arg(done.id.to_string());
         set.query_async::<()>(&mut connection).await.map_err(told)?;
         let mut open = Open {
             connection,
@@ -334,7 +335,11 @@ impl Open {
     async fn clear_pending(&mut self, stream: &str) -> Result<(), SourceError> {
         loop {
             let mut ask = ::redis::cmd("XPENDING");
-            ask.arg(stream).arg(&self.group).arg("-").arg(self.done.to_string()).arg(PENDING_PAGE);
+            ask.arg(stream)
+                .arg(&self.group)
+                .arg("-")
+                .arg(self.done.id.to_string())
+                .arg(PENDING_PAGE);
             let value = ask.query_async(&mut self.connection).await.map_err(told)?;
             let ids = reply::pending(&value);
             self.acknowledge(stream, &ids).await?;
@@ -386,7 +391,8 @@ impl Open {
         while events.len() < room.events_max && bytes < room.bytes_max {
             let Some(entry) = self.ahead.pop_front() else { break };
             bytes += entry.size();
-            self.done = entry.id;
+            let count = self.done.count.map(|count| count + 1);
+            self.done = Place { id: entry.id, count };
             ids.push(entry.id);
             events.push(event(stream, entry));
         }

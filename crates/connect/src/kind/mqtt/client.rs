@@ -10,6 +10,9 @@ use crate::source::{Host, SourceError};
 /// The queue of what we say: acknowledgements of all that may be unacknowledged.
 const SAYINGS_MAX: usize = 65_536;
 
+/// A topic that nobody subscribes to.
+const FENCE: &str = "stint/fence";
+
 /// Who connects, and for how long the broker remembers.
 pub(super) struct Profile {
     pub(super) client_id: String,
@@ -58,8 +61,8 @@ pub(super) enum Seen {
     /// With the reason, when one of the topics was refused.
     Subscribed(Option<String>),
     Message(Incoming),
-    /// One acknowledgement of ours went out.
-    Acknowledged,
+    /// The answer to a fence: all that was said before it was taken.
+    Fenced,
     Other,
 }
 
@@ -173,6 +176,19 @@ impl Client {
         }
     }
 
+    /// Says something harmless that has an answer: brokers work a connection off in order.
+    pub(super) async fn fence(&self) -> Result<(), SourceError> {
+        const WHAT: &str = "acknowledge to the broker";
+        match self {
+            Self::V4(client) => {
+                client.unsubscribe(FENCE).await.map_err(|error| unreachable(WHAT, error))
+            }
+            Self::V5(client) => {
+                client.unsubscribe(FENCE).await.map_err(|error| unreachable(WHAT, error))
+            }
+        }
+    }
+
     /// Publishes with QoS 1.
     pub(super) async fn publish(
         &self,
@@ -220,7 +236,7 @@ fn topic(bytes: &Bytes) -> String {
 }
 
 fn seen_v4(event: mqtt_v4::Event) -> Seen {
-    use mqtt_v4::{Event, Outgoing, Packet, SubscribeReasonCode};
+    use mqtt_v4::{Event, Packet, SubscribeReasonCode};
     match event {
         Event::Incoming(Packet::ConnAck(ack)) => {
             Seen::Connected { has_session: ack.session_present }
@@ -246,13 +262,13 @@ fn seen_v4(event: mqtt_v4::Event) -> Seen {
                 ack,
             })
         }
-        Event::Outgoing(Outgoing::PubAck(_)) => Seen::Acknowledged,
+        Event::Incoming(Packet::UnsubAck(_)) => Seen::Fenced,
         Event::Incoming(_) | Event::Outgoing(_) => Seen::Other,
     }
 }
 
 fn seen_v5(event: mqtt_v5::Event) -> Seen {
-    use mqtt_v5::{Event, Outgoing, Packet, SubscribeReasonCode};
+    use mqtt_v5::{Event, Packet, SubscribeReasonCode};
     match event {
         Event::Incoming(Packet::ConnAck(ack)) => {
             Seen::Connected { has_session: ack.session_present }
@@ -279,7 +295,7 @@ fn seen_v5(event: mqtt_v5::Event) -> Seen {
                 ack,
             })
         }
-        Event::Outgoing(Outgoing::PubAck(_)) => Seen::Acknowledged,
+        Event::Incoming(Packet::UnsubAck(_)) => Seen::Fenced,
         Event::Incoming(_) | Event::Outgoing(_) | Event::Auth(_) => Seen::Other,
     }
 }

@@ -126,7 +126,7 @@ impl MqttDestination {
             loop {
                 match events.next().await? {
                     Seen::Connected { .. } => return Ok::<(), SourceError>(()),
-                    Seen::Subscribed(_) | Seen::Message(_) | Seen::Acknowledged | Seen::Other => {}
+                    Seen::Subscribed(_) | Seen::Message(_) | Seen::Fenced | Seen::Other => {}
                 }
             }
         };

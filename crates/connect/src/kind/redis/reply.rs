@@ -49,6 +49,37 @@ impl FromStr for EntryId {
     }
 }
 
+/// How far one is in a stream. As text `ID` or `ID COUNT`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Place {
+    /// The last entry that was read.
+    pub(super) id: EntryId,
+    /// How many entries the stream was ever given up to that one, where that is known.
+    pub(super) count: Option<u64>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            Some(count) => write!(f, "{} {count}", self.id),
+            None => write!(f, "{}", self.id),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.split_once(' ') {
+            Some((id, count)) => {
+                Ok(Self { id: id.parse()?, count: Some(count.parse().map_err(|_| ())?) })
+            }
+            None => Ok(Self { id: text.parse()?, count: None }),
+        }
+    }
+}
+
 /// One entry of a stream.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Entry {
@@ -146,21 +177,43 @@ pub(super) fn lag(value: &Value, group: &str) -> Option<u64> {
 pub(super) struct StreamInfo {
     /// The newest id that it gave.
     pub(super) last: EntryId,
-    /// The newest id that was deleted or cut off; Redis 7 and later say it.
-    gone: Option<EntryId>,
+    /// The newest id that was deleted by its name; Redis 7 and later say it.
+    deleted: Option<EntryId>,
+    /// How many entries it was ever given; Redis 7 and later say it.
+    pub(super) added: Option<u64>,
+    /// How many of them are no longer there.
+    pub(super) gone: Option<u64>,
 }
 
 impl StreamInfo {
     pub(super) fn read(value: &Value) -> Self {
         let of = |name| named(value, name).and_then(id);
-        let last = of("last-generated-id").unwrap_or_default();
-        Self { last, gone: of("max-deleted-entry-id") }
+        let count = |name| match named(value, name) {
+            Some(Value::Int(count)) => u64::try_from(*count).ok(),
+            _ => None,
+        };
+        let (added, length) = (count("entries-added"), count("length"));
+        Self {
+            last: of("last-generated-id").unwrap_or_default(),
+            deleted: of("max-deleted-entry-id"),
+            added,
+            gone: added.zip(length).map(|(added, length)| added.saturating_sub(length)),
+        }
     }
 
-    /// That everything after `kept` is still there.
-    pub(super) fn check(self, kept: EntryId) -> Result<(), SourceError> {
-        if let Some(gone) = self.gone.filter(|gone| *gone > kept) {
-            let why = format!("entries up to {gone} were cut off the stream before they were read");
+    /// That everything after `place` is still there.
+    pub(super) fn check(self, place: Place) -> Result<(), SourceError> {
+        let kept = place.id;
+        if let Some(deleted) = self.deleted.filter(|deleted| *deleted > kept) {
+            let why = format!("the entry {deleted} was deleted before it was read");
+            return Err(SourceError::Lost { why });
+        }
+        // A stream is cut off at its old end: when more are gone than were read, some were not.
+        if let (Some(gone), Some(read)) = (self.gone, place.count)
+            && gone > read
+        {
+            let why =
+                format!("{} entries were cut off the stream before they were read", gone - read);
             return Err(SourceError::Lost { why });
         }
         if self.last > EntryId::default() && self.last < kept {
@@ -222,11 +275,20 @@ mod tests {
 
     #[test]
     fn what_was_cut_off_is_noticed() {
-        let at = |text: &str| text.parse::<EntryId>().unwrap();
-        let info = StreamInfo { last: at("9-0"), gone: Some(at("4-0")) };
+        let at = |text: &str| text.parse::<Place>().unwrap();
+        assert_eq!(
+            (at("4-0 7").to_string(), at("4-0").to_string()),
+            ("4-0 7".into(), "4-0".into())
+        );
+        let last = at("9-0").id;
+        let info = StreamInfo { last, deleted: Some(at("4-0").id), ..StreamInfo::default() };
         assert!(info.check(at("4-0")).is_ok(), "that one was read");
         assert!(matches!(info.check(at("3-0")), Err(SourceError::Lost { .. })));
         assert!(matches!(info.check(at("10-0")), Err(SourceError::Lost { .. })));
+        let cut = StreamInfo { last, gone: Some(5), ..StreamInfo::default() };
+        assert!(cut.check(at("4-0 5")).is_ok(), "those were read");
+        assert!(cut.check(at("4-0")).is_ok(), "nobody counted");
+        assert!(matches!(cut.check(at("4-0 4")), Err(SourceError::Lost { .. })));
         assert!(StreamInfo::default().check(at("10-0")).is_ok(), "an empty one gives later ids");
     }
 }

@@ -1,6 +1,5 @@
 //! One call of SQS's JSON protocol, signed with Signature Version 4.
 
-use serde::Deserialize;
 use serde_json::Value;
 use stint_model::time::{Span, Timestamp};
 use stint_sign::{Request, SecretKey, sha256, sigv4};
@@ -82,14 +81,6 @@ pub(super) struct Caller {
     client: reqwest::Client,
 }
 
-#[derive(Deserialize, Default)]
-struct SaidError {
-    #[serde(rename = "__type", default)]
-    code: String,
-    #[serde(default, alias = "Message")]
-    message: String,
-}
-
 impl Caller {
     pub(super) fn new(
         place: Place,
@@ -160,12 +151,17 @@ async fn read(mut answer: reqwest::Response) -> Result<Vec<u8>, Fault> {
     if status.is_success() {
         return Ok(body);
     }
-    let said: SaidError = serde_json::from_slice(&body).unwrap_or_else(|_| SaidError {
-        code: status.to_string(),
-        message: String::from_utf8_lossy(&body).chars().take(SAID_CHARS_MAX).collect(),
-    });
-    let code = said.code.rsplit('#').next().unwrap_or_default().to_owned();
-    Err(Fault::Said { status: status.as_u16(), code, message: said.message })
+    let said: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let of = |names: [&str; 2]| names.iter().find_map(|name| said.get(name)?.as_str());
+    let code =
+        of(["__type", "code"]).map(|code| code.rsplit('#').next().unwrap_or(code).to_owned());
+    let message = of(["message", "Message"]).map(ToOwned::to_owned);
+    let start = || String::from_utf8_lossy(&body).chars().take(SAID_CHARS_MAX).collect();
+    Err(Fault::Said {
+        status: status.as_u16(),
+        code: code.unwrap_or_else(|| status.to_string()),
+        message: message.unwrap_or_else(start),
+    })
 }
 
 /// The innermost reason; the outer ones only say that there was one, and the URL.

@@ -56,7 +56,7 @@ pub enum Kind {
 /// Kinds of upstream's that have nothing here to take events from.
 const ELSEWHERE: [(&str, &str); 3] = [
     ("log", "there is no log service here; follow a function's own logs with `stint logs`"),
-    ("tablestore", "there is no Tablestore here; a table's changes come with type postgres"),
+    ("tablestore", "there is no Tablestore here"),
     ("cdn_events", "there is no content network here"),
 ];
 

@@ -1,7 +1,7 @@
-//! Kafka. A source is a member of a consumer group and reads the partitions it is given; where it begins in
-//! each is the kept position's word, which is in the book together with the tasks, so that a record is one
-//! task; the group's offsets follow it for everyone's displays. A destination produces with
-//! acknowledgement by all replicas.
+//! Kafka. A source reads all partitions of a topic, or, as a member of a consumer group that the user names,
+//! those that the group gives it. Where it begins in each is the kept position's word, which is in the book
+//! together with the tasks, so that a record is one task; the group's offsets follow it for everyone's
+//! displays. A destination produces with acknowledgement by all replicas.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,6 +56,8 @@ const NAME_CHARS_MAX: usize = 249;
 const ASK_MAX: Span = Span::from_secs(10);
 /// A source looks for trouble at least so often while it waits.
 const LOOK_EVERY: Span = Span::from_millis(500);
+/// New partitions are looked for so often.
+const PARTITIONS_EVERY: Span = Span::from_secs(60);
 /// A record with its key and headers counts for at least so many bytes.
 const RECORD_BYTES_MIN: usize = 64;
 
@@ -73,7 +75,8 @@ enum Position {
 pub struct Settings {
     cluster: Cluster,
     topic: String,
-    /// The group's name; without one the trigger's.
+    /// The group to share the partitions with; without one all are ours, and offsets are committed under the
+    /// trigger's name.
     group: Option<String>,
     position: Position,
     /// The group takes a member that says nothing for so long for dead.
@@ -150,6 +153,8 @@ struct Open {
     given: Vec<(u64, Offsets)>,
     tells_position: bool,
     receipt: u64,
+    /// When partitions were looked for; a group does that itself.
+    looked: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Open {
@@ -206,6 +211,7 @@ impl Source for Kafka {
             given: Vec::new(),
             tells_position: start.cursor.is_none(),
             receipt: 0,
+            looked: None,
         };
         let (asked, topic, position) =
             (Arc::clone(&consumer), settings.topic.clone(), settings.position);
@@ -220,8 +226,13 @@ impl Source for Kafka {
             host.may_reach(&broker, port).await?;
         }
         consumer.context().begin(offsets);
-        let topics = [settings.topic.as_str()];
-        consumer.subscribe(&topics).map_err(|error| broken("subscribe to the topic", error))?;
+        if settings.group.is_some() {
+            let topics = [settings.topic.as_str()];
+            let asked = consumer.subscribe(&topics);
+            asked.map_err(|error| broken("subscribe to the topic", error))?;
+        } else {
+            open.assign(&settings.topic)?;
+        }
         self.open = Some(open);
         Ok(())
     }
@@ -233,6 +244,7 @@ impl Source for Kafka {
         let clock = open.host.clock().clone();
         let until = clock.now() + room.wait_max;
         let (mut events, mut bytes) = (Vec::new(), 0);
+        open.look_for_partitions(&topic).await?;
         while !open.tells_position && events.len() < room.events_max && bytes < room.bytes_max {
             open.look_for_trouble(&topic).await?;
             let next = if events.is_empty() {
@@ -296,6 +308,44 @@ impl Open {
         match self.host.supervisor().blocking(probe).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(error),
+        }
+    }
+
+    /// Takes all partitions, each from where it is.
+    fn assign(&mut self, topic: &str) -> Result<(), SourceError> {
+        const WHAT: &str = "take the partitions";
+        let consumer = self.consumer.as_ref().expect("it is closed only by a drop");
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in consumer.context().offsets() {
+            let added = list.add_partition_offset(topic, partition, Offset::Offset(offset));
+            added.map_err(|error| broken(WHAT, error))?;
+        }
+        consumer.assign(&list).map_err(|error| broken(WHAT, error))?;
+        self.looked = Some(self.host.clock().now());
+        Ok(())
+    }
+
+    /// A topic may get more partitions; they are read from their beginning.
+    async fn look_for_partitions(&mut self, topic: &str) -> Result<(), SourceError> {
+        let now = self.host.clock().now();
+        let Some(looked) = self.looked else { return Ok(()) };
+        if now.since(looked) < PARTITIONS_EVERY {
+            return Ok(());
+        }
+        self.looked = Some(now);
+        let consumer = Arc::clone(self.consumer.as_ref().expect("it is closed only by a drop"));
+        let name = topic.to_owned();
+        let ask = move || {
+            let metadata = consumer.fetch_metadata(Some(&name), ASK_MAX.to_std()).ok()?;
+            let found = metadata.topics().iter().find(|known| known.name() == name)?;
+            let ids = found.partitions().iter().map(|one| one.id());
+            // Not a closure over `any`: every new one has to be noted.
+            Some(ids.filter(|id| consumer.context().note_partition(*id)).count())
+        };
+        // What does not answer now is asked again later; trouble is told elsewhere.
+        match self.host.supervisor().blocking(ask).await {
+            Ok(Some(new)) if new > 0 => self.assign(topic),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 

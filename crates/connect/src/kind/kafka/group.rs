@@ -49,6 +49,14 @@ impl Group {
         self.state().offsets.clone()
     }
 
+    /// Whether a partition was not known.
+    pub(super) fn note_partition(&self, partition: i32) -> bool {
+        let mut state = self.state();
+        let is_new = !state.offsets.contains_key(&partition);
+        state.offsets.entry(partition).or_insert(0);
+        is_new
+    }
+
     pub(super) fn lag(&self) -> Option<u64> {
         self.state().lag
     }

@@ -85,10 +85,6 @@ pub(super) fn short(text: &str) -> ShortString {
 }
 
 /// What an error means for us. RabbitMQ's texts name users and queues, never passwords.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it stands where an error is turned into another"
-)]
 pub(super) fn told(error: Error) -> SourceError {
     const WHAT: &str = "speak with RabbitMQ";
     match error.kind() {

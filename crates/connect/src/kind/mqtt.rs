@@ -350,19 +350,17 @@ impl Source for Mqtt {
 
     async fn settle(&mut self, receipt: u64) -> Result<(), SourceError> {
         let open = self.open.as_mut().expect("it is opened before it is settled");
-        let mut is_any = false;
+        let mut count = 0;
         while open.given.front().is_some_and(|(of, _)| *of <= receipt) {
             for ack in open.given.pop_front().into_iter().flat_map(|(_, acks)| acks) {
                 open.client.acknowledge(ack).await?;
-                is_any = true;
+                count += 1;
             }
         }
-        if !is_any {
+        if count == 0 {
             return Ok(());
         }
-        // An acknowledgement has no answer; an answer to what was said after it tells that it was taken.
-        open.client.fence().await?;
-        open.asked += 1;
+        open.asked += open.client.fence(count).await?;
         let asked = open.asked;
         let waiting = open.answered.wait_for(|answered| *answered >= asked);
         match open.host.clock().within(ACK_MAX, waiting).await {

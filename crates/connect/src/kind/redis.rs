@@ -184,6 +184,9 @@ impl Server {
 fn told(error: RedisError) -> SourceError {
     const WHAT: &str = "speak with Redis";
     match error.kind() {
+        ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown) => {
+            unreachable(WHAT, error)
+        }
         ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => {
             not_accepted("log in to Redis", error)
         }

@@ -189,7 +189,12 @@ fn a_destination_adds_entries_and_heals() {
         let error = destination.deliver(Arc::clone(&host) as _, &message).await.unwrap_err();
         assert_eq!(error.class(), Class::Transient);
         rig.set_down(false).await;
-        destination.deliver(Arc::clone(&host) as _, &message).await.unwrap();
+        // It listens before it has read what it kept.
+        let until = host.clock().now() + Span::from_secs(60);
+        while let Err(error) = destination.deliver(Arc::clone(&host) as _, &message).await {
+            assert!(host.clock().now() < until && error.class() == Class::Transient, "{error}");
+            host.clock().sleep(Span::from_millis(50)).await;
+        }
         let reading = Redis::new(
             Settings::read(&rig.json(r#","startPosition":"0""#).replace("orders", "results"))
                 .unwrap(),

@@ -387,9 +387,9 @@ async fn greet(
     while !is_subscribed {
         match events.next().await? {
             Seen::Connected { has_session } => {
-                // Subscribing again would bring every retained message again. A client id that the user
-                // chose may have a session with other topics.
-                if has_session && settings.client_id.is_none() {
+                // Subscribing again would bring every retained message again, and the client of MQTT 5 does
+                // not do it in a session that it did not begin itself.
+                if has_session {
                     return Ok(early);
                 }
                 client.subscribe(&settings.topics).await?;

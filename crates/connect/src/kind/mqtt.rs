@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -409,12 +410,25 @@ async fn greet(
 
 /// The client's loop, until the source goes or the connection does.
 async fn pump(mut events: Loop, inbox: Arc<Inbox>, count: watch::Sender<u64>, stop: Stop) {
-    // Stopped in the middle nothing is lost: what was not acknowledged comes again.
-    while let Some(seen) = stop.until(events.next()).await {
+    let mut unsaid = 0;
+    loop {
+        let mut next = std::pin::pin!(events.next());
+        let at_once = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+        let seen = match at_once {
+            Poll::Ready(seen) => seen,
+            // Nothing more to do now: what went out is on the wire, and only then is it said.
+            Poll::Pending => {
+                count.send_modify(|answered| *answered += unsaid);
+                unsaid = 0;
+                // Stopped in the middle nothing is lost: what was not acknowledged comes again.
+                let Some(seen) = stop.until(next).await else { return };
+                seen
+            }
+        };
         let done = match seen {
             Ok(Seen::Message(incoming)) => inbox.put(incoming),
             Ok(Seen::Fenced) => {
-                count.send_modify(|answered| *answered += 1);
+                unsaid += 1;
                 Ok(())
             }
             Ok(Seen::Connected { .. } | Seen::Subscribed(_) | Seen::Other) => Ok(()),

@@ -44,12 +44,27 @@ impl RedisRig {
 
     async fn ask(&self, words: &[&str]) -> ::redis::Value {
         let host = TestHost::new(secrets());
-        let mut connection = self.settings("").server.connect(host.as_ref()).await.unwrap();
+        // Started again it listens before it has read what it kept.
+        let until = host.clock().now() + Span::from_secs(60);
+        let server = self.settings("").server;
+        let mut connection = loop {
+            match server.connect(host.as_ref()).await {
+                Ok(connection) => break connection,
+                Err(error) => assert!(host.clock().now() < until, "{error}"),
+            }
+            host.clock().sleep(Span::from_millis(50)).await;
+        };
         let mut ask = ::redis::cmd(words[0]);
         for word in &words[1..] {
             ask.arg(word);
         }
-        ask.query_async(&mut connection).await.unwrap()
+        loop {
+            match ask.query_async(&mut connection).await {
+                Ok(value) => return value,
+                Err(error) => assert!(host.clock().now() < until, "{error}"),
+            }
+            host.clock().sleep(Span::from_millis(50)).await;
+        }
     }
 }
 

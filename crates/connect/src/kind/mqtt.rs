@@ -8,7 +8,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -351,17 +350,19 @@ impl Source for Mqtt {
 
     async fn settle(&mut self, receipt: u64) -> Result<(), SourceError> {
         let open = self.open.as_mut().expect("it is opened before it is settled");
-        let mut count = 0;
+        let mut is_any = false;
         while open.given.front().is_some_and(|(of, _)| *of <= receipt) {
             for ack in open.given.pop_front().into_iter().flat_map(|(_, acks)| acks) {
                 open.client.acknowledge(ack).await?;
-                count += 1;
+                is_any = true;
             }
         }
-        if count == 0 {
+        if !is_any {
             return Ok(());
         }
-        open.asked += open.client.fence(count).await?;
+        // An acknowledgement has no answer; an answer to what was said after it tells that it was taken.
+        open.client.fence().await?;
+        open.asked += 1;
         let asked = open.asked;
         let waiting = open.answered.wait_for(|answered| *answered >= asked);
         match open.host.clock().within(ACK_MAX, waiting).await {
@@ -388,9 +389,9 @@ async fn greet(
     while !is_subscribed {
         match events.next().await? {
             Seen::Connected { has_session } => {
-                // Subscribing again would bring every retained message again, and the client of MQTT 5 does
-                // not do it in a session that it did not begin itself.
-                if has_session {
+                // Subscribing again would bring every retained message again. A client id that the user
+                // chose may have a session with other topics.
+                if has_session && settings.client_id.is_none() {
                     return Ok(early);
                 }
                 client.subscribe(&settings.topics).await?;
@@ -410,25 +411,12 @@ async fn greet(
 
 /// The client's loop, until the source goes or the connection does.
 async fn pump(mut events: Loop, inbox: Arc<Inbox>, count: watch::Sender<u64>, stop: Stop) {
-    let mut unsaid = 0;
-    loop {
-        let mut next = std::pin::pin!(events.next());
-        let at_once = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
-        let seen = match at_once {
-            Poll::Ready(seen) => seen,
-            // Nothing more to do now: what went out is on the wire, and only then is it said.
-            Poll::Pending => {
-                count.send_modify(|answered| *answered += unsaid);
-                unsaid = 0;
-                // Stopped in the middle nothing is lost: what was not acknowledged comes again.
-                let Some(seen) = stop.until(next).await else { return };
-                seen
-            }
-        };
+    // Stopped in the middle nothing is lost: what was not acknowledged comes again.
+    while let Some(seen) = stop.until(events.next()).await {
         let done = match seen {
             Ok(Seen::Message(incoming)) => inbox.put(incoming),
             Ok(Seen::Fenced) => {
-                unsaid += 1;
+                count.send_modify(|answered| *answered += 1);
                 Ok(())
             }
             Ok(Seen::Connected { .. } | Seen::Subscribed(_) | Seen::Other) => Ok(()),

@@ -1,5 +1,7 @@
 //! One face for the two clients: MQTT 3.1.1 and MQTT 5 are two crates with two sets of types.
 
+use std::pin::Pin;
+
 use bytes::Bytes;
 use stint_model::time::Span;
 
@@ -10,6 +12,8 @@ use crate::source::{Host, SourceError};
 /// The queue of what we say: acknowledgements of all that may be unacknowledged.
 const SAYINGS_MAX: usize = 65_536;
 
+/// The form of a kept session that this version of the client reads.
+const SESSION_FORMAT: u16 = 1;
 /// A topic that nobody subscribes to.
 const FENCE: &str = "stint/fence";
 
@@ -66,6 +70,50 @@ pub(super) enum Seen {
     Other,
 }
 
+/// What the client of MQTT 5 wants to know of a session that the broker kept: which of our own publications
+/// are on their way. A source publishes nothing, so that there are none, whatever server kept the session
+/// before; without this word the client would say nothing that has an answer.
+#[derive(Debug)]
+struct NothingOnItsWay {
+    expiry: u32,
+}
+
+type SessionFuture<'a, T> =
+    Pin<Box<dyn Future<Output = Result<T, mqtt_v5::SessionStoreError>> + Send + 'a>>;
+
+impl mqtt_v5::SessionStore for NothingOnItsWay {
+    fn load<'a>(
+        &'a self,
+        key: &'a mqtt_v5::SessionStoreKey,
+    ) -> SessionFuture<'a, Option<mqtt_v5::PersistedSession>> {
+        let session = mqtt_v5::PersistedSession {
+            format_version: SESSION_FORMAT,
+            client_id: key.client_id().to_owned(),
+            clean_start: false,
+            session_expiry_interval: Some(self.expiry),
+            outgoing_inflight_upper_limit: None,
+            ack_mode: mqtt_v5::PersistedAckMode::Manual,
+            last_pkid: 0,
+            last_puback: 0,
+            replay: Vec::new(),
+            incoming_qos2: Vec::new(),
+        };
+        Box::pin(std::future::ready(Ok(Some(session))))
+    }
+
+    fn save<'a>(
+        &'a self,
+        _: &'a mqtt_v5::SessionStoreKey,
+        _: &'a mqtt_v5::PersistedSession,
+    ) -> SessionFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn clear<'a>(&'a self, _: &'a mqtt_v5::SessionStoreKey) -> SessionFuture<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 /// A publication on its way.
 pub(super) enum Notice {
     V4(mqtt_v4::PublishNotice),
@@ -116,9 +164,7 @@ pub(super) async fn make(
                     let seconds = u32::try_from(expiry.secs()).unwrap_or(u32::MAX);
                     options
                         .set_clean_start(false)
-                        .set_broker_session_resume_policy(
-                            mqtt_v5::BrokerSessionResumePolicy::AllowBrokerOnly,
-                        )
+                        .set_session_store(NothingOnItsWay { expiry: seconds })
                         .set_session_expiry_interval(Some(seconds))
                         .set_receive_maximum(Some(unacknowledged_max));
                 }
@@ -176,17 +222,16 @@ impl Client {
         }
     }
 
-    /// Sees that `count` acknowledgements are taken, and gives how many answers tell it. With 3.1.1 something
-    /// harmless is said that has an answer: brokers work a connection off in order. The client of MQTT 5 says
-    /// nothing of the kind in a session that it did not begin itself; there each one is seen going out.
-    pub(super) async fn fence(&self, count: u64) -> Result<u64, SourceError> {
+    /// Says something harmless that has an answer: brokers work a connection off in order.
+    pub(super) async fn fence(&self) -> Result<(), SourceError> {
+        const WHAT: &str = "acknowledge to the broker";
         match self {
             Self::V4(client) => {
-                let asked = client.unsubscribe(FENCE).await;
-                asked.map_err(|error| unreachable("acknowledge to the broker", error))?;
-                Ok(1)
+                client.unsubscribe(FENCE).await.map_err(|error| unreachable(WHAT, error))
             }
-            Self::V5(_) => Ok(count),
+            Self::V5(client) => {
+                client.unsubscribe(FENCE).await.map_err(|error| unreachable(WHAT, error))
+            }
         }
     }
 
@@ -269,7 +314,7 @@ fn seen_v4(event: mqtt_v4::Event) -> Seen {
 }
 
 fn seen_v5(event: mqtt_v5::Event) -> Seen {
-    use mqtt_v5::{Event, Outgoing, Packet, SubscribeReasonCode};
+    use mqtt_v5::{Event, Packet, SubscribeReasonCode};
     match event {
         Event::Incoming(Packet::ConnAck(ack)) => {
             Seen::Connected { has_session: ack.session_present }
@@ -296,7 +341,7 @@ fn seen_v5(event: mqtt_v5::Event) -> Seen {
                 ack,
             })
         }
-        Event::Outgoing(Outgoing::PubAck(_)) => Seen::Fenced,
+        Event::Incoming(Packet::UnsubAck(_)) => Seen::Fenced,
         Event::Incoming(_) | Event::Outgoing(_) | Event::Auth(_) => Seen::Other,
     }
 }

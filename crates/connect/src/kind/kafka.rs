@@ -186,7 +186,7 @@ impl Kafka {
 impl Source for Kafka {
     async fn open(&mut self, host: Arc<dyn Host>, start: Start) -> Result<(), SourceError> {
         let settings = &self.settings;
-        let kept = start.cursor.as_ref().map(|cursor| read_cursor(cursor)).transpose()?;
+        let kept = start.cursor.as_ref().map(read_cursor).transpose()?;
         let mut config = settings.cluster.config(host.as_ref()).await?;
         let group = settings.group.clone().unwrap_or_else(|| reach::short_name(&start.origin));
         config
@@ -359,9 +359,8 @@ impl Open {
     fn explain(&mut self, error: SourceError) -> SourceError {
         let consumer = self.consumer.as_ref().expect("it is closed only by a drop");
         for _ in 0..64 {
-            match consumer.recv().now_or_never() {
-                Some(Err(said)) => drop(consumer.context().judge(&said)),
-                Some(Ok(_)) | None => {}
+            if let Some(Err(said)) = consumer.recv().now_or_never() {
+                drop(consumer.context().judge(&said));
             }
         }
         consumer.context().take_trouble().unwrap_or(error)

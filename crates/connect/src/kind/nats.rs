@@ -150,7 +150,7 @@ impl Server {
         let options = self.options(host).await?;
         let servers: Vec<String> =
             self.addresses.iter().map(|address| format!("nats://{address}")).collect();
-        let connecting = options.connect(servers);
+        let connecting = Box::pin(options.connect(servers));
         let client = reach::in_time(host, "connect to NATS", connecting).await?;
         let client = client.map_err(|error| match error.kind() {
             ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {

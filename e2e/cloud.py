@@ -253,3 +253,5 @@ def refusal(call) -> AlibabaCloudException:
     except AlibabaCloudException as error:
         return error
     raise AssertionError(f"not refused: {answer}")
+
+

@@ -60,9 +60,7 @@ class Server:
 
     def up_command(self) -> list[str]:
         sets = [part for key, value in self.settings.items() for part in ("--set", f"{key}={value}")]
-        listen = ["--listen", self.listen]
-        for service in ("trigger", "object", "mns"):
-            listen += [f"--listen-{service}", "127.0.0.1:0"]
+        listen = ["--listen", self.listen, "--listen-trigger", "127.0.0.1:0"]
         return self.command("up", *listen, *sets)
 
     def launch(self) -> subprocess.Popen:

@@ -73,30 +73,6 @@ def test_transcode_as_a_flow(stage):
     assert "done before" in example(stage, *run)
 
 
-@pytest.mark.parametrize("language", ["fdl", "cloudflow"])
-def test_transcode_as_a_flow_of_the_workflow_service(stage, language):
-    run = [sys.executable, "examples/transcode/run_flow.py", "--language", language]
-    said = example(stage, *run)
-    assert said.count("verified") == 2 and "2 films are taken over" in said and "132 frames" in said
-    execution = re.search(r"--execution (\S+)", said).group(1)
-    live = json.loads(stage.cli("flow", "graph", "--execution", execution, "-o", "json").stdout)
-    visits = {step["name"].lower(): step["live"]["visits"] for step in live["steps"]}
-    assert (visits["encode"], visits["verify"], visits["deliver"]) == (6, 2, 1), visits
-    assert "done before" in example(stage, *run)
-
-
-def test_a_big_map(place):
-    home = place / unique("stage")
-    bucket = home / "shop"
-    bucket.mkdir(parents=True)
-    server = Server(home, buckets=f"shop=file://{bucket}").start()
-    try:
-        said = example(server, sys.executable, "examples/big-map/run.py", "--directory", str(bucket), "--rows", "5000")
-        assert "5000 rows in 10 batches" in said, said
-    finally:
-        server.end()
-
-
 def test_flows(stage):
     said = example(stage, sys.executable, "examples/flows/run.py")
     assert "saga: Succeeded" in said and "the seat is free again" in said

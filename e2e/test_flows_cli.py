@@ -1,12 +1,6 @@
 """`stint flow` against a server, and flows that `stint deploy` deploys."""
 
-import fcntl
 import json
-import os
-import re
-import struct
-import subprocess
-import termios
 import threading
 import xml.etree.ElementTree as xml
 
@@ -129,75 +123,6 @@ def test_watching_tells_every_event(cli, server):
     done = cli("start", name, "--watch")
     kinds = [line.split()[2] for line in done.stdout.splitlines() if "StateE" in line or "Execution" in line]
     assert kinds[:2] == ["ExecutionStarted", "WaitStateEntered"] and "Succeeded" in done.stdout, done.stdout
-
-
-class Terminal:
-    """What a person sees: the few sequences that the redraw uses, applied to lines."""
-
-    def __init__(self):
-        self.lines, self.row, self.column, self.drawn = [""], 0, 0, 0
-
-    def take(self, text):
-        at = 0
-        while at < len(text):
-            if found := re.compile(r"\x1b\[(\d*)([A-Za-z])").match(text, at):
-                self.control(found.group(2), int(found.group(1) or 0))
-                at = found.end()
-                continue
-            if text[at] == "\n":
-                self.row += 1
-                while len(self.lines) <= self.row:
-                    self.lines.append("")
-            elif text[at] == "\r":
-                self.column = 0
-            else:
-                line = self.lines[self.row].ljust(self.column)
-                self.lines[self.row] = line[:self.column] + text[at] + line[self.column + 1:]
-                self.column += 1
-            at += 1
-
-    def control(self, letter, number):
-        if letter == "A":
-            assert number <= self.row, f"{number} lines up from line {self.row}"
-            self.row, self.drawn = self.row - number, self.drawn + 1
-        elif letter == "J":
-            del self.lines[self.row + 1:]
-            self.lines[self.row] = self.lines[self.row][:self.column]
-        else:
-            # Colours change nothing of what stands where.
-            assert letter == "m", f"ESC [ {number} {letter}"
-
-
-def test_watching_on_a_terminal_draws_over_what_stands_there(cli, server):
-    """One graph at every moment, however often it is drawn: the state of each step changes where it stands."""
-    name = made(cli, {"StartAt": "First", "States": {
-        "First": {"Type": "Wait", "Seconds": 1, "Next": "Second"},
-        "Second": {"Type": "Wait", "Seconds": 1, "Next": "Last"},
-        "Last": {"Type": "Pass", "Result": 7, "End": True}}})
-    ours, theirs = os.openpty()
-    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    command = server.command("flow", "start", name, "--watch", "--timeout", "60s")
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=server.environment())
-    os.close(theirs)
-    terminal, states, said = Terminal(), [], b""
-    while True:
-        try:
-            said += os.read(ours, 65_536)
-        except OSError:
-            # The other end is closed: the program has ended.
-            break
-        text = said.decode(errors="ignore")
-        said = b"" if text.encode() == said else said[len(text.encode()):]
-        terminal.take(text)
-        states.append({step: [line for line in terminal.lines if f" {step} " in line] for step in ("First", "Second", "Last")})
-    os.close(ours)
-    assert process.wait(timeout=30) == 0, terminal.lines
-    assert terminal.drawn >= 2, "it was drawn anew as it went"
-    assert all(len(found) <= 1 for seen in states for found in seen.values()), terminal.lines
-    assert any(seen["First"] and "active" in seen["First"][0] for seen in states)
-    assert any(seen["Second"] and "active" in seen["Second"][0] for seen in states)
-    for step in ("First", "Second", "Last"):
-        assert states[-1][step][0].rstrip().endswith("\u2713"), terminal.lines
 
 
 def test_a_stop_is_seen_by_who_follows(cli):

@@ -308,45 +308,6 @@ def test_a_redrive_runs_what_failed(client, cloud, server):
     assert code(lambda: client.redrive_execution(executionArn=arn)) == "ExecutionNotRedrivable"
 
 
-def test_a_redrive_of_a_map_runs_only_the_items_that_failed(client, cloud, server):
-    """Two of the items fail until a file is there; each call leaves a mark."""
-    from conftest import gates_mount
-    name, gate = unique("item"), unique("items")
-    cloud.create(name, """
-        import os, json, uuid
-        def handler(event, context):
-            asked = json.loads(event)
-            open(f"/mnt/gates/{asked['gate']}.ran.{asked['n']}.{uuid.uuid4().hex}", "w").close()
-            if asked["n"] in (2, 5) and not os.path.exists("/mnt/gates/" + asked["gate"]):
-                raise RuntimeError("not yet")
-            return asked["n"] * 10
-        """, nas_config=gates_mount(server))
-    machine = make(client, {"StartAt": "M", "States": {"M": {
-        "Type": "Map", "ItemsPath": "$.items", "ToleratedFailurePercentage": 10, "End": True,
-        "ItemSelector": {"n.$": "$$.Map.Item.Value", "gate.$": "$.gate"},
-        "ItemProcessor": {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}, "StartAt": "T",
-                          "States": {"T": {"Type": "Task", "Resource": f"arn:aws:lambda:::function:{name}", "End": True}}}}}})
-    given = json.dumps({"gate": gate, "items": list(range(8))})
-    arn = client.start_execution(stateMachineArn=machine, input=given)["executionArn"]
-    failed = finished(client, arn)
-    assert failed["error"] == "States.ExceedToleratedFailureThreshold", failed
-    run = client.list_map_runs(executionArn=arn)["mapRuns"][0]["mapRunArn"]
-    before = {path.name.split(".")[2] for path in server.gates.glob(f"{gate}.ran.*")}
-    well = client.describe_map_run(mapRunArn=run)["itemCounts"]["succeeded"]
-    (server.gates / gate).touch()
-    client.redrive_execution(executionArn=arn)
-    done = until(lambda: (lambda f: f if f["status"] == "SUCCEEDED" else None)(client.describe_execution(executionArn=arn)),
-                 "it succeeded", 30)
-    assert json.loads(done["output"]) == [n * 10 for n in range(8)]
-    assert [found["mapRunArn"] for found in client.list_map_runs(executionArn=arn)["mapRuns"]] == [run]
-    found = client.describe_map_run(mapRunArn=run)
-    assert (found["redriveCount"], found["itemCounts"]["succeeded"], found["itemCounts"]["failed"]) == (1, 8, 0)
-    ran = [path.name.split(".")[2] for path in server.gates.glob(f"{gate}.ran.*")]
-    assert len(ran) <= 8 + len(before) - well, "what had ended well did not run again"
-    event = next(e for e in history(client, arn) if e["type"] == "MapRunRedriven")
-    assert event["mapRunRedrivenEventDetails"] == {"mapRunArn": run, "redriveCount": 1}
-
-
 # --- tokens and activities ---------------------------------------------------------------------------
 
 

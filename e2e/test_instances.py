@@ -7,7 +7,6 @@ import signal
 import pytest
 
 from cloud import Cloud, Refused, unique
-from conftest import gates_mount
 from server import until
 from visit import Command
 
@@ -247,49 +246,3 @@ def test_an_instance_stands_back_while_it_runs_nothing_but_tasks(own):
     assert cloud.ended(name, task).status == "Succeeded", "else a call finds it busy, and another is started"
     until(lambda: cloud.invoke(name).body.decode() == instance and set(idle_class(server).values()) == {"0"},
           "a call has its share again")
-
-
-def test_online_work_suspends_batch_and_batch_goes_on(own, tmp_path):
-    gates = tmp_path / "gates"
-    gates.mkdir()
-    gates.chmod(0o777)
-    tmp_path.chmod(0o755)
-    # Two vCPU and no more promised: a third instance finds no processor, but memory.
-    server = own(node__cpu="2", node__cpu_overcommit="100%", node__nas_allow=str(gates))
-    server.gates = gates
-    cloud = Cloud(server.start())
-    batch, online = unique("batch"), unique("online")
-    cloud.create(batch, """
-        import os, time
-        def handler(event, context):
-            last = most = time.monotonic()
-            longest = 0
-            while not os.path.exists("/mnt/gates/" + event.decode()):
-                time.sleep(0.01)
-                now = time.monotonic()
-                longest, last = max(longest, now - last), now
-            return longest
-        """, task_mode=True, retries=0, timeout=40, cpu=1, memory_size=1024, nas_config=gates_mount(server))
-    cloud.create(online, "def handler(event, context):\n    return 'here'\n", cpu=1, memory_size=1024)
-    tasks = [cloud.submit(batch, b"go") for _ in range(2)]
-    for task in tasks:
-        cloud.in_state(batch, task, "Running")
-    assert cloud.invoke(online).json == "here", "it did not wait for a task"
-
-    def still():
-        items = cloud.v1("GET", "/instances", function=batch)["items"]
-        return [item for item in items if item["state"] == "Suspended"]
-    [stands] = until(still, "one of the tasks stands still")
-    whys = {task: cloud.why(batch, task) for task in tasks}
-    [held] = [task for task, why in whys.items() if why["cause"] == "suspended"]
-    assert "online work has its processor" in whys[held]["sentence"]
-    assert "Suspended" in server.cli("instance", "list", batch).stdout
-    # When the call's instance is gone there is room again.
-    [other] = [i for i in cloud.v1("GET", "/instances", function=online)["items"] if i["state"] == "Running"]
-    cloud.v1("POST", f"/instances/{other['id']}/stop")
-    until(lambda: not still(), "it goes on")
-    (gates / "go").touch()
-    longest = sorted(float(cloud.ended(batch, task).return_payload) for task in tasks)
-    assert longest[1] > 0.9, "one of them stood still"
-    detail = cloud.native(batch, held)
-    assert detail["state"] == "Succeeded" and stands["id"]

@@ -52,8 +52,7 @@ def test_a_second_process_is_refused(own):
 
 def test_a_public_address_needs_tls(own):
     server = own()
-    server.listen = "0.0.0.0:0"
-    command = server.up_command()
+    command = server.command("up", "--listen", "0.0.0.0:0", "--listen-trigger", "127.0.0.1:0")
     done = subprocess.run(command, env=server.environment(), capture_output=True, text=True, timeout=20)
     assert done.returncode != 0 and "--insecure" in done.stderr
 

@@ -5,8 +5,6 @@ import datetime
 
 import pytest
 
-from alibabacloud_tea_openapi.exceptions import AlibabaCloudException
-
 from cloud import Refused, fc, refusal, unique
 from conftest import gates_mount
 from server import until
@@ -152,37 +150,6 @@ def test_the_number_follows_use(cloud, server, gate):
     assert cloud.ended(name, task).status == "Succeeded"
     is_met(cloud, name, 1, 40)
     delete(cloud, name)
-
-
-@pytest.mark.parametrize("metric", ["CPUUtilization", "MemoryUtilization"])
-def test_the_number_follows_what_instances_take(cloud, metric):
-    name = unique("taking")
-    cloud.create(name, """
-        import time
-        held = []
-        def handler(event, context):
-            held.append(bytearray(96 << 20))
-            until = time.monotonic() + float(event)
-            while time.monotonic() < until:
-                pass
-            held.clear()
-        """, task_mode=True, retries=0, timeout=120, memory_size=256, cpu=0.1,
-        log_config=fc.LogConfig(project="p", logstore="l", enable_instance_metrics=True))
-    mark = {"CPUUtilization": 0.4, "MemoryUtilization": 0.35}[metric]
-    policy = fc.TargetTrackingPolicy(name="taken", metric_type=metric, metric_target=mark, min_capacity=1,
-                                     max_capacity=2)
-    try:
-        put(cloud, name, target_tracking_policies=[policy])
-    except AlibabaCloudException as refused:
-        # Truly nothing of this machine tells it.
-        assert refused.code == "NotImplemented" and metric in refused.message
-        return
-    is_met(cloud, name, 1)
-    task = cloud.submit(name, b"45")
-    is_met(cloud, name, 2, 60)
-    assert cloud.ended(name, task, 90).status == "Succeeded"
-    delete(cloud, name)
-    counts(cloud, name, 0)
 
 
 def test_only_kept_instances_serve_when_there_are_no_others(cloud, server, gate):

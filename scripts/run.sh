@@ -37,7 +37,7 @@ else
   listen=()
   if (exec 3<>/dev/tcp/127.0.0.1/7780 || exec 3<>/dev/tcp/127.0.0.1/7781) 2>/dev/null; then
     say "port 7780 or 7781 is taken; choosing free ones"
-    listen=(--listen 127.0.0.1:0 --listen-trigger 127.0.0.1:0 --listen-object 127.0.0.1:0)
+    listen=(--listen 127.0.0.1:0 --listen-trigger 127.0.0.1:0)
   fi
   mkdir -p "$STINT_DATA"
   rm -f "$STINT_DATA/address"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a machine ready for `make run` and `make test`: what is missing comes from apt, pip (into
-# .venv) and npm (into e2e/node_modules and console/node_modules). Rust and Node.js with npm must be there. No tool is
+# .venv) and npm (into e2e/node_modules). Rust and Node.js with npm must be there. No tool is
 # compiled, nothing outside this directory is changed but by apt, and a second run does nothing.
 #
 # pip, npm and apt are used as this machine configures them: proxies, mirrors and local wheels hold.
@@ -35,9 +35,6 @@ command -v go >/dev/null || missing+=(golang-go)
 command -v docker-registry >/dev/null || missing+=(docker-registry)
 command -v skopeo >/dev/null || missing+=(skopeo)
 command -v openssl >/dev/null || missing+=(openssl)
-# A browser to look at the console with, and letters for its second language.
-command -v chromium >/dev/null || missing+=(chromium)
-[ -d /usr/share/fonts/opentype/noto ] || missing+=(fonts-noto-cjk)
 # C as WebAssembly; the run-time library carries the compiler's version in its name.
 if ! echo 'int main(void){return 0;}' | clang --target=wasm32-wasi -x c -o /dev/null - 2>/dev/null; then
   missing+=(clang lld wasi-libc)
@@ -76,11 +73,9 @@ if [ "$(cat .venv/.stint-stamp 2>/dev/null)" != "$stamp" ]; then
 fi
 
 # --- npm ------------------------------------------------------------------------------------------
-for place in e2e console; do
-  stamp=$(stamp_of "$place/package-lock.json")
-  if [ "$(cat "$place/node_modules/.stint-stamp" 2>/dev/null)" != "$stamp" ]; then
-    say "installing Node.js packages into $place/node_modules"
-    (cd "$place" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error </dev/null >&2)
-    echo "$stamp" >"$place/node_modules/.stint-stamp"
-  fi
-done
+stamp=$(stamp_of e2e/package-lock.json)
+if [ "$(cat e2e/node_modules/.stint-stamp 2>/dev/null)" != "$stamp" ]; then
+  say "installing Node.js packages into e2e/node_modules"
+  (cd e2e && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error </dev/null >&2)
+  echo "$stamp" >e2e/node_modules/.stint-stamp
+fi

@@ -5,8 +5,6 @@ mod backlog;
 mod beside;
 mod colocation;
 mod flows;
-mod maps;
-mod objects;
 
 use std::io::{Cursor, Write as _};
 use std::time::{Duration, Instant};
@@ -72,12 +70,6 @@ pub(crate) async fn run(plan: &Plan) -> Result<Vec<Row>> {
     }
     if plan.wants("flows") {
         rows.extend(flows::flows(plan).await.context("flows")?);
-    }
-    if plan.wants("maps") {
-        rows.extend(maps::maps(plan).await.context("maps")?);
-    }
-    if plan.wants("objects") {
-        rows.extend(objects::objects(plan).await.context("objects")?);
     }
     if plan.wants("cold") {
         rows.extend(cold(plan).await.context("cold")?);

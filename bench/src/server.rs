@@ -33,11 +33,6 @@ impl Server {
         Ok(server)
     }
 
-    /// The directory behind the bucket `bench`.
-    pub(crate) fn bucket(&self) -> PathBuf {
-        self.home.path().join("bucket")
-    }
-
     fn file(&self, name: &str) -> PathBuf {
         self.home.path().join("data").join(name)
     }
@@ -49,24 +44,10 @@ impl Server {
             _ => {}
         }
         let log = std::fs::File::create(self.home.path().join("server.log")).context("log")?;
-        std::fs::create_dir_all(self.bucket()).context("bucket")?;
         let began = Instant::now();
         let child = Command::new(&self.bin)
-            .args([
-                "up",
-                "--listen",
-                "127.0.0.1:0",
-                "--listen-trigger",
-                "127.0.0.1:0",
-                "--listen-object",
-                "127.0.0.1:0",
-                "--listen-mns",
-                "127.0.0.1:0",
-                "--data",
-            ])
+            .args(["up", "--listen", "127.0.0.1:0", "--listen-trigger", "127.0.0.1:0", "--data"])
             .arg(self.home.path().join("data"))
-            .arg("--set")
-            .arg(format!("buckets=bench=file://{}", self.bucket().display()))
             .env("XDG_CONFIG_HOME", self.home.path().join("config"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("log")?)
@@ -109,22 +90,11 @@ impl Server {
         Ok(text.to_owned())
     }
 
-    /// Where the object service is.
-    pub(crate) fn object_address(&self) -> Result<String> {
-        let text = std::fs::read_to_string(self.file("s3-address")).context("s3-address")?;
-        Ok(text.trim().to_owned())
-    }
-
-    /// The root key: its id and its secret.
-    pub(crate) fn key(&self) -> Result<(String, String)> {
+    pub(crate) async fn api(&self) -> Result<Api> {
         let text = std::fs::read_to_string(self.file("credentials.json")).context("credentials")?;
         let key: Value = serde_json::from_str(&text)?;
         let field = |name: &str| key[name].as_str().context("credentials").map(str::to_owned);
-        Ok((field("accessKeyId")?, field("accessKeySecret")?))
-    }
-
-    pub(crate) async fn api(&self) -> Result<Api> {
-        let (id, secret) = self.key()?;
+        let (id, secret) = (field("accessKeyId")?, field("accessKeySecret")?);
         Api::open(Signer::new(&self.address()?, &id, &secret)).await
     }
 

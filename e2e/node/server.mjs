@@ -28,7 +28,7 @@ export async function start() {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(STINT|XDG)_/.test(name)));
   const child = spawn(
     process.env.STINT_BIN,
-    ['up', '--data', data, '--listen', '127.0.0.1:0', '--listen-trigger', '127.0.0.1:0', '--listen-object', '127.0.0.1:0'],
+    ['up', '--data', data, '--listen', '127.0.0.1:0', '--listen-trigger', '127.0.0.1:0'],
     { stdio: ['ignore', 'pipe', 'pipe'], env: { ...env, HOME: home, XDG_CONFIG_HOME: join(home, 'config') } },
   );
   let said = '';

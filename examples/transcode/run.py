@@ -22,7 +22,7 @@ import connect  # noqa: E402
 from connect import call, deploy, fc, submit, wait  # noqa: E402
 
 RENDITIONS = {"360p": 360, "240p": 240}
-HANDLERS = ("put", "get", "generate", "cut", "encode", "merge", "verify", "deliver")
+HANDLERS = ("put", "get", "generate", "cut", "encode", "merge", "verify")
 PIECE = 1 << 20
 
 

@@ -21,7 +21,6 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", run: tidy::check },
     Step { name: "deny", run: deny::check },
     Step { name: "runtimes", run: runtimes },
-    Step { name: "console", run: console },
     Step { name: "clippy", run: clippy },
     Step { name: "rustdoc", run: rustdoc },
     Step { name: "generated", run: generated::check },
@@ -87,16 +86,6 @@ fn runtimes(root: &Path) -> Result<Notes, String> {
     let args = ["-B", "-m", "unittest", "discover", "-s", "runtimes/tests"];
     shell::run(root, "/usr/bin/python3", &args)?;
     Ok(Vec::new())
-}
-
-/// The console by itself: types as the document says, lints, tests, the committed build, its size.
-fn console(root: &Path) -> Result<Notes, String> {
-    if !root.join("console/node_modules").is_dir() {
-        return Err("console/node_modules is missing; run scripts/setup.sh".to_owned());
-    }
-    let args = ["run", "--silent", "ci", "--prefix", "console"];
-    let lines = shell::run_watched(root, "npm", &args, "first load:")?;
-    Ok(lines)
 }
 
 fn rustdoc(root: &Path) -> Result<Notes, String> {

@@ -1,5 +1,4 @@
-//! The outside suites: the released binary, driven by the official SDKs of two languages and through its
-//! console by a browser.
+//! The outside suites: the released binary, driven by the official SDKs of two languages.
 
 use std::fs;
 use std::path::Path;
@@ -11,10 +10,7 @@ const PYTHON: &str = ".venv/bin/python";
 /// Two at a time, a file stays together: the tests mostly wait, for a timer, a death or a restart.
 const TOGETHER: [&str; 4] = ["-n", "2", "--dist", "loadfile"];
 
-/// Where programs for `node --test` lie.
-const NODE_SUITES: &[&str] = &["e2e/node", "e2e/console"];
-
-/// Runs all suites against the release binary; `args` go to pytest (such as `-k name`) and then
+/// Runs both suites against the release binary; `args` go to pytest (such as `-k name`) and then
 /// only that suite runs.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<Notes, String> {
     if !root.join("e2e").is_dir() {
@@ -27,9 +23,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<Notes, String> {
     let stint = stint.to_str().ok_or("the target directory is not UTF-8")?;
     let mut notes = pytest(root, stint, args)?;
     if args.is_empty() {
-        for suite in NODE_SUITES {
-            notes.extend(node(root, stint, suite)?);
-        }
+        notes.extend(node(root, stint)?);
     }
     Ok(notes)
 }
@@ -47,10 +41,10 @@ fn pytest(root: &Path, stint: &str, args: &[String]) -> Result<Notes, String> {
     Ok(vec![format!("pytest: {closing}")])
 }
 
-fn node(root: &Path, stint: &str, suite: &str) -> Result<Notes, String> {
-    let files = node_files(root, suite);
+fn node(root: &Path, stint: &str) -> Result<Notes, String> {
+    let files = node_files(root);
     if files.is_empty() {
-        return Err(format!("{suite} has no *.test.mjs"));
+        return Err("e2e/node has no *.test.mjs".to_owned());
     }
     let env = format!("STINT_BIN={stint}");
     let mut all = vec![env.as_str(), "node", "--test", "--test-reporter=tap"];
@@ -59,17 +53,17 @@ fn node(root: &Path, stint: &str, suite: &str) -> Result<Notes, String> {
     let lines = shell::run_watched(root, "env", &all, "# ")?;
     let closing = lines.iter().filter(|line| counts.iter().any(|count| line.starts_with(count)));
     let closing: Vec<_> = closing.map(|line| line.trim_start_matches("# ")).collect();
-    Ok(vec![format!("{suite}: {}", closing.join(", "))])
+    Ok(vec![format!("node: {}", closing.join(", "))])
 }
 
 /// Named one by one: what a directory means to `node --test` differs between its versions.
-fn node_files(root: &Path, suite: &str) -> Vec<String> {
-    let entries = fs::read_dir(root.join(suite)).into_iter().flatten().flatten();
+fn node_files(root: &Path) -> Vec<String> {
+    let entries = fs::read_dir(root.join("e2e/node")).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let is_test = |name: &String| {
         [".test.mjs", ".test.js", ".test.cjs"].iter().any(|ending| name.ends_with(ending))
     };
-    let mut files: Vec<_> = names.filter(is_test).map(|name| format!("{suite}/{name}")).collect();
+    let mut files: Vec<_> = names.filter(is_test).map(|name| format!("e2e/node/{name}")).collect();
     files.sort();
     files
 }

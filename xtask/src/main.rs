@@ -23,7 +23,6 @@ usage: cargo xtask <command>
   layers   does every Cargo.toml keep to the arrows of docs/architecture.md?
   tidy     file rules: headers, names, sizes, leftovers, paths and links in documents
   deny     licences and banned crates, offline; cargo-deny as well where it is installed
-  console  the console: types, lints, tests, its build as committed, its size
   clippy   lints, warnings are errors
   rustdoc  the crates' documentation builds without a warning
   docs     write the generated files (`ci` only compares them)

@@ -17,7 +17,7 @@ const FILE_LINES_MAX: usize = 800;
 const FILE_LINES_GOAL: usize = 500;
 /// Above this a crate does more than its name says. `engine` sets it: every verb and the shell of all that
 /// is durable live there, a third of it the shell of flows. What comes next gets a crate of its own.
-const CRATE_LINES_MAX: usize = 28_000;
+const CRATE_LINES_MAX: usize = 24_000;
 /// `lib.rs` is a table of contents, `main.rs` a list of commands.
 const ENTRY_LINES_MAX: usize = 150;
 
@@ -170,8 +170,8 @@ mod tests {
     #[test]
     fn a_crate_has_a_wall_too() {
         let sizes =
-            BTreeMap::from([("crates/a/src/b.rs", 15_000), ("crates/a/src/c/d.rs", 14_000)]);
-        assert_eq!(large_crates(&sizes), ["crates/a: 29000 lines, the wall is 28000"]);
+            BTreeMap::from([("crates/a/src/b.rs", 13_000), ("crates/a/src/c/d.rs", 12_000)]);
+        assert_eq!(large_crates(&sizes), ["crates/a: 25000 lines, the wall is 24000"]);
     }
 
     #[test]

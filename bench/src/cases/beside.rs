@@ -139,19 +139,8 @@ fn bundle(dir: &Path, runtime: &'static str) -> Result<Option<Vec<Vec<String>>>>
     });
     std::fs::write(bundle.join("config.json"), config.to_string()).context("make a bundle")?;
     let bundle = bundle.display().to_string();
-    // crun refuses machines with both versions of control groups: there it gets a view without the second,
-    // which a few of its milliseconds are for.
-    let hybrid = Path::new(UNIFIED).exists() && runtime == "crun";
-    let mut words = match hybrid {
-        true => strings(&["unshare", "-m", "sh", "-c", "umount \"$0\" && exec \"$@\"", UNIFIED]),
-        false => Vec::new(),
-    };
-    words.extend(strings(&[runtime, "run", "--bundle", &bundle, "ID"]));
-    Ok(Some(vec![words]))
+    Ok(Some(vec![strings(&[runtime, "run", "--bundle", &bundle, "ID"])]))
 }
-
-/// Where version 2 is mounted beside version 1.
-const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
 /// Debian's slim Python, when its image is here already.
 fn docker(_: &Path) -> Result<Option<Vec<Vec<String>>>> {

@@ -50,10 +50,6 @@ pub(super) async fn flows(plan: &Plan) -> Result<Vec<Row>> {
 
 /// A flow of so many states alike.
 async fn make(api: &mut Api, name: &str, state: &Value) -> Result<()> {
-    define(api, name, &chain(state)).await
-}
-
-fn chain(state: &Value) -> Value {
     let mut states = serde_json::Map::new();
     for at in 0..STEPS {
         let mut state = state.clone();
@@ -64,12 +60,7 @@ fn chain(state: &Value) -> Value {
         }
         states.insert(format!("S{at}"), state);
     }
-    json!({"StartAt": "S0", "States": states})
-}
-
-/// Makes a flow.
-pub(super) async fn define(api: &mut Api, name: &str, definition: &Value) -> Result<()> {
-    let definition = definition.to_string();
+    let definition = json!({"StartAt": "S0", "States": states}).to_string();
     let asked = [("Name", name), ("Definition", &definition), ("Description", ""), ("Type", "FDL")];
     let request = call(api, "CreateFlow", &asked)?;
     let mut connection = Connection::open(api.signer.address()).await?;
@@ -81,7 +72,7 @@ pub(super) async fn define(api: &mut Api, name: &str, definition: &Value) -> Res
 }
 
 /// The bytes of a signed call.
-pub(super) fn call(api: &mut Api, action: &str, asked: &[(&str, &str)]) -> Result<Vec<u8>> {
+fn call(api: &mut Api, action: &str, asked: &[(&str, &str)]) -> Result<Vec<u8>> {
     let mut query = format!("Action={action}&Version=2019-03-15&Format=json");
     for (name, value) in asked {
         query.push('&');

@@ -12,7 +12,7 @@ use stint_engine::control::keys::KeyMaterial;
 use stint_model::access::Caller;
 use stint_model::account::AccessKey;
 use stint_model::code::Code;
-use stint_sign::{Headers, Request, SecretKey, SignError, acs3, legacy, mns, rpc, sigv4};
+use stint_sign::{Headers, Request, SecretKey, SignError, acs3, legacy, rpc, sigv4};
 use stint_supervise::Clock;
 
 use crate::answer::TASK_ID;
@@ -152,23 +152,6 @@ impl Doorman {
             Admitted { caller: key.record.caller(), body: None, once, signs_task_id: false };
         self.check_body(&admitted, b"", idempotent)?;
         Ok(admitted.caller)
-    }
-
-    /// Checks the message service's scheme. It covers the body by its MD5 alone and has no nonce: clients
-    /// send the same request again when a connection broke, so nothing is remembered.
-    pub(crate) fn admit_mns(&self, parts: &Parts) -> Result<Caller, Problem> {
-        let claim = mns::Claim::parse(authorization(parts)?)?;
-        let key = self.key(claim.key_id)?;
-        let names: Vec<&str> = parts
-            .headers
-            .keys()
-            .map(HeaderName::as_str)
-            .filter(|name| name.starts_with("x-mns-"))
-            .collect();
-        let message = mns::Message { request: line(parts), mns_headers: &names };
-        claim.verify(&message, &Signed(parts), &key.secret, self.clock.wall_now())?;
-        key.material.check_session_token(text(&parts.headers, "security-token"))?;
-        Ok(key.record.caller())
     }
 
     /// Checks AWS Signature Version 4 with the body it covers. It has no nonce, and two equal requests

@@ -40,10 +40,6 @@ impl Call {
         &self.door.engine
     }
 
-    pub(crate) fn messages(&self) -> &stint_message::Messages {
-        &self.door.messages
-    }
-
     pub(crate) fn param(&self, index: usize) -> &str {
         self.params.get(index).map_or("", String::as_str)
     }

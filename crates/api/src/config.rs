@@ -12,10 +12,6 @@ pub struct ApiConfig {
     pub listen: SocketAddr,
     /// Where triggers listen; guest bytes never leave from the console's origin.
     pub trigger_listen: SocketAddr,
-    /// Where the object service listens.
-    pub object_listen: SocketAddr,
-    /// Where the message service listens.
-    pub message_listen: SocketAddr,
     /// Certificate and key; read again when either file changes.
     pub tls: Option<TlsFiles>,
     /// How addresses of this server begin in links it gives out (`https://stint.example`); the
@@ -41,8 +37,6 @@ pub struct ApiConfig {
     pub code_bytes_max: u64,
     /// Largest other JSON body.
     pub json_bytes_max: u64,
-    /// Largest body that carries messages.
-    pub messages_bytes_max: u64,
     /// Signatures remembered against replays.
     pub replay_entries_max: usize,
     /// How long a signed code link is good.
@@ -69,8 +63,6 @@ impl ApiConfig {
         Self {
             listen: loopback,
             trigger_listen: loopback,
-            object_listen: loopback,
-            message_listen: loopback,
             tls: None,
             public_url: None,
             connections_max: 256,
@@ -83,7 +75,6 @@ impl ApiConfig {
             batch_bytes_max: 64 << 20,
             code_bytes_max: 100 << 20,
             json_bytes_max: 1 << 20,
-            messages_bytes_max: 4 << 20,
             replay_entries_max: 10_000,
             link_lifetime: Span::from_secs(600),
             wait_max: Span::from_secs(60),

@@ -1,20 +1,17 @@
 //! What is where, in the order it is looked for: on the control face `X-Amz-Target` (Step Functions),
 //! then FnF, then `/2023-03-30`, then `/v1`, health, metrics and the API's description, then the console. On the
-//! trigger face there are HTTP triggers and webhooks; the object and message faces are services of their own.
+//! trigger face nothing is served yet.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use stint_engine::Engine;
-use stint_message::Messages;
 use stint_model::code::Code;
 use stint_model::id::RequestId;
 use stint_model::task::request_text;
 use stint_model::time::Timestamp;
-use stint_object::ObjectService;
 use stint_supervise::{Guests, Stop};
 use stint_watch::{Logs, UsageBook};
 use stint_wire::fc::operation::State;
@@ -26,11 +23,10 @@ use crate::body::{Arriving, Drains, Room};
 use crate::call::Call;
 use crate::config::ApiConfig;
 use crate::error::Problem;
-use crate::http as trigger;
 use crate::query::Query;
 use crate::route::{self, Route};
 use crate::server::ApiParts;
-use crate::{console, exec, fc, figures, fnf, mns, objects, sfn, v1};
+use crate::{exec, fc, figures, fnf, sfn, v1};
 
 /// The longest path and query together.
 const TARGET_BYTES_MAX: usize = 8 << 10;
@@ -42,12 +38,7 @@ pub(crate) enum Face {
     Control,
     /// HTTP triggers and custom domains.
     Triggers,
-    /// Buckets and objects.
-    Objects,
-    /// Queues and topics in upstream's own protocol.
-    Messages,
-    /// The control face as instances see it: nothing is open, everybody shows a key. What is signed for
-    /// object storage is answered by that.
+    /// The control face as instances see it: nothing is open, everybody shows a key.
     Instances,
 }
 
@@ -55,7 +46,7 @@ impl Face {
     fn is_control(self) -> bool {
         match self {
             Self::Control | Self::Instances => true,
-            Self::Triggers | Self::Objects | Self::Messages => false,
+            Self::Triggers => false,
         }
     }
 }
@@ -64,7 +55,6 @@ impl Face {
 pub(crate) struct Door {
     pub(crate) config: ApiConfig,
     pub(crate) engine: Engine,
-    pub(crate) messages: Messages,
     pub(crate) logs: Logs,
     pub(crate) usage: UsageBook,
     pub(crate) doorman: Doorman,
@@ -74,10 +64,8 @@ pub(crate) struct Door {
     pub(crate) started_at: Timestamp,
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
     backlogs: figures::Backlogs,
-    objects: ObjectService,
     ready: Arc<dyn Fn() -> bool + Send + Sync>,
     openapi: String,
-    trigger_port: u16,
 }
 
 impl std::fmt::Debug for Door {
@@ -87,18 +75,15 @@ impl std::fmt::Debug for Door {
 }
 
 impl Door {
-    pub(crate) fn new(parts: ApiParts, trigger_port: u16) -> Self {
+    pub(crate) fn new(parts: ApiParts) -> Self {
         let clock = parts.engine.clock().clone();
         let config = parts.config;
         Self {
             doorman: Doorman::new(parts.engine.clone(), config.replay_entries_max),
             room: Room::new(config.bodies_bytes_max, config.body_timeout, clock.clone()),
             started_at: clock.now(),
-            objects: objects::service(&parts.engine, config.head_timeout),
-            trigger_port,
             openapi: stint_wire::openapi::document_text(&parts.version),
             engine: parts.engine,
-            messages: parts.messages,
             logs: parts.logs,
             usage: parts.usage,
             settings: parts.settings,
@@ -108,17 +93,6 @@ impl Door {
             ready: parts.ready,
             config,
         }
-    }
-
-    /// Scheme and authority of the trigger listener, as a client that came by `origin` reaches it.
-    pub(crate) fn trigger_origin(&self, origin: &str) -> String {
-        let (scheme, host) = origin.split_once("://").unwrap_or(("http", origin));
-        let bare = match host.rfind(':') {
-            // Not within the brackets of an address.
-            Some(place) if !host[place..].contains(']') => &host[..place],
-            _ => host,
-        };
-        format!("{scheme}://{bare}:{}", self.trigger_port)
     }
 
     pub(crate) fn new_request_id(&self) -> Arc<str> {
@@ -135,8 +109,6 @@ pub(crate) struct Entrance {
     pub(crate) drains: Arc<Drains>,
     /// Commands that run in instances.
     pub(crate) commands: Guests,
-    /// Who is at the other end of the connection, where it is one.
-    pub(crate) peer: Option<IpAddr>,
 }
 
 /// A request's head, its listener and how to know that the server stops.
@@ -146,7 +118,6 @@ pub(crate) struct Arrived {
     pub(crate) secure: bool,
     pub(crate) stop: Stop,
     pub(crate) commands: Guests,
-    pub(crate) peer: Option<IpAddr>,
 }
 
 /// Answers one request. Every answer carries a request id.
@@ -156,18 +127,10 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
     stop: Stop,
 ) -> Answer {
-    let is_object = match entrance.face {
-        Face::Objects => true,
-        Face::Instances => ObjectService::wants(&request),
-        Face::Control | Face::Triggers | Face::Messages => false,
-    };
-    if is_object {
-        return Box::pin(objects::serve(&door.objects, request, &door.new_request_id())).await;
-    }
     let (parts, body) = request.into_parts();
-    let Entrance { face, secure, drains, commands, peer } = entrance;
+    let Entrance { face, secure, drains, commands } = entrance;
     let body = Arriving::new(&parts, body, drains);
-    let arrived = Arrived { parts, body, secure, stop, commands, peer };
+    let arrived = Arrived { parts, body, secure, stop, commands };
     if face.is_control()
         && let Some(function) = route::invocation(&arrived.parts.method, arrived.parts.uri.path())
     {
@@ -178,9 +141,7 @@ pub(crate) async fn serve(
         Face::Control | Face::Instances => {
             Box::pin(control(door, face, arrived, &request_id)).await
         }
-        Face::Triggers => Box::pin(trigger::serve(door, arrived, &request_id)).await,
-        Face::Messages => return Box::pin(mns::serve(door, arrived, &request_id)).await,
-        Face::Objects => unreachable!("answered above"),
+        Face::Triggers => Err(triggers()),
     };
     let mut answer = answered.unwrap_or_else(|problem| problem.answer(&request_id));
     if !answer.headers().contains_key(REQUEST_ID) {
@@ -248,9 +209,8 @@ async fn control(
         Route::None => {
             if face == Face::Instances {
                 door.doorman.admit(&arrived.parts)?;
-                return Err(nothing(method, path));
             }
-            console::serve(method, path, headers).ok_or_else(|| nothing(method, path))
+            Err(console(method, path))
         }
     }
 }
@@ -340,12 +300,19 @@ async fn open(door: &Door, id: &str, parts: &Parts) -> Result<Answer, Problem> {
     })
 }
 
-fn nothing(method: &Method, path: &str) -> Problem {
+fn console(method: &Method, path: &str) -> Problem {
     Problem::new(
         Code::ResourceNotFound,
         format!(
-            "nothing is at '{method} {path}'; the APIs are under /2023-03-30 and /v1, the console is a page"
+            "nothing is at '{method} {path}'; this version has no console. The APIs are under /2023-03-30 and /v1"
         ),
+    )
+}
+
+fn triggers() -> Problem {
+    Problem::new(
+        Code::TriggerNotFound,
+        "no HTTP trigger is at this address: HTTP triggers are not implemented by this version of Stint",
     )
 }
 

@@ -4,7 +4,6 @@ use std::error::Error as _;
 
 use http::{HeaderValue, Response, StatusCode, header};
 use stint_engine::EngineError;
-use stint_message::MessageError;
 use stint_model::code::{Code, Refusal};
 use stint_sign::SignError;
 use stint_supervise::chain;
@@ -21,7 +20,6 @@ pub(crate) struct Problem {
 }
 
 /// The HTTP status of each code (§1.24).
-#[expect(clippy::too_many_lines, reason = "one line for each code")]
 pub fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidArgument
@@ -36,12 +34,6 @@ pub fn status(code: Code) -> StatusCode {
         | Code::InvalidTaskToken
         | Code::TaskAlreadyCompleted
         | Code::ActionNotSupported
-        | Code::InvalidBucketName
-        | Code::InvalidPart
-        | Code::EntityTooSmall
-        | Code::ReceiptHandleError
-        | Code::MalformedXML
-        | Code::MissingParameter
         | Code::PayloadSchemaMismatch => StatusCode::BAD_REQUEST,
         Code::AccessDenied
         | Code::SignatureNotMatch
@@ -71,14 +63,6 @@ pub fn status(code: Code) -> StatusCode {
         | Code::ScheduleNotExists
         | Code::ActivityNotExists
         | Code::MapRunNotExists
-        | Code::NoSuchBucket
-        | Code::NoSuchKey
-        | Code::NoSuchUpload
-        | Code::QueueNotExist
-        | Code::MessageNotExist
-        | Code::TopicNotExist
-        | Code::SubscriptionNotExist
-        | Code::SecretNotFound
         | Code::ResourceNotFound => StatusCode::NOT_FOUND,
         Code::ProvisionConfigExist
         | Code::ScalingConfigExist
@@ -91,16 +75,8 @@ pub fn status(code: Code) -> StatusCode {
         | Code::FlowAlreadyExists
         | Code::FlowAliasAlreadyExists
         | Code::ScheduleAlreadyExists
-        | Code::BucketAlreadyOwnedByYou
-        | Code::BucketNotEmpty
-        | Code::QueueAlreadyExist
-        | Code::TopicAlreadyExist
-        | Code::SubscriptionAlreadyExist
-        | Code::TriggerAlreadyExists
         | Code::ConcurrentUpdateError => StatusCode::CONFLICT,
-        Code::FunctionNotStarted | Code::FunctionNotReady | Code::PreconditionFailed => {
-            StatusCode::PRECONDITION_FAILED
-        }
+        Code::FunctionNotStarted | Code::FunctionNotReady => StatusCode::PRECONDITION_FAILED,
         Code::ResourceExhausted | Code::QuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
         Code::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
         Code::NotImplemented => StatusCode::NOT_IMPLEMENTED,
@@ -180,18 +156,6 @@ impl From<EngineError> for Problem {
                 Self::new(code, "the server is stopping; try again, or on another server")
             }
             _ => Self::new(code, error.to_string()),
-        }
-    }
-}
-
-impl From<MessageError> for Problem {
-    fn from(error: MessageError) -> Self {
-        if let MessageError::Refused(refusal) = error {
-            return refusal.into();
-        }
-        match error.code() {
-            Code::InternalServerError => Self::ours(&error),
-            code => Self::new(code, "the message service is stopping or starts anew; try again"),
         }
     }
 }

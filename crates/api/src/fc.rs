@@ -14,7 +14,6 @@ pub(crate) mod scalings;
 pub(crate) mod sessions;
 pub(crate) mod tags;
 pub(crate) mod tasks;
-pub(crate) mod triggers;
 pub(crate) mod versions;
 
 use std::future::ready;
@@ -84,11 +83,6 @@ pub(crate) fn serve(operation: &str, call: Call) -> Handling {
         "UpdateSession" => Box::pin(ready(sessions::update(&call))),
         "DeleteSession" => Box::pin(ready(sessions::delete(&call))),
         "ListSessions" => Box::pin(ready(sessions::list(&call))),
-        "CreateTrigger" => Box::pin(triggers::create(call)),
-        "GetTrigger" => Box::pin(triggers::get(call)),
-        "UpdateTrigger" => Box::pin(triggers::update(call)),
-        "ListTriggers" => Box::pin(triggers::list(call)),
-        "DeleteTrigger" => Box::pin(triggers::delete(call)),
         other => serve_account(other, call),
     }
 }

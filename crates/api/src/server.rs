@@ -12,7 +12,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use stint_engine::Engine;
-use stint_message::Messages;
 use stint_model::time::Span;
 use stint_supervise::{Clock, Guests, OnExit, Stop, Supervisor};
 use stint_watch::{Logs, UsageBook};
@@ -47,8 +46,6 @@ pub struct ApiParts {
     pub config: ApiConfig,
     /// The verbs.
     pub engine: Engine,
-    /// Queues and topics.
-    pub messages: Messages,
     /// Logs of functions.
     pub logs: Logs,
     /// What functions used.
@@ -92,8 +89,6 @@ pub struct Api {
     door: Arc<Door>,
     control: TcpListener,
     triggers: TcpListener,
-    objects: TcpListener,
-    messages: TcpListener,
     tls: Option<Arc<tls::Certificates>>,
 }
 
@@ -109,11 +104,7 @@ impl Api {
         };
         let control = listen(parts.config.listen).await?;
         let triggers = listen(parts.config.trigger_listen).await?;
-        let objects = listen(parts.config.object_listen).await?;
-        let messages = listen(parts.config.message_listen).await?;
-        let port = triggers.local_addr().map_or(0, |address| address.port());
-        let door = Arc::new(Door::new(parts, port));
-        Ok(Self { door, control, triggers, objects, messages, tls })
+        Ok(Self { door: Arc::new(Door::new(parts)), control, triggers, tls })
     }
 
     /// Where control listens.
@@ -132,22 +123,6 @@ impl Api {
         self.triggers.local_addr()
     }
 
-    /// Where the object service listens.
-    ///
-    /// # Errors
-    /// When the operating system cannot say.
-    pub fn object_address(&self) -> io::Result<SocketAddr> {
-        self.objects.local_addr()
-    }
-
-    /// Where the message service listens.
-    ///
-    /// # Errors
-    /// When the operating system cannot say.
-    pub fn message_address(&self) -> io::Result<SocketAddr> {
-        self.messages.local_addr()
-    }
-
     /// What instances find behind their door: the control API over connections that are handed in,
     /// in plain text because they never leave the machine. Without a key nothing is answered.
     pub fn instance_door(&self, supervisor: &Supervisor) -> InstanceDoor {
@@ -156,8 +131,7 @@ impl Api {
         let drained = supervisor.guests("refused bodies of instances", DRAINS_MAX);
         let drains = Drains::new(drained, clock.clone());
         let commands = supervisor.guests("commands of instances", COMMANDS_MAX);
-        let entrance =
-            Entrance { face: Face::Instances, secure: false, drains, commands, peer: None };
+        let entrance = Entrance { face: Face::Instances, secure: false, drains, commands };
         InstanceDoor { door: Arc::clone(&self.door), entrance, streams, clock }
     }
 
@@ -177,8 +151,6 @@ impl Api {
         for (name, guests, listener, face) in [
             ("api/control", "control connections", self.control, Face::Control),
             ("api/triggers", "trigger connections", self.triggers, Face::Triggers),
-            ("api/objects", "object connections", self.objects, Face::Objects),
-            ("api/messages", "message connections", self.messages, Face::Messages),
         ] {
             let drains = Arc::clone(&drains);
             let listener = Listener {
@@ -188,7 +160,6 @@ impl Api {
                     secure: acceptor.is_some(),
                     drains,
                     commands: commands.clone(),
-                    peer: None,
                 },
                 acceptor: acceptor.clone(),
                 guests: supervisor.guests(guests, self.door.config.connections_max),
@@ -247,10 +218,9 @@ impl Listener {
                 .await;
             match accepted {
                 None => return,
-                Some((guest, Ok((socket, peer)))) => {
-                    let entrance = Entrance { peer: Some(peer.ip()), ..self.entrance.clone() };
+                Some((guest, Ok((socket, _)))) => {
                     let connection = Connection {
-                        entrance,
+                        entrance: self.entrance.clone(),
                         acceptor: self.acceptor.clone(),
                         streams: self.streams.clone(),
                         door: Arc::clone(&self.door),

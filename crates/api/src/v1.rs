@@ -8,11 +8,8 @@ mod functions;
 mod keys;
 mod logs;
 mod observe;
-pub(crate) mod queues;
 mod submit;
 mod tasks;
-pub(crate) mod topics;
-mod triggers;
 mod usage;
 mod why;
 
@@ -30,8 +27,7 @@ pub(crate) fn body_limit(config: &ApiConfig, operation: &str) -> u64 {
         "submitTask" => config.submit_bytes_max / 3 * 4 + config.json_bytes_max,
         "submitBatch" => config.batch_bytes_max,
         // A definition of 1 MiB, written as a JSON text; an input of its size.
-        "sendMessages" | "publishMessage" => config.messages_bytes_max,
-        "createFlow" | "updateFlow" | "checkFlow" | "startExecution" => 3 * config.json_bytes_max,
+        "createFlow" | "updateFlow" | "startExecution" => 3 * config.json_bytes_max,
         _ => config.json_bytes_max,
     }
 }
@@ -79,8 +75,6 @@ fn serve_control(operation: &str, call: Call) -> Handling {
         "putFunctionLimits" => Box::pin(functions::limits_put(call)),
         "getRetryPolicy" => Box::pin(functions::retry_get(call)),
         "putRetryPolicy" => Box::pin(functions::retry_put(call)),
-        "signIn" => Box::pin(keys::sign_in(call)),
-        "signOut" => Box::pin(keys::sign_out(call)),
         "whoAmI" => Box::pin(ready(accounts::who_am_i(&call))),
         "listAccounts" => Box::pin(accounts::list(call)),
         "createAccount" => Box::pin(accounts::create(call)),
@@ -103,7 +97,6 @@ fn serve_flows(operation: &str, call: Call) -> Handling {
     match operation {
         "listFlows" => Box::pin(flows::list(call)),
         "createFlow" => Box::pin(flows::create(call)),
-        "checkFlow" => Box::pin(flows::check(call)),
         "getFlow" => Box::pin(flows::get(call)),
         "updateFlow" => Box::pin(flows::update(call)),
         "deleteFlow" => Box::pin(flows::delete(call)),
@@ -124,51 +117,6 @@ fn serve_flows(operation: &str, call: Call) -> Handling {
         "executionGraph" => Box::pin(executions::graph(call)),
         "stopExecution" => Box::pin(executions::stop(call)),
         "redriveExecution" => Box::pin(executions::redrive(call)),
-        other => serve_messages(other, call),
-    }
-}
-
-/// Queues and topics.
-fn serve_messages(operation: &str, call: Call) -> Handling {
-    match operation {
-        "listQueues" => Box::pin(queues::list(call)),
-        "createQueue" => Box::pin(queues::create(call)),
-        "getQueue" => Box::pin(queues::get(call)),
-        "updateQueue" => Box::pin(queues::update(call)),
-        "deleteQueue" => Box::pin(queues::delete(call)),
-        "purgeQueue" => Box::pin(queues::purge(call)),
-        "sendMessages" => Box::pin(queues::send(call)),
-        "peekMessages" => Box::pin(queues::peek(call)),
-        "receiveMessages" => Box::pin(queues::receive(call)),
-        "deleteMessages" => Box::pin(queues::delete_messages(call)),
-        "changeVisibility" => Box::pin(queues::visibility(call)),
-        "listTopics" => Box::pin(topics::list(call)),
-        "createTopic" => Box::pin(topics::create(call)),
-        "getTopic" => Box::pin(topics::get(call)),
-        "updateTopic" => Box::pin(topics::update(call)),
-        "deleteTopic" => Box::pin(topics::delete(call)),
-        "publishMessage" => Box::pin(topics::publish(call)),
-        "listSubscriptions" => Box::pin(topics::subscriptions(call)),
-        "putSubscription" => Box::pin(topics::subscribe(call)),
-        "getSubscription" => Box::pin(topics::subscription(call)),
-        "deleteSubscription" => Box::pin(topics::unsubscribe(call)),
-        other => serve_triggers(other, call),
-    }
-}
-
-/// Triggers and the secrets they name.
-fn serve_triggers(operation: &str, call: Call) -> Handling {
-    match operation {
-        "listTriggers" => Box::pin(triggers::list(call)),
-        "createTrigger" => Box::pin(triggers::create(call)),
-        "getTrigger" => Box::pin(triggers::get(call)),
-        "updateTrigger" => Box::pin(triggers::update(call)),
-        "deleteTrigger" => Box::pin(triggers::delete(call)),
-        "pauseTrigger" => Box::pin(triggers::pause(call)),
-        "resumeTrigger" => Box::pin(triggers::resume(call)),
-        "listSecrets" => Box::pin(triggers::secret_list(call)),
-        "putSecret" => Box::pin(triggers::secret_put(call)),
-        "deleteSecret" => Box::pin(triggers::secret_delete(call)),
         other => Box::pin(ready(Err(Problem::later(other)))),
     }
 }

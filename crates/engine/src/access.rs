@@ -266,29 +266,6 @@ operations! {
     /// Change the bounds of a map run.
     MapRunUpdate: "fnf:UpdateMapRun" on "flows" needs Write;
 
-    /// Create a trigger.
-    TriggerCreate: "fc:CreateTrigger" on "functions" needs Write;
-    /// Read a trigger and how it is doing.
-    TriggerGet: "fc:GetTrigger" on "functions" needs Read;
-    /// Change a trigger.
-    TriggerUpdate: "fc:UpdateTrigger" on "functions" needs Write;
-    /// List the triggers of a function.
-    TriggerList: "fc:ListTriggers" on "functions" needs Read;
-    /// List the triggers of the account.
-    TriggerListAll: "stint:ListTriggers" on "functions" needs Read;
-    /// Delete a trigger.
-    TriggerDelete: "fc:DeleteTrigger" on "functions" needs Write;
-    /// Let a trigger wait.
-    TriggerPause: "stint:PauseTrigger" on "functions" needs Write;
-    /// Let it go on.
-    TriggerResume: "stint:ResumeTrigger" on "functions" needs Write;
-    /// Keep a named secret.
-    SecretPut: "stint:PutSecret" on "secrets" needs Write;
-    /// List the names of secrets.
-    SecretList: "stint:ListSecrets" on "secrets" needs Read;
-    /// Delete a named secret.
-    SecretDelete: "stint:DeleteSecret" on "secrets" needs Write;
-
     /// Create an account.
     AccountCreate: "stint:CreateAccount" on "accounts" needs Operate;
     /// Read the own account.
@@ -305,46 +282,16 @@ operations! {
     KeyUpdate: "stint:UpdateKey" on "keys" needs Administer;
     /// Issue a temporary key of no more than the caller's own rights.
     KeyIssue: "stint:IssueTemporaryKey" on "keys" needs Write;
-    /// Exchange a key for a bearer token of the same rights that ends by itself.
-    SignIn: "stint:SignIn" on "keys" needs Invoke | Read;
-    /// End that token.
-    SignOut: "stint:SignOut" on "keys" needs Invoke | Read;
     /// Read the audit trail.
     AuditList: "stint:ListAudit" on "audit" needs Administer;
     /// Replace the master key.
     MasterRotate: "stint:RotateMasterKey" on "master-key" needs Operate;
-
-    /// Make a bucket.
-    BucketCreate: "oss:PutBucket" on "buckets" needs Write;
-    /// Delete a bucket.
-    BucketDelete: "oss:DeleteBucket" on "buckets" needs Write;
-    /// See that a bucket is there.
-    BucketGet: "oss:GetBucketInfo" on "buckets" needs Read;
-    /// List buckets.
-    BucketList: "oss:ListBuckets" on "buckets" needs Read;
-    /// Put an object, at once or in parts.
-    ObjectPut: "oss:PutObject" on "buckets" needs Write;
-    /// Read an object.
-    ObjectGet: "oss:GetObject" on "buckets" needs Read;
-    /// List objects, uploads or their parts.
-    ObjectList: "oss:ListObjects" on "buckets" needs Read;
-    /// Delete objects.
-    ObjectDelete: "oss:DeleteObject" on "buckets" needs Write;
 }
 
 impl Operation {
     /// Whether it is about flows and what belongs to them.
     fn is_of_flows(self) -> bool {
         matches!(self.resource_kind(), "flows" | "activities")
-    }
-
-    /// The service whose resources it is about.
-    fn service(self) -> &'static str {
-        match self.resource_kind() {
-            "flows" | "activities" => "fnf",
-            "buckets" => "oss",
-            _ => "fc",
-        }
     }
 
     /// Whether the caller may do this to `function` (`None`: to no particular function).
@@ -369,7 +316,7 @@ impl Operation {
             "the caller is not authorized to perform '{}' on resource 'acs:{}:{region}:{}:{resource}' \
              with condition '[role={}{}]'",
             self.action(),
-            self.service(),
+            if self.is_of_flows() { "fnf" } else { "fc" },
             caller.account,
             caller.role.word(),
             if caller.scope.functions.is_empty() { "" } else { " scope=functions" },

@@ -22,7 +22,6 @@ use stint_model::flow::Activity;
 use stint_model::function::{Alias, AsyncConfig, Function, LayerVersion, Version};
 use stint_model::id::{AccountId, FlowId, FunctionId};
 use stint_model::scaling::ScalingConfig;
-use stint_model::trigger::Trigger;
 
 pub use entry::{FunctionEntry, Target};
 pub(crate) use entry::{version_not_found, version_number};
@@ -123,15 +122,6 @@ pub enum CatalogChange {
     },
     /// Something of flows.
     Flow(FlowChange),
-    /// A trigger is new or changed.
-    TriggerSet(Arc<Trigger>),
-    /// A trigger went.
-    TriggerGone {
-        /// Of which function.
-        function: FunctionId,
-        /// Its name.
-        name: String,
-    },
 }
 
 impl CatalogChange {
@@ -154,9 +144,7 @@ impl CatalogChange {
             | Self::KeyGone(_)
             | Self::LayerSet(_)
             | Self::LayerGone { .. }
-            | Self::Flow(_)
-            | Self::TriggerSet(_)
-            | Self::TriggerGone { .. } => None,
+            | Self::Flow(_) => None,
         }
     }
 
@@ -179,9 +167,7 @@ impl CatalogChange {
             | Self::KeyGone(_)
             | Self::LayerSet(_)
             | Self::LayerGone { .. }
-            | Self::Flow(_)
-            | Self::TriggerSet(_)
-            | Self::TriggerGone { .. } => None,
+            | Self::Flow(_) => None,
         }
     }
 }
@@ -431,13 +417,6 @@ impl Catalog {
                 self.layer_gone(account, layer, version);
             }
             CatalogChange::Flow(change) => write(&self.flows).apply(change),
-            CatalogChange::TriggerSet(trigger) => {
-                let name = trigger.name.clone();
-                self.change(trigger.function, |e| drop(e.triggers.insert(name, trigger)));
-            }
-            CatalogChange::TriggerGone { function, name } => {
-                self.change(function, |e| drop(e.triggers.remove(&name)));
-            }
         }
     }
 

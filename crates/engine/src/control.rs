@@ -29,7 +29,6 @@ use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
 use stint_model::function::Function;
 use stint_model::id::AccountId;
-use stint_model::object::ObjectEvent;
 use stint_model::shard::Shard;
 use stint_store::record::audit::AuditEntry;
 use stint_store::record::function as stored;
@@ -136,8 +135,7 @@ pub(crate) struct Change {
 
 impl Change {
     pub(crate) fn new(shard: Shard) -> Self {
-        let (expects, puts) = (Vec::new(), Vec::new());
-        Self { edit: Edit { shard, expects, puts, changes: Vec::new(), events: Vec::new() } }
+        Self { edit: Edit { shard, expects: Vec::new(), puts: Vec::new(), changes: Vec::new() } }
     }
 
     /// The record must not exist.
@@ -161,16 +159,6 @@ impl Change {
     pub(crate) fn delete(&mut self, expect: Expect) {
         self.edit.puts.push(Put::Delete { key: expect.key.clone() });
         self.edit.expects.push(expect);
-    }
-
-    /// What happened to an object by it.
-    pub(crate) fn tells(&mut self, event: ObjectEvent) {
-        self.edit.events.push(event);
-    }
-
-    /// The record goes, however it is.
-    pub(crate) fn drop(&mut self, key: Key) {
-        self.edit.puts.push(Put::Delete { key });
     }
 
     /// What it means for the catalog.

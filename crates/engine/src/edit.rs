@@ -2,7 +2,6 @@
 //! the catalog once it is. The shard loop checks the versions and puts the edit into its next batch,
 //! so that control records and tasks have one committer.
 
-use stint_model::object::ObjectEvent;
 use stint_model::shard::Shard;
 use stint_store::{Expect, Put};
 
@@ -20,6 +19,4 @@ pub struct Edit {
     pub puts: Vec<Put>,
     /// Applied to the catalog after the commit and before the answer (read your writes).
     pub changes: Vec<CatalogChange>,
-    /// What happened to objects by it: the committer gives the numbers, in the order of its commits.
-    pub events: Vec<ObjectEvent>,
 }

@@ -32,12 +32,10 @@ use crate::flows::items::Sources;
 use crate::flows::plans::Plans;
 use crate::invoke::CallSlot;
 use crate::link::Link;
-use crate::objects::Objects;
 use crate::schema::Schemas;
 use crate::secret::Keyring;
 use crate::shard::{Ask, Input};
 use crate::storage::Storage;
-use crate::triggers::TriggerTools;
 
 /// Resolved settings.
 #[derive(Clone, Debug)]
@@ -68,18 +66,12 @@ pub struct EngineConfig {
     pub history_retention: Span,
     /// Audit entries are kept this long.
     pub audit_retention: Span,
-    /// What happened to objects is kept this long for whoever acts on it.
-    pub object_event_retention: Span,
     /// How long a stopped attempt has to end, PreStop included.
     pub stop_grace: Span,
     /// What an account may take when nothing else was said at its making.
     pub account_limits: AccountLimits,
     /// Bounds of flows.
     pub flows: FlowConfig,
-    /// Whether triggers may connect to loopback, link-local and private addresses.
-    pub triggers_private: bool,
-    /// Directories of the server that triggers may look into, with what is below them.
-    pub triggers_directories: Vec<std::path::PathBuf>,
     /// The scheduler's own settings.
     pub sched: SchedConfig,
 }
@@ -101,12 +93,9 @@ impl EngineConfig {
             cache_bytes_max: 64 << 20,
             history_retention: Span::from_secs(30 * 86_400),
             audit_retention: Span::from_secs(90 * 86_400),
-            object_event_retention: Span::from_secs(3 * 86_400),
             stop_grace: Span::from_secs(90),
             account_limits: AccountLimits::default(),
             flows: FlowConfig::default(),
-            triggers_private: true,
-            triggers_directories: Vec::new(),
             sched: SchedConfig::for_tests(),
         }
     }
@@ -119,7 +108,7 @@ pub struct Ports {
     pub store: Arc<dyn Store>,
     /// Code, large payloads and results.
     pub blobs: Arc<dyn Blobs>,
-    /// Buckets that code may be taken from, and that distributed maps read and write.
+    /// Buckets that code may be taken from.
     pub buckets: Arc<dyn CodeBuckets>,
     /// Who looks at code before it is kept.
     pub judge: Arc<dyn CodeJudge>,
@@ -155,9 +144,7 @@ pub(crate) struct Inner {
     pub(crate) issued: Issued,
     images: Notify,
     flows: FlowTools,
-    triggers: TriggerTools,
     pub(crate) storage: Storage,
-    objects: Objects,
     admitting: AtomicBool,
 }
 
@@ -182,7 +169,6 @@ pub(crate) struct Assembly {
     pub(crate) mints: Arc<Vec<Mutex<Mint>>>,
     pub(crate) link: Arc<Link>,
     pub(crate) flows: FlowTools,
-    pub(crate) triggers: TriggerTools,
 }
 
 impl Engine {
@@ -198,9 +184,7 @@ impl Engine {
             issued: Issued::default(),
             images: Notify::new(),
             flows: parts.flows,
-            triggers: parts.triggers,
             storage: Storage::default(),
-            objects: Objects::default(),
             admitting: AtomicBool::new(true),
         };
         Self { inner: Arc::new(inner) }
@@ -281,10 +265,6 @@ impl Engine {
         &self.inner.storage
     }
 
-    pub(crate) fn objects(&self) -> &Objects {
-        &self.inner.objects
-    }
-
     pub(crate) fn issued(&self) -> &Issued {
         &self.inner.issued
     }
@@ -306,10 +286,6 @@ impl Engine {
         &self.inner.flows.sources
     }
 
-    pub(crate) fn triggers(&self) -> &TriggerTools {
-        &self.inner.triggers
-    }
-
     pub(crate) fn work_nudge(&self) -> &Notify {
         &self.inner.flows.work
     }
@@ -328,11 +304,6 @@ impl Engine {
 
     fn mint(&self, shard: Shard) -> std::sync::MutexGuard<'_, Mint> {
         self.inner.mints[usize::from(shard.number())].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The last number of a shard.
-    pub(crate) fn mint_last(&self, shard: Shard) -> u64 {
-        self.mint(shard).last()
     }
 
     pub(crate) fn mint_task(&self, shard: Shard) -> TaskUid {

@@ -261,7 +261,6 @@ fn serving(instance: InstanceId, report: Option<InstanceReport>) -> Result<NodeI
         Some(report) => match report.state {
             InstanceState::Running => Ok(report.node),
             InstanceState::Creating => refuse("is starting"),
-            InstanceState::Suspended => refuse("is suspended"),
             InstanceState::Terminating => refuse("is ending"),
             InstanceState::Destroyed => refuse("has ended"),
         },

@@ -8,6 +8,7 @@
 
 pub mod activities;
 pub mod aliases;
+mod calendar;
 pub mod config;
 pub mod definitions;
 pub(crate) mod evaluate;
@@ -16,14 +17,11 @@ pub mod follow;
 pub mod http;
 pub(crate) mod items;
 pub mod map_runs;
-pub(crate) mod objects;
 pub(crate) mod outside;
 pub(crate) mod plans;
-pub(crate) mod results;
 pub(crate) mod scheduler;
 pub mod schedules;
 pub mod start;
-pub mod tags;
 pub mod trial;
 pub mod why;
 
@@ -36,7 +34,6 @@ pub use follow::{ExecutionFollow, Followed};
 pub use map_runs::{MapRunPatch, MapRunView};
 pub use schedules::{ScheduleCreate, SchedulePatch};
 pub use start::{ExecutionStart, StartOutcome, Started};
-pub use tags::FlowTags;
 pub use trial::{FlowTrial, FlowTried, TrialEnd, TrialMock};
 pub use why::{CallTarget, LiveGraph, LiveStep, StepState, StepWhy};
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
 use stint_model::id::{InstanceId, RequestId};
-use stint_model::link::{AnswerHead, Outcome, RequestHead, StopReason};
+use stint_model::link::{AnswerHead, Outcome, StopReason};
 use stint_model::task::{Measured, request_text};
 use stint_model::time::{Span, Timestamp};
 use tokio::sync::Notify;
@@ -34,8 +34,6 @@ pub struct Invoke {
     pub log_tail: bool,
     /// Which session it belongs to.
     pub session: SessionSaid,
-    /// The request that an HTTP trigger passes on.
-    pub http: Option<Arc<RequestHead>>,
 }
 
 /// What came back, or is coming back.
@@ -304,7 +302,6 @@ impl Engine {
             payload: invoke.payload,
             log_tail: invoke.log_tail,
             session: seat,
-            http: invoke.http,
         };
         self.tell_shard(door.shard, Input::Call(Box::new(call))).await?;
         let begun = slot.begin().await;

@@ -12,16 +12,13 @@ mod run;
 pub mod shard;
 pub mod submit;
 pub mod tasks;
-pub mod triggers;
 
 pub mod budget;
 pub mod edit;
 pub mod engine;
 pub mod entropy;
 pub mod error;
-mod gpu;
 mod grants;
-pub mod objects;
 mod scaling;
 pub mod schema;
 pub mod sessions;
@@ -43,7 +40,6 @@ pub use exec::{ExecPiece, Visit};
 pub use flows::FlowConfig;
 pub use invoke::{Answer, AnswerBody, AnswerStream, Ended, Invoke, Piece};
 pub use link::{Link, NodeView};
-pub use objects::{ObjectReader, ObjectStream};
 pub use sessions::{SessionAsked, SessionFilter, SessionSaid, SessionStatus, SessionView};
 pub use shard::{BacklogReport, ShardReport, Why};
 pub use start::{Running, start};
@@ -51,7 +47,3 @@ pub use stint_sched::{BacklogView, Cause};
 pub use storage::StorageUse;
 pub use submit::{Accepted, BatchMode, FunctionRef, Submit, TaskOptions, TaskRef};
 pub use tasks::{Bulk, Overview, TaskFilter};
-pub use triggers::{
-    CrossOrigin, DoorFace, Posted, Preflight, SecretView, TriggerCreate, TriggerDoor, TriggerPatch,
-    TriggerState, TriggerStatus, TriggerView,
-};

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stint_model::id::{FunctionId, InstanceId, NodeId, RevisionId};
 use stint_model::limit::Resources;
-use stint_model::link::{
-    InstanceReport, InstanceState, Lease, NodeGear, NodeLoad, PoolSpec, ToNode,
-};
+use stint_model::link::{InstanceReport, InstanceState, Lease, NodeLoad, PoolSpec, ToNode};
 use stint_model::shard::Shard;
 use tokio::sync::mpsc;
 
@@ -28,8 +26,6 @@ pub struct NodeView {
     pub capacity: Resources,
     /// Runtimes it can run and what stands behind each.
     pub runtimes: BTreeMap<String, String>,
-    /// What else it has.
-    pub gear: NodeGear,
     /// How full it last said it is.
     pub load: NodeLoad,
 }
@@ -179,17 +175,6 @@ impl Link {
             }
         }
         state.instances.insert(report.instance, report).map(|before| before.state)
-    }
-
-    /// An instance that serves stands still, or goes on.
-    pub(crate) fn stood(&self, instance: InstanceId, now: InstanceState) {
-        if let Some(report) = self.state().instances.get_mut(&instance) {
-            match report.state {
-                InstanceState::Running | InstanceState::Suspended => report.state = now,
-                InstanceState::Creating | InstanceState::Terminating | InstanceState::Destroyed => {
-                }
-            }
-        }
     }
 
     /// Instances of these functions (all, if `None`), by id.

@@ -48,7 +48,6 @@ async fn pass(engine: &Engine, stop: &Stop) -> Result<(), EngineError> {
     for area in TASK_AREAS {
         sweep_blobs(engine, area, stop).await?;
     }
-    engine.objects_sweep(engine.clock().wall_now() - ORPHAN_GRACE, stop).await?;
     engine.storage_measure(stop).await?;
     sweep_control(engine).await
 }

@@ -279,10 +279,7 @@ impl Runner {
                 Act::Send(node, message) => {
                     let lease = match &message {
                         ToNode::Start(start) => Some(start.lease),
-                        // One that is not let go on is given up when its time is over.
                         ToNode::Stop { .. }
-                        | ToNode::Suspend { .. }
-                        | ToNode::Resume { .. }
                         | ToNode::Evict { .. }
                         | ToNode::Keep { .. }
                         | ToNode::Retire { .. }

@@ -18,7 +18,6 @@ mod credentials;
 mod dispatch;
 mod edits;
 mod figures;
-mod fire;
 pub(crate) mod flows;
 mod keeping;
 mod lanes;
@@ -33,7 +32,6 @@ use std::sync::Arc;
 
 use stint_model::code::Refusal;
 use stint_model::function::Revision;
-use stint_model::gpu::GpuCards;
 use stint_model::id::{AccountId, ExecutionUid, FlowId, FunctionId, InstanceId, NodeId, TaskUid};
 use stint_model::limit::Resources;
 use stint_model::link::{Gauge, Lease, Outcome, StopReason, ToNode};
@@ -47,7 +45,6 @@ use tokio::sync::oneshot;
 
 pub(crate) use ask::Ask;
 pub use ask::{BacklogReport, ShardReport, Why};
-pub(crate) use fire::{Fire, Fired};
 pub(crate) use flows::{FlowAct, FlowInput, Followup, Loaded};
 use lanes::Lanes;
 use letters::LetterBody;
@@ -108,8 +105,6 @@ pub(crate) enum Input {
     Ask(Ask),
     /// About executions.
     Flow(FlowInput),
-    /// What a trigger's source delivered.
-    Fire { fire: Box<Fire>, reply: Reply<Fired> },
 }
 
 /// A sync call as it reaches the shard.
@@ -124,14 +119,13 @@ pub(crate) struct Call {
     pub(crate) payload: bytes::Bytes,
     pub(crate) log_tail: bool,
     pub(crate) session: Option<stint_model::session::SessionSeat>,
-    pub(crate) http: Option<Arc<stint_model::link::RequestHead>>,
 }
 
 /// What a node said, as far as it concerns a shard.
 #[derive(Clone, Debug)]
 pub(crate) enum NodeEvent {
-    /// A node is there with this capacity and these GPUs.
-    Joined { node: NodeId, capacity: Resources, gpus: GpuCards },
+    /// A node is there with this capacity.
+    Joined { node: NodeId, capacity: Resources },
     /// A node is away.
     Left { node: NodeId },
     /// Instances of a pool.
@@ -237,7 +231,6 @@ enum Effect {
     Ended(TaskUid),
     Act(Act),
     Flow(Followup),
-    Fired(Box<Fired>, Reply<Fired>),
 }
 
 /// What the scheduler must know of a waiting task.
@@ -269,9 +262,6 @@ struct TaskLease {
     lost_at: Timestamp,
     /// Whether the node was told to end it.
     ending: bool,
-    /// Since when it stands still, and for how long it did before.
-    suspended_at: Option<Timestamp>,
-    stood: Span,
 }
 
 /// A batch on its way to the disk and what follows it.
@@ -369,7 +359,6 @@ impl Shard {
                 }
                 Input::Ask(ask) => self.wants_of_ask(ask, &mut wants),
                 Input::Flow(input) => self.wants_of_flow(input, &mut wants),
-                Input::Fire { fire, .. } => self.wants_of_fire(fire, &mut wants),
                 Input::Call(_)
                 | Input::EndCall { .. }
                 | Input::EndAll { .. }
@@ -445,7 +434,6 @@ impl Shard {
             }
             Input::Ask(ask) => self.answer(ask, reads, now),
             Input::Flow(input) => self.flow(input, reads),
-            Input::Fire { fire, reply } => self.fire(*fire, reply, reads),
         }
     }
 
@@ -515,7 +503,6 @@ impl Shard {
                 Effect::Ended(uid) => self.tell_waiters(uid),
                 Effect::Act(act) => self.acts.push(act),
                 Effect::Flow(followup) => self.follow_up(followup),
-                Effect::Fired(fired, reply) => tell(reply, Ok(*fired)),
             }
         }
     }

@@ -4,7 +4,6 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use stint_model::gpu::GpuCards;
 use stint_model::id::Mint;
 use stint_model::link::{
     FromNode, InstanceReport, InstanceState, Lease, NodeLoad, Outcome, ToNode,
@@ -28,7 +27,6 @@ use crate::link::{Link, NodeView};
 use crate::retention;
 use crate::run::{Runner, carry_letters};
 use crate::shard::{Ask, Input, NodeEvent, Parts, Returned};
-use crate::triggers::{self, TriggerTools};
 
 /// Deliveries, blob deletions and large results at once.
 const OUTSIDE_MAX: usize = 1_024;
@@ -100,9 +98,7 @@ pub async fn start(
         schedules: Default::default(),
     };
     let inboxes = senders;
-    let triggers = TriggerTools::new(supervisor.group());
-    let assembly = Assembly { config, ports, catalog, inboxes, mints, link, flows, triggers };
-    let engine = Engine::assemble(assembly);
+    let engine = Engine::assemble(Assembly { config, ports, catalog, inboxes, mints, link, flows });
     for (number, inbox) in (0..shards).zip(receivers) {
         let number = ShardNumber::new(number);
         let runner = Runner {
@@ -136,10 +132,6 @@ pub async fn start(
     let timer = engine.clone();
     supervisor.spawn_restarting("schedules", Span::from_secs(1), move |stop| {
         scheduler::run(timer.clone(), stop)
-    });
-    let host = engine.clone();
-    supervisor.spawn_restarting("triggers", Span::from_secs(1), move |stop| {
-        triggers::run(host.clone(), stop)
     });
     Ok(Running { engine, ready: seen })
 }
@@ -190,12 +182,11 @@ impl Engine {
         guests: &Guests,
     ) -> Result<(), EngineError> {
         match report {
-            FromNode::Hello { node, capacity, runtimes, gear } => {
+            FromNode::Hello { node, capacity, runtimes } => {
                 let load = NodeLoad::default();
-                let gpus = GpuCards::new(gear.gpus.iter().copied());
-                self.link().join(NodeView { node, capacity, runtimes, gear, load }, to.clone());
+                self.link().join(NodeView { node, capacity, runtimes, load }, to.clone());
                 for shard in self.shard_numbers() {
-                    let joined = NodeEvent::Joined { node, capacity, gpus };
+                    let joined = NodeEvent::Joined { node, capacity };
                     self.tell_shard(shard, Input::Node(joined)).await?;
                 }
                 self.images_nudge().notify_one();
@@ -245,10 +236,6 @@ impl Engine {
                 let event = NodeEvent::Gauge { instance, pool, gauge };
                 self.tell_shard(shard, Input::Node(event)).await
             }
-            FromNode::Stood { instance, state } => {
-                self.link().stood(instance, state);
-                Ok(())
-            }
             FromNode::Exec { id, word } => {
                 self.link().execs().hear(id, word);
                 Ok(())
@@ -274,10 +261,7 @@ impl Engine {
                 let failed = before == Some(InstanceState::Creating);
                 NodeEvent::Went { instance, pool, failed: failed.then_some(reason) }
             }
-            (
-                InstanceState::Creating | InstanceState::Suspended | InstanceState::Terminating,
-                _,
-            ) => return Ok(()),
+            (InstanceState::Creating | InstanceState::Terminating, _) => return Ok(()),
         };
         let Some(shard) = self.link().pool_home(pool) else { return Ok(()) };
         self.tell_shard(shard, Input::Node(event)).await

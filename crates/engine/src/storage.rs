@@ -11,7 +11,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use stint_model::code::{Code, Refusal};
 use stint_model::function::CodePackage;
 use stint_model::id::{AccountId, FunctionId, TaskUid};
-use stint_model::object::BLOB_AREA;
 use stint_supervise::Stop;
 
 use crate::catalog::Catalog;
@@ -32,14 +31,12 @@ pub struct StorageUse {
     pub code: u64,
     /// Payloads and results in the blob store.
     pub tasks: u64,
-    /// Objects in buckets, and parts of uploads.
-    pub objects: u64,
 }
 
 impl StorageUse {
     /// All of it.
     pub const fn total(self) -> u64 {
-        self.code.saturating_add(self.tasks).saturating_add(self.objects)
+        self.code.saturating_add(self.tasks)
     }
 }
 
@@ -143,8 +140,8 @@ pub(crate) fn task_of(name: &str) -> Option<TaskUid> {
 
 fn no_room(limit: u64, used: u64, bytes: u64) -> Refusal {
     let message = format!(
-        "{bytes} more bytes do not fit: the account keeps {used} bytes of code, layers, payloads, \
-         results and objects, and its limit is {limit}"
+        "{bytes} more bytes do not fit: the account keeps {used} bytes of code, layers, payloads and \
+         results, and its limit is {limit}"
     );
     Refusal::new(Code::QuotaExceeded, message)
 }
@@ -153,8 +150,7 @@ impl Engine {
     /// What an account keeps.
     pub fn storage_use(&self, account: AccountId) -> StorageUse {
         let code = code_bytes(self.catalog(), account, None);
-        let objects = self.objects().storage.of(account);
-        StorageUse { code, tasks: self.storage().of(account), objects }
+        StorageUse { code, tasks: self.storage().of(account) }
     }
 
     fn storage_limit(&self, account: AccountId) -> Option<u64> {
@@ -171,7 +167,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let Some(limit) = self.storage_limit(account) else { return Ok(()) };
         let code = code_bytes(self.catalog(), account, replaced);
-        let used = StorageUse { code, ..self.storage_use(account) }.total();
+        let used = StorageUse { code, tasks: self.storage().of(account) }.total();
         if used.saturating_add(bytes) > limit {
             return Err(no_room(limit, used, bytes));
         }
@@ -180,54 +176,23 @@ impl Engine {
 
     /// Counts a payload or result that is about to be written, if it fits.
     pub(crate) fn storage_take(&self, account: AccountId, bytes: u64) -> Result<(), Refusal> {
-        self.storage_take_of(self.storage(), account, bytes)
-    }
-
-    /// The same of an object's bytes.
-    pub(crate) fn storage_take_object(
-        &self,
-        account: AccountId,
-        bytes: u64,
-    ) -> Result<(), Refusal> {
-        self.storage_take_of(&self.objects().storage, account, bytes)
-    }
-
-    fn storage_take_of(
-        &self,
-        counted: &Storage,
-        account: AccountId,
-        bytes: u64,
-    ) -> Result<(), Refusal> {
         let limit = self.storage_limit(account);
         let room = match limit {
-            Some(limit) => {
-                let others = self.storage_use(account).total().saturating_sub(counted.of(account));
-                limit.saturating_sub(others)
-            }
+            Some(limit) => limit.saturating_sub(code_bytes(self.catalog(), account, None)),
             None => u64::MAX,
         };
-        if counted.take(account, bytes, room) {
+        if self.storage().take(account, bytes, room) {
             return Ok(());
         }
         let used = self.storage_use(account).total();
         Err(no_room(limit.unwrap_or(u64::MAX), used, bytes))
     }
 
-    /// Adds up the blobs of tasks and objects anew.
+    /// Adds up the blobs of tasks anew.
     pub(crate) async fn storage_measure(&self, stop: &Stop) -> Result<(), EngineError> {
-        self.storage_measure_of(self.storage(), &TASK_AREAS, stop).await?;
-        self.storage_measure_of(&self.objects().storage, &[BLOB_AREA], stop).await
-    }
-
-    async fn storage_measure_of(
-        &self,
-        counted: &Storage,
-        areas: &[&str],
-        stop: &Stop,
-    ) -> Result<(), EngineError> {
-        counted.begin();
+        self.storage().begin();
         let mut sums = Sums::new();
-        for area in areas {
+        for area in TASK_AREAS {
             let mut after: Option<String> = None;
             while !stop.is_stopped() {
                 let entries = self.blobs().list(area, after.as_deref(), STEP).await?;
@@ -240,7 +205,7 @@ impl Engine {
                 }
             }
         }
-        counted.finish(sums);
+        self.storage().finish(sums);
         Ok(())
     }
 

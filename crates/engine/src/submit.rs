@@ -234,7 +234,7 @@ impl Engine {
     }
 
     /// One order from one submit. Large payloads are in the blob store when this returns.
-    pub(crate) async fn order(
+    async fn order(
         &self,
         door: &Door,
         (uid, after): (TaskUid, Vec<Dependency>),

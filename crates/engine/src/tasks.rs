@@ -276,13 +276,7 @@ impl Engine {
         let task = self.task_for(caller, Operation::TaskWhy, task).await?;
         let uid = task.uid();
         let why = self.ask_shard(uid.shard(), |reply| Input::Ask(Ask::Why(uid, reply))).await?;
-        Ok(why.unwrap_or(Why {
-            task,
-            cause: None,
-            position: 0,
-            estimated_start: None,
-            suspended_at: None,
-        }))
+        Ok(why.unwrap_or(Why { task, cause: None, position: 0, estimated_start: None }))
     }
 
     /// User code, or whoever acts for it, says how far a running task is.

@@ -35,12 +35,6 @@ pub enum Command {
     },
     /// Start a distributed map; answer with `MapRunEnded`.
     StartMapRun(Box<MapRun>),
-    /// A distributed map that failed or was stopped goes on: what ended well in it stays, the rest runs
-    /// again; answer with `MapRunEnded`.
-    RedriveMapRun {
-        /// The call that started it.
-        call: CallId,
-    },
     /// Stop a distributed map with all its children.
     StopMapRun {
         /// The call that started it.

@@ -97,8 +97,6 @@ moments! {
     MapRunSucceeded,
     /// It ended badly.
     MapRunFailed,
-    /// It goes on: what had failed in it runs again.
-    MapRunRedriven,
     /// An expression had no value.
     EvaluationFailed,
 }
@@ -148,7 +146,6 @@ const fn fnf(moment: Moment) -> Option<&'static str> {
         | Moment::IterationAborted
         | Moment::MapRunSucceeded
         | Moment::MapRunFailed
-        | Moment::MapRunRedriven
         | Moment::EvaluationFailed => return None,
     })
 }
@@ -208,7 +205,6 @@ fn states(moment: Moment, about: About<'_>) -> Option<String> {
         Moment::MapRunStarted => Some("MapRunStarted".to_owned()),
         Moment::MapRunSucceeded => Some("MapRunSucceeded".to_owned()),
         Moment::MapRunFailed => Some("MapRunFailed".to_owned()),
-        Moment::MapRunRedriven => Some("MapRunRedriven".to_owned()),
         Moment::EvaluationFailed => Some("EvaluationFailed".to_owned()),
     }
 }

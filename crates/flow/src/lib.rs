@@ -24,7 +24,7 @@
 //! | [`Command::Stop`] | stops that work where it can; nobody waits for it | – |
 //! | [`Command::Evaluate`] | hands it to the pool of `expr`, outside the shard loop | [`EventBody::Evaluated`], one answer for each source in order |
 //! | [`Command::Wake`], [`Command::Unwake`] | sets, moves, drops a durable timer | [`EventBody::Woken`], late is fine, early is refused |
-//! | [`Command::StartMapRun`], [`Command::RedriveMapRun`], [`Command::StopMapRun`] | keeps a [`MapRunState`] and does what it wants: reads items, shapes each with [`map_item`], starts children with [`Start::item_of`], writes results | [`EventBody::MapRunEnded`] |
+//! | [`Command::StartMapRun`], [`Command::StopMapRun`] | keeps a [`MapRunState`] and does what it wants: reads items, shapes each with [`map_item`], starts children with [`Start::item_of`], writes results | [`EventBody::MapRunEnded`] |
 //! | [`Command::Continue`] | gives other executions their turn first | [`EventBody::Continued`] |
 //! | [`Command::Finish`] | tells who waits: long polls, the parent's letter, `CallbackFnFTaskToken` | – |
 //!
@@ -45,7 +45,7 @@
 //! `text` trees with places · `reader`, `builder` · `dialect` the front ends · `check` the graph ·
 //! `plan` what they make · `path`, `term`, `choice`, `template` expressions · `state` the document and
 //! its phases, drawn · `advance` the moves · `fault` names of errors and who may catch them · `history`
-//! both vocabularies · `graph`, `open` for those who look on · `audit` history against state, for tests.
+//! both vocabularies · `graph`, `open` for those who look on.
 #![no_std]
 #![warn(missing_docs, clippy::wildcard_enum_match_arm)]
 extern crate alloc;
@@ -53,7 +53,6 @@ extern crate alloc;
 extern crate std;
 
 mod advance;
-mod audit;
 mod builder;
 mod check;
 mod choice;
@@ -84,7 +83,6 @@ mod text;
 mod value;
 
 pub use advance::{Decision, Refusal, TokenAddress, Verdict, advance};
-pub use audit::audit;
 pub use command::{Call, Command, Evaluation, MapFrame, MapRun, Outcome};
 pub use compile::{CompileOptions, Compiled, compile};
 pub use event::{CallId, Event, EventBody, Facts, Report, Start, TimerId};
@@ -93,7 +91,7 @@ pub use graph::{Edge, EdgeKind, Graph, GraphScope, GraphStep};
 pub use history::{Moment, Row};
 pub use item::{RawItem, Shaped, map_item};
 pub use limits::Limits;
-pub use maprun::{FoundChild, MapCommand, MapCounts, MapEvent, MapRunState, MapStatus};
+pub use maprun::{MapCommand, MapCounts, MapEvent, MapRunState, MapStatus};
 pub use open::{OpenStep, Waits};
 pub use plan::{CallMode, Dialect, ExecutionMode, Expression, Kind, Plan, Resource};
 pub use problem::{Problem, ProblemCode, Severity};

@@ -5,15 +5,11 @@
 //!  Read ─► Items ─► units ─► Start ─► ChildEnded ─┬─► more units, more reading
 //!                                                 ├─► too many failed: StopChild for all, Finish
 //!                                                 └─► all ended: Finish
-//!
-//! Redriven ─► Find ─► Found ─┬─► Redrive (a child that did not end well) ─► ChildEnded
-//!                            └─► the output of one that did, where outputs are kept
 //! ```
 //!
 //! Memory is flat: items wait only as far ahead as children may run, and outputs are kept only where
 //! no writer takes them, within the payload limit. Which children failed is for the shell to list; it
-//! keeps them as executions. A redrive asks for them page by page, and reads on from the first item that
-//! no child has had.
+//! keeps them as executions.
 
 use alloc::collections::{BTreeMap, VecDeque};
 
@@ -55,29 +51,6 @@ pub struct MapRunState {
     output_bytes: usize,
     counts: MapCounts,
     status: MapStatus,
-    /// What a redrive still has to do; none in an ordinary life.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    redrive: Option<Redrive>,
-    /// How often it was redriven.
-    #[serde(default)]
-    redrives: u32,
-}
-
-/// A redrive under way.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Redrive {
-    /// Children to run again, with their items.
-    waiting: VecDeque<(u64, u64)>,
-    /// Items of children that did not end well and were not found yet.
-    lost: u64,
-    is_finding: bool,
-    is_all_found: bool,
-    /// Items of children that were found to have ended well, and how many of those had been counted: the end
-    /// of some may have come when the map run had ended.
-    well: u64,
-    counted: u64,
-    /// Units from here on are of this redrive.
-    until: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,26 +130,6 @@ pub enum MapEvent {
     },
     /// Its execution does not want it any more.
     Stopped,
-    /// It has ended and goes on: what did not end well runs again.
-    Redriven,
-    /// Children that a redrive asked for.
-    Found {
-        /// In any order, each once.
-        children: Vec<FoundChild>,
-        /// There are no more.
-        is_last: bool,
-    },
-}
-
-/// A child of a map run that is redriven.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FoundChild {
-    /// Which.
-    pub unit: u64,
-    /// Items it has.
-    pub items: u64,
-    /// What it gave if it ended well; none runs it again.
-    pub output: Option<Value>,
 }
 
 /// What a map run wants.
@@ -197,14 +150,6 @@ pub enum MapCommand {
         input: Value,
         /// Items in it.
         items: u64,
-    },
-    /// Give the next page of its children, oldest first, with the outputs of those that ended well where they
-    /// are kept ([`MapRunState::keeps_outputs`]). Answer with `Found`.
-    Find,
-    /// Run a child again from where it failed.
-    Redrive {
-        /// Which.
-        unit: u64,
     },
     /// Stop a child.
     StopChild {
@@ -253,19 +198,7 @@ impl MapRunState {
             output_bytes: 0,
             counts: MapCounts::default(),
             status: MapStatus::Running,
-            redrive: None,
-            redrives: 0,
         }
-    }
-
-    /// Whether it hands on the outputs itself; else a writer takes them.
-    pub const fn keeps_outputs(&self) -> bool {
-        self.output_bytes_max.is_some()
-    }
-
-    /// How often it was redriven.
-    pub const fn redrives(&self) -> u32 {
-        self.redrives
     }
 
     /// Items by what became of them.
@@ -281,10 +214,7 @@ impl MapRunState {
     /// Applies one event. What comes after the end changes nothing.
     pub fn advance(mut self, event: MapEvent) -> (Self, Vec<MapCommand>) {
         let mut commands = Vec::new();
-        if self.status != MapStatus::Running && event == MapEvent::Redriven {
-            self.begin_again();
-            self.go_on(&mut commands);
-        } else if self.status == MapStatus::Running {
+        if self.status == MapStatus::Running {
             match event {
                 MapEvent::Begun => {}
                 MapEvent::Items { items, is_last } => self.take(items, is_last),
@@ -302,67 +232,10 @@ impl MapRunState {
                     let fault = Fault::new("States.TaskFailed", "The map run was stopped");
                     self.end(MapStatus::Aborted, Err(fault), &mut commands);
                 }
-                MapEvent::Redriven => {}
-                MapEvent::Found { children, is_last } => {
-                    self.found(children, is_last, &mut commands);
-                }
             }
             self.go_on(&mut commands);
         }
         (self, commands)
-    }
-
-    /// It is under way again. Units start in the order of items, so that those which were never started are
-    /// what follows those which were; they are read again.
-    fn begin_again(&mut self) {
-        self.status = MapStatus::Running;
-        self.redrives = self.redrives.saturating_add(1);
-        let counts = &mut self.counts;
-        self.is_all_read = self.is_all_read && counts.pending == 0;
-        self.is_reading = false;
-        self.read = counts.total - counts.pending;
-        let lost = counts.failed + counts.timed_out + counts.aborted;
-        (counts.failed, counts.timed_out, counts.aborted) = (0, 0, 0);
-        (counts.total, counts.pending) = (self.read, lost);
-        self.output_bytes = 0;
-        let has_outputs = self.output_bytes_max.is_some() && counts.succeeded > 0;
-        let is_all_found = lost == 0 && !has_outputs;
-        let (counted, until) = (counts.succeeded, self.unit_next);
-        let redrive = Redrive { lost, is_all_found, counted, until, ..Redrive::default() };
-        self.redrive = Some(redrive);
-    }
-
-    fn found(&mut self, children: Vec<FoundChild>, is_last: bool, commands: &mut Vec<MapCommand>) {
-        let Some(redrive) = &mut self.redrive else { return };
-        (redrive.is_finding, redrive.is_all_found) = (false, is_last);
-        for FoundChild { unit, items, output } in children {
-            // The outputs became too many: it has ended.
-            let Some(redrive) = &mut self.redrive else { return };
-            if unit >= redrive.until {
-                continue;
-            }
-            match output {
-                Some(output) => {
-                    redrive.well += items;
-                    self.keep(unit, output, commands);
-                }
-                None => {
-                    redrive.lost = redrive.lost.saturating_sub(items);
-                    redrive.waiting.push_back((unit, items));
-                }
-            }
-        }
-        if let Some(redrive) = self.redrive.as_mut().filter(|_| is_last) {
-            // Children that could not even begin are nowhere to be found: they have failed for good.
-            let late = redrive.well.saturating_sub(redrive.counted).min(redrive.lost);
-            let lost = core::mem::take(&mut redrive.lost) - late;
-            self.counts.pending -= late + lost;
-            self.counts.succeeded += late;
-            self.counts.failed += lost;
-            if self.has_failed() {
-                self.end_too_many(commands);
-            }
-        }
     }
 
     fn take(&mut self, mut items: Vec<Value>, is_last: bool) {
@@ -422,14 +295,10 @@ impl MapRunState {
             Outcome::Stopped { .. } => self.counts.aborted += items,
         }
         if self.status == MapStatus::Running && self.has_failed() {
-            self.end_too_many(commands);
+            let cause = "The specified tolerated failure threshold was exceeded";
+            let fault = Fault::new("States.ExceedToleratedFailureThreshold", cause);
+            self.end(MapStatus::Failed, Err(fault), commands);
         }
-    }
-
-    fn end_too_many(&mut self, commands: &mut Vec<MapCommand>) {
-        let cause = "The specified tolerated failure threshold was exceeded";
-        let fault = Fault::new("States.ExceedToleratedFailureThreshold", cause);
-        self.end(MapStatus::Failed, Err(fault), commands);
     }
 
     fn keep(&mut self, unit: u64, output: Value, commands: &mut Vec<MapCommand>) {
@@ -467,12 +336,6 @@ impl MapRunState {
         }
         (self.waiting, self.items) = (VecDeque::new(), Vec::new());
         self.outputs = BTreeMap::new();
-        if let Some(Redrive { waiting, lost, .. }) = self.redrive.take() {
-            // They have ended as they had before; the next redrive finds them again.
-            let items = lost + waiting.iter().map(|(_, items)| items).sum::<u64>();
-            self.counts.pending -= items;
-            self.counts.aborted += items;
-        }
         commands.push(MapCommand::Finish(result));
     }
 
@@ -482,7 +345,6 @@ impl MapRunState {
             return;
         }
         let concurrency = usize::try_from(self.concurrency).unwrap_or(usize::MAX);
-        self.start_again(concurrency, commands);
         while self.running.len() < concurrency {
             let Some(Unit { input, items }) = self.waiting.pop_front() else { break };
             let unit = self.unit_next;
@@ -497,36 +359,15 @@ impl MapRunState {
             let count = READ_MAX.min(self.items_max - self.read);
             commands.push(MapCommand::Read { from: self.read, count });
         }
-        let is_found = self
-            .redrive
-            .as_ref()
-            .is_none_or(|redrive| redrive.is_all_found && redrive.waiting.is_empty());
-        if self.is_all_read && is_found && self.running.is_empty() && self.waiting.is_empty() {
+        if self.is_all_read && self.running.is_empty() && self.waiting.is_empty() {
             if self.has_failed() {
-                return self.end_too_many(commands);
+                let cause = "The specified tolerated failure threshold was exceeded";
+                let fault = Fault::new("States.ExceedToleratedFailureThreshold", cause);
+                return self.end(MapStatus::Failed, Err(fault), commands);
             }
             let outputs = core::mem::take(&mut self.outputs).into_values().collect();
             let kept = self.output_bytes_max.map(|_| Value::Array(outputs));
             self.end(MapStatus::Succeeded, Ok(kept), commands);
-        }
-    }
-}
-
-impl MapRunState {
-    /// A redrive: children that did not end well run again, and more of them are looked for as far ahead as
-    /// children may run.
-    fn start_again(&mut self, concurrency: usize, commands: &mut Vec<MapCommand>) {
-        let Some(redrive) = &mut self.redrive else { return };
-        while self.running.len() < concurrency {
-            let Some((unit, items)) = redrive.waiting.pop_front() else { break };
-            self.running.insert(unit, items);
-            self.counts.pending -= items;
-            self.counts.running += items;
-            commands.push(MapCommand::Redrive { unit });
-        }
-        if !redrive.is_all_found && !redrive.is_finding && redrive.waiting.len() < concurrency {
-            redrive.is_finding = true;
-            commands.push(MapCommand::Find);
         }
     }
 }

@@ -88,7 +88,7 @@ impl State {
                     Waits::Threads { running: join.running, waiting: join.waiting.len() }
                 }
                 Phase::Mapped { call } => Waits::MapRun { call: *call },
-                Phase::Broken | Phase::Halted { .. } => Waits::Redrive,
+                Phase::Broken => Waits::Redrive,
             };
             let retries = thread.retries.iter().sum();
             Some(OpenStep { thread: *id, step, entered: thread.entered, retries, waits })

@@ -13,7 +13,6 @@
 //!            ├──► Joined ────── all threads done ─────────────┤
 //!            └──► Mapped ────── map run ended ────────────────┘
 //!   any of these ── error ──► Backoff ──► Ready (retry), or Ready (catch), or Broken with the execution
-//!   Mapped ── error that nobody handles, or a stop ──► Halted ── redrive ──► Mapped, with the same map run
 //! ```
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -122,10 +121,6 @@ pub(crate) enum Phase {
     },
     /// Failed, or stopped because another failed; a redrive begins here.
     Broken,
-    /// The same of a distributed map: a redrive goes on with this map run, whose children that ended well stay.
-    Halted {
-        call: CallId,
-    },
 }
 
 /// Where a step is.
@@ -214,15 +209,8 @@ impl State {
 
     /// The newest stored form.
     pub fn store(&self) -> String {
-        let mut document = Vec::new();
-        self.store_into(&mut document);
-        String::from_utf8(document).unwrap_or_default()
-    }
-
-    /// The newest stored form, written behind what is there.
-    pub fn store_into(&self, document: &mut Vec<u8>) {
         // Serialization of maps with text keys into memory cannot fail.
-        drop(serde_json::to_writer(document, &Stored::V1(self)));
+        serde_json::to_string(&Stored::V1(self)).unwrap_or_default()
     }
 
     /// How it ended, if it has.

@@ -119,10 +119,6 @@ codes! {
     ActivityNotExists,
     /// No such map run.
     MapRunNotExists,
-    /// A trigger of this name exists in the function.
-    TriggerAlreadyExists,
-    /// No such named secret.
-    SecretNotFound,
     /// The token is not one of ours.
     InvalidTaskToken,
     /// The step that the token is of has ended: its result is known, or its time was up.
@@ -153,44 +149,6 @@ codes! {
     NotImplemented,
     /// Our fault.
     InternalServerError,
-    /// A bucket's name breaks the rules.
-    InvalidBucketName,
-    /// No such bucket in the account.
-    NoSuchBucket,
-    /// No such object.
-    NoSuchKey,
-    /// No such upload in parts, or it was completed or aborted.
-    NoSuchUpload,
-    /// The account has a bucket of this name.
-    BucketAlreadyOwnedByYou,
-    /// Only an empty bucket can be deleted.
-    BucketNotEmpty,
-    /// A part that was never uploaded, or is another one now.
-    InvalidPart,
-    /// A part that is not the last is too small.
-    EntityTooSmall,
-    /// The object is not as the request demands.
-    PreconditionFailed,
-    /// No such queue.
-    QueueNotExist,
-    /// A queue of this name exists with other attributes.
-    QueueAlreadyExist,
-    /// No message is there to take, or the receipt handle is no longer the one of its holder.
-    MessageNotExist,
-    /// The receipt handle is not one of ours.
-    ReceiptHandleError,
-    /// No such topic.
-    TopicNotExist,
-    /// A topic of this name exists with other attributes.
-    TopicAlreadyExist,
-    /// No such subscription.
-    SubscriptionNotExist,
-    /// A subscription of this name exists with other attributes.
-    SubscriptionAlreadyExist,
-    /// The body is not XML as the message service reads it.
-    MalformedXML,
-    /// A parameter the operation needs is absent.
-    MissingParameter,
 }
 
 impl fmt::Display for Code {

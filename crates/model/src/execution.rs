@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 
-use crate::flow::{Flow, FlowMode};
+use crate::flow::FlowMode;
 use crate::id::{AccountId, ExecutionUid, FlowId};
 use crate::payload::Payload;
 use crate::time::Timestamp;
@@ -150,42 +150,6 @@ pub struct MapChild {
 }
 
 impl Execution {
-    /// What a uid is until the execution's home has given one.
-    pub const UNBORN: ExecutionUid = ExecutionUid::from_number(0);
-
-    /// One of a flow's newest definition that has not begun: whoever starts it says what else is known, its
-    /// home gives uid and time.
-    pub fn of_flow(flow: &Flow, name: String, input: Payload) -> Self {
-        Self {
-            uid: Self::UNBORN,
-            account: flow.account,
-            flow: flow.id,
-            flow_name: Arc::clone(&flow.name),
-            name,
-            mode: flow.mode,
-            revision: flow.revision,
-            version: None,
-            qualifier: String::new(),
-            role: flow.role.clone(),
-            environment: flow.environment.clone(),
-            tags: BTreeMap::new(),
-            input,
-            started_at: Timestamp::ZERO,
-            parent: None,
-            callback: None,
-            schedule: None,
-            depth: 0,
-            map: None,
-            status: ExecutionStatus::Running,
-            ended_at: Timestamp::ZERO,
-            output: Payload::empty(),
-            error: None,
-            cause: None,
-            events: 0,
-            redrives: 0,
-        }
-    }
-
     /// The list it stands in: of its flow, or of the execution whose map run made it. Names are unique
     /// in a list.
     pub fn list(&self) -> u64 {

@@ -255,16 +255,6 @@ minted_id!(
     ExecutionUid,
     "exe_"
 );
-minted_id!(
-    /// A message's id.
-    MessageId,
-    "msg_"
-);
-minted_id!(
-    /// A queue's own id: one that was emptied, or deleted and made again, is another one.
-    QueueId,
-    "que_"
-);
 
 /// A machine that hosts instances.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

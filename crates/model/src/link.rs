@@ -10,11 +10,10 @@ use alloc::vec::Vec;
 
 use crate::exec::{ExecId, ExecOrder, ExecWord};
 use crate::function::{CodePackage, FunctionConfig};
-use crate::gpu::{GpuCard, GpuNeed};
 use crate::id::{AccountId, FunctionId, InstanceId, NodeId, RevisionId};
 use crate::image::{ImageFault, PinnedImage};
 use crate::limit::{Class, Resources};
-use crate::scaling::{IdleCpu, Metric};
+use crate::scaling::IdleCpu;
 use crate::session::{SessionSeat, SessionWord};
 use crate::shard::{Epoch, Shard};
 use crate::task::{Measured, Progress};
@@ -62,8 +61,6 @@ pub struct PoolSpec {
     pub layers: Vec<CodePackage>,
     /// What the platform adds to the environment (`FC_REGION`, temporary credentials …).
     pub extra_env: BTreeMap<String, String>,
-    /// What an instance takes of a GPU.
-    pub gpu: Option<GpuNeed>,
 }
 
 /// An image to have ready, or to run.
@@ -135,21 +132,8 @@ pub struct Start {
     pub log_tail: bool,
     /// The session it belongs to.
     pub session: Option<SessionSeat>,
-    /// A call that came as an HTTP request of this head; its body is the event.
-    pub http: Option<Arc<RequestHead>>,
     /// What the scheduler expected; the node may do otherwise and says so.
     pub warm: bool,
-}
-
-/// An HTTP request as its caller made it: a server that the user brought gets it so.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RequestHead {
-    /// Its method.
-    pub method: String,
-    /// Its path and query, encoded.
-    pub target: String,
-    /// Its headers, but for those that belong to the connection.
-    pub headers: Vec<(String, String)>,
 }
 
 /// The event's bytes or where they lie.
@@ -175,16 +159,6 @@ pub enum ToNode {
         reason: StopReason,
         /// The hard bound.
         grace: Span,
-    },
-    /// Let the instance of this attempt stand still, until it is told otherwise: others have its processor.
-    Suspend {
-        /// Which.
-        lease: Lease,
-    },
-    /// Let it go on.
-    Resume {
-        /// Which.
-        lease: Lease,
     },
     /// End so many idle instances of a pool.
     Evict {
@@ -306,8 +280,6 @@ pub enum FromNode {
         capacity: Resources,
         /// Runtimes it can run, with what stands behind each (`python3.10` → `/usr/bin/python3.11`).
         runtimes: BTreeMap<String, String>,
-        /// What else it has.
-        gear: NodeGear,
     },
     /// User code was entered (or is about to be).
     Started {
@@ -371,13 +343,6 @@ pub enum FromNode {
     },
     /// An instance's life, for `ListInstances` and the history.
     Instance(InstanceReport),
-    /// An instance stands still from now on (`Suspended`), or goes on (`Running`).
-    Stood {
-        /// Which.
-        instance: InstanceId,
-        /// Which of the two.
-        state: InstanceState,
-    },
     /// What became of an image: the answer to `Prepare`, and said unasked when a pinned one is gone.
     Image {
         /// For which function.
@@ -410,15 +375,6 @@ pub enum FromNode {
     },
 }
 
-/// What a node has besides processors and memory.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct NodeGear {
-    /// Its GPUs.
-    pub gpus: Vec<GpuCard>,
-    /// What it can tell of an instance while it runs; other measures nothing can go by.
-    pub measures: Vec<Metric>,
-}
-
 /// What is on a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct NodeLoad {
@@ -444,10 +400,10 @@ impl Lease {
 /// What an instance takes of what it has, in thousandths.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Gauge {
-    /// Of its processor, since the last gauge; `None`: nothing on the machine can tell.
-    pub cpu_permille: Option<u32>,
+    /// Of its processor, since the last gauge.
+    pub cpu_permille: u32,
     /// Of its memory, now.
-    pub memory_permille: Option<u32>,
+    pub memory_permille: u32,
 }
 
 /// Status and headers of a streamed answer.
@@ -497,8 +453,6 @@ pub enum InstanceState {
     Creating,
     /// Serving or idle.
     Running,
-    /// It stands still: others have its processor.
-    Suspended,
     /// Being ended.
     Terminating,
     /// Gone.
@@ -538,8 +492,6 @@ pub struct UsagePiece {
     pub size: Resources,
     /// Its disk.
     pub disk_mb: u32,
-    /// What it has of a GPU: the type, and MB of the card's memory.
-    pub gpu: Option<GpuNeed>,
     /// The end of the time it is about.
     pub at: Timestamp,
     /// Serving, hooks included.

@@ -13,9 +13,6 @@ impl Shard {
     pub const COUNT_MAX: u16 = 1024;
     /// The only shard of a book that has one.
     pub const FIRST: Self = Self(0);
-    /// The message service's: queues and topics of every account have an owner of their own, beside
-    /// those of functions, which are counted from zero and never reach it.
-    pub const MESSAGES: Self = Self(1023);
 
     /// Shard number `n`.
     ///

@@ -5,7 +5,6 @@
 //! to be free is free here too), then from the server; then it says what changed. It never waits for
 //! the server to listen: what does not fit the link stays in an outbox, bounded by what was asked.
 
-mod parts;
 mod pools;
 mod queued;
 
@@ -28,11 +27,11 @@ use stint_wire::node::{
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use crate::code::CodeError;
+use crate::code::{CodeCache, CodeError, Keeps};
 use crate::config::NodeConfig;
 use crate::egress::{self, Egress};
-use crate::gpu::Gpus;
 use crate::identity::Identities;
+use crate::image::{ImageDeps, Images};
 use crate::instance::{self, Birth, Invocation, Kind, Lot, Order, Parking, Visit};
 use crate::ports::{ApiDoor, CodeSource, LogSink, UsageSink};
 use crate::runtimes::RuntimeTable;
@@ -41,7 +40,6 @@ use crate::shims;
 use crate::volume::Volumes;
 use crate::wasm::{self, Prime};
 
-use parts::{cache, images};
 use pools::{Bound, Change, Pools};
 use queued::Queued;
 
@@ -258,9 +256,7 @@ impl NodeAgent {
         let egress = Egress::new(config.egress.clone(), api, &supervisor, most);
         let preparers = supervisor.guests("image", PREPARING_MAX);
         let images = images(&config, &code, &supervisor)?;
-        let gpus = Gpus::new(&config.gpus);
-        let (pools, capacity) =
-            (Pools::new(config.promised(), gpus, config.bounds), config.capacity);
+        let (pools, capacity) = (Pools::new(config.promised(), config.bounds), config.capacity);
         let (parking, lot) = Parking::with_lot(supervisor.clock().clone());
         let shared = NodeShared {
             connections: supervisor.guests("server-connection", CONNECTIONS_MAX),
@@ -317,7 +313,6 @@ impl NodeAgent {
             node: self.shared.config.node,
             capacity: self.shared.config.capacity,
             runtimes,
-            gear: self.gear(),
         });
         self.precompile();
         self.park();
@@ -501,8 +496,6 @@ impl NodeAgent {
                 self.place(start, now);
             }
             ToNode::Stop { lease, reason, grace } => self.stop(lease, reason, grace),
-            ToNode::Suspend { lease } => self.pools.suspend(lease),
-            ToNode::Resume { lease } => self.pools.resume(lease),
             ToNode::Evict { pool, count } => self.pools.evict(pool, count),
             ToNode::Keep { spec, count, idle_cpu } => self.keep(&spec, count, idle_cpu),
             ToNode::Retire { pool } => self.pools.retire(pool),
@@ -644,8 +637,7 @@ impl NodeAgent {
         }
         let now = self.shared.clock.now();
         for _ in 0..self.pools.keep(spec.pool, count, idle_cpu) {
-            if !self.pools.make_room(spec.size, spec.gpu)
-                || self.begin(Arc::clone(spec), None, now).is_err()
+            if !self.pools.make_room(spec.size) || self.begin(Arc::clone(spec), None, now).is_err()
             {
                 tracing::debug!(function = %spec.function_name, "no room for an instance to keep");
                 return;
@@ -664,13 +656,6 @@ impl NodeAgent {
         let Some(place) = self.instances.try_admit() else { return Err(first) };
         self.keys += 1;
         let key = InstanceKey(self.keys);
-        let gpu = match spec.gpu {
-            None => None,
-            Some(need) => match self.pools.take_gpu(key, need) {
-                Some(taken) => Some(self.gpu(taken)),
-                None => return Err(first),
-            },
-        };
         let slots = usize::try_from(spec.config.instance_concurrency.max(1)).unwrap_or(1);
         let (orders, inbox) = mpsc::channel(slots + CONTROL_ORDERS);
         let id = InstanceId(fresh_id(now));
@@ -681,7 +666,7 @@ impl NodeAgent {
         }
         let shared = Arc::clone(&self.shared);
         metrics::counter!("stint_node_cold_starts_total").increment(1);
-        place.spawn(move |_| instance::live(shared, Birth { key, id, spec, first, gpu, inbox }));
+        place.spawn(move |_| instance::live(shared, Birth { key, id, spec, first, inbox }));
         Ok(())
     }
 
@@ -758,6 +743,31 @@ impl NodeAgent {
 
 /// For killing what is left at the end.
 const END_BOUND: Span = Span::from_secs(10);
+
+fn cache(
+    config: &NodeConfig,
+    code: &Arc<dyn CodeSource>,
+    supervisor: &Supervisor,
+) -> Result<CodeCache, CodeError> {
+    let (dir, bounds) = (config.dir.join("code"), config.bounds);
+    let source = Arc::clone(code);
+    let bounds = (bounds.code_bytes_max, bounds.unpack);
+    CodeCache::open(dir, Keeps::ThisBoot, bounds, source, supervisor.clone())
+}
+
+fn images(
+    config: &NodeConfig,
+    code: &Arc<dyn CodeSource>,
+    supervisor: &Supervisor,
+) -> Result<Images, NodeError> {
+    let deps = ImageDeps {
+        source: Arc::clone(code),
+        supervisor: supervisor.clone(),
+        clock: supervisor.clock().clone(),
+    };
+    Images::open(config.dir.join("images"), config.images.clone(), deps)
+        .map_err(|error| NodeError::Images(error.to_string()))
+}
 
 async fn sleep(shared: &NodeShared, until: Option<Timestamp>) {
     match until {

@@ -8,7 +8,6 @@ use stint_model::time::Span;
 
 use crate::code::UnpackLimits;
 use crate::egress::EgressRule;
-use crate::gpu::GpuDevice;
 use crate::image::ImageSettings;
 
 /// Resolved values; the node reads neither files nor the environment for them.
@@ -22,8 +21,6 @@ pub struct NodeConfig {
     pub volumes_dir: PathBuf,
     /// What it offers.
     pub capacity: Resources,
-    /// GPUs that instances may have.
-    pub gpus: Vec<GpuDevice>,
     /// How much vCPU instances may be promised together, in hundredths of what it offers. The
     /// scheduler must plan with the same, or the node refuses what was planned. Memory is never
     /// promised twice.

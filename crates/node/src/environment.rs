@@ -1,20 +1,15 @@
 //! The environment an instance is born with (§4.1). Pure.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use stint_model::function::InjectCredentials;
 use stint_model::id::InstanceId;
 use stint_wire::node::PoolSpec;
 
-use crate::gpu::GpuDevice;
-
 /// Where code lies inside.
 pub(crate) const CODE: &str = "/code";
 /// Where the platform's API is; client commands of `stint` look at the same variable.
 const ENDPOINT: &str = "STINT_ENDPOINT";
-/// Where buckets and objects are: the same door, which knows S3 by its signatures.
-const S3_ENDPOINT: &str = "STINT_S3_ENDPOINT";
 /// Names of the credentials in what the platform adds.
 const ACCESS_KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
 const ACCESS_KEY_SECRET: &str = "ALIBABA_CLOUD_ACCESS_KEY_SECRET";
@@ -115,9 +110,7 @@ impl Outside {
             // Node.js 24 and late 22 look at the others only then.
             variables.push(("NODE_USE_ENV_PROXY", "1".to_owned()));
         }
-        for name in [ENDPOINT, S3_ENDPOINT] {
-            variables.extend(self.api.iter().map(|url| (name, url.clone())));
-        }
+        variables.extend(self.api.iter().map(|url| (ENDPOINT, url.clone())));
         variables
     }
 }
@@ -215,18 +208,6 @@ pub(crate) fn region(spec: &PoolSpec) -> &str {
     spec.extra_env.get("FC_REGION").map_or("", String::as_str)
 }
 
-/// What a program is told about its GPU.
-pub(crate) fn gpu(gpu: &GpuDevice) -> Vec<(String, String)> {
-    let own = |file: &PathBuf| Some(file.to_str()?.strip_prefix("/dev/nvidia")?.parse().ok()?);
-    let number: Option<u32> = gpu.files.iter().find_map(own);
-    let mut said = vec![
-        ("STINT_GPU_TYPE".to_owned(), gpu.card.kind.word().to_owned()),
-        ("STINT_GPU_MEMORY_MB".to_owned(), gpu.card.memory_mb.to_string()),
-    ];
-    said.extend(number.map(|number| ("NVIDIA_VISIBLE_DEVICES".to_owned(), number.to_string())));
-    said
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +250,6 @@ mod tests {
         assert_eq!(env["no_proxy"], "example.com");
         assert_eq!(env["NO_PROXY"], "localhost,127.0.0.1,::1");
         assert_eq!(env["STINT_ENDPOINT"], "http://127.0.0.1:3129");
-        assert_eq!(env["STINT_S3_ENDPOINT"], "http://127.0.0.1:3129");
     }
 
     #[test]

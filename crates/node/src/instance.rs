@@ -25,7 +25,6 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 
-use stint_model::gpu::GpuNeed;
 use stint_model::id::InstanceId;
 use stint_model::scaling::IdleCpu;
 use stint_model::time::{Span, Timestamp};
@@ -38,7 +37,6 @@ use tokio::sync::mpsc::error::TrySendError;
 use crate::agent::{AgentEvent, InstanceKey};
 use crate::egress::Gate;
 use crate::failure;
-use crate::gpu::GpuDevice;
 use crate::output::{AttemptLog, Rest, valid};
 use crate::shared::NodeShared;
 
@@ -65,10 +63,6 @@ pub(crate) enum Order {
     Stop { lease: Lease, reason: StopReason, grace: Span },
     /// It is kept while idle from now on, or not any more.
     Keep(Option<IdleCpu>),
-    /// Stand still until told otherwise.
-    Suspend,
-    /// Go on.
-    Resume,
     /// Somebody runs a command beside it.
     Exec(Box<Visit>),
     /// Such a command has ended.
@@ -86,19 +80,15 @@ pub(crate) struct Birth {
     pub(crate) spec: Arc<PoolSpec>,
     /// What it is started for; nothing for one that is kept.
     pub(crate) first: Option<Box<Invocation>>,
-    /// What it has of a GPU.
-    pub(crate) gpu: Option<Arc<GpuDevice>>,
     pub(crate) inbox: mpsc::Receiver<Order>,
 }
 
 /// The instance's whole life.
 pub(crate) async fn live(shared: Arc<NodeShared>, birth: Birth) {
-    let Birth { key, id, spec, first, gpu, inbox } = birth;
+    let Birth { key, id, spec, first, inbox } = birth;
     let funeral = Funeral { shared: Arc::clone(&shared), key, held: true };
     let created_at = shared.clock.now();
-    let traffic = (0, 0);
-    let mut life =
-        Life { shared, key, id, spec, inbox, created_at, traffic, gpu, still: false, kept: None };
+    let mut life = Life { shared, key, id, spec, inbox, created_at, traffic: (0, 0), kept: None };
     life.report(InstanceState::Creating, &[], "").await;
     let reason = life.whole(first).await;
     funeral.over();
@@ -141,9 +131,6 @@ struct Life {
     created_at: Timestamp,
     /// Bytes that left and came in through its door.
     traffic: (u64, u64),
-    gpu: Option<Arc<GpuDevice>>,
-    /// Whether it is to stand still as soon as it can.
-    still: bool,
     /// Whether it is kept while idle.
     kept: Option<IdleCpu>,
 }
@@ -175,7 +162,7 @@ impl Life {
             self.log_hook(output.take(Rest::Take), waiting.front().map(|first| &**first)).await;
         }
         let (_, inbox) = mpsc::channel(1);
-        let mut desk = Desk::new(
+        let desk = Desk::new(
             Arc::clone(&self.shared),
             desk::Who {
                 key: self.key,
@@ -183,18 +170,11 @@ impl Life {
                 spec: Arc::clone(&self.spec),
                 kept: self.kept,
                 home: Arc::new(home),
-                gpu: self
-                    .gpu
-                    .as_ref()
-                    .map(|gpu| GpuNeed { kind: gpu.card.kind, memory_mb: gpu.card.memory_mb }),
             },
             std::mem::replace(&mut self.inbox, inbox),
             process,
             output,
         );
-        if self.still {
-            desk.suspend_soon();
-        }
         let (desk, reason) = match contract {
             start::Contract::Shim(shim) => shim::serve(desk, shim, waiting).await,
             start::Contract::Server(server) => server::serve(desk, *server, waiting).await,
@@ -226,12 +206,7 @@ impl Life {
                 Order::Exec(visit) => {
                     exec::refuse(&self.shared, self.key, &visit, "the instance is ending").await;
                 }
-                Order::End { .. }
-                | Order::Kill { .. }
-                | Order::Keep(_)
-                | Order::Suspend
-                | Order::Resume
-                | Order::Visited => {}
+                Order::End { .. } | Order::Kill { .. } | Order::Keep(_) | Order::Visited => {}
             }
         }
         for invocation in late {
@@ -250,8 +225,7 @@ impl Life {
         waiting: &mut VecDeque<Box<Invocation>>,
     ) -> Result<start::Live, start::NotStarted> {
         let (shared, spec) = (Arc::clone(&self.shared), Arc::clone(&self.spec));
-        let birth = start::Coming { id: self.id, gpu: self.gpu.clone() };
-        let mut start = pin!(start::start(&shared, &spec, birth, request_id));
+        let mut start = pin!(start::start(&shared, &spec, self.id, request_id));
         loop {
             let order = tokio::select! {
                 biased;
@@ -288,15 +262,6 @@ impl Life {
                     continue;
                 }
                 Some(Order::Visited) => continue,
-                // As soon as its program runs.
-                Some(Order::Suspend) => {
-                    self.still = true;
-                    continue;
-                }
-                Some(Order::Resume) => {
-                    self.still = false;
-                    continue;
-                }
                 Some(Order::End { reason } | Order::Kill { reason }) => reason,
                 None => "the node is ending",
             };

@@ -60,7 +60,6 @@ pub(crate) fn spec(runtime: &str, handler: &str) -> Draft {
         image: None,
         layers: Vec::new(),
         extra_env: BTreeMap::from([("FC_REGION".into(), "local".into())]),
-        gpu: None,
     };
     Draft { spec }
 }

@@ -1,25 +1,12 @@
-//! Control groups: one leaf per child, below the server's own path.
+//! Control groups: one directory of ours below the server's own path, one leaf per child.
 //!
 //! Version 2 is one leaf and the child is born in it. Version 1 (also the hybrid layout) has one
 //! tree per controller, and entering one may wait several milliseconds for the kernel: there the
 //! child enters by itself, while it is parked, so that neither a request nor the spawner waits.
-//!
-//! **Where a leaf is.** In trees that only limit and count, leaves are in a directory of ours. In the
-//! tree that divides the processor they stand beside the server itself: a leaf of the idle class then
-//! gives way to everything of the machine. Below a directory of the usual class it would give way
-//! only to other leaves in it, and the directory as a whole would compete with the server.
-//!
-//! On version 1 nothing but its own controllers is known of a leaf. A leaf in the version 2 tree
-//! beside them, where the machine has one, counts processor time and can be frozen; else the trees
-//! `cpuacct` and `freezer` do. Such a helper is used when it is there and never demanded.
-//!
-//! What is found in our places at start is left over from our own earlier life and is reaped;
+//! What is found in our directory at start is left over from our own earlier life and is reaped;
 //! nothing else is ever touched.
 
-mod freeze;
 mod tree;
-
-pub(crate) use freeze::{Frozen, set_frozen, thaw_to_kill};
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -50,11 +37,10 @@ impl Controller {
     }
 }
 
-/// One place of ours and the controllers it serves; none: it helps.
+/// One directory of ours and the controllers it serves.
 #[derive(Debug)]
 struct Tree {
-    mode: CgroupMode,
-    home: tree::Home,
+    base: PathBuf,
     controllers: Vec<Controller>,
 }
 
@@ -73,11 +59,12 @@ pub(crate) struct Cgroups {
 /// The directories of one child, one per tree.
 #[derive(Debug)]
 pub(crate) struct Leaf {
-    places: Vec<(CgroupMode, PathBuf, Vec<Controller>)>,
+    mode: CgroupMode,
+    places: Vec<(PathBuf, Vec<Controller>)>,
 }
 
 impl Cgroups {
-    /// Finds our places, makes them, and reaps what an earlier life has left there.
+    /// Finds our place, makes it, and reaps what an earlier life has left there.
     pub(crate) fn open(name: &str) -> Self {
         let prefix = std::process::id();
         let found = tree::find();
@@ -87,30 +74,21 @@ impl Cgroups {
         for controller in Controller::ALL {
             let placed = match found.place(controller) {
                 None => Err("no tree with this controller is mounted".to_owned()),
-                Some(place) => place.prepare(name).map(|home| (place.mode, home)),
+                Some(place) => place.prepare(name).map(|base| (place.mode, base)),
             };
             match placed {
-                Ok((found, home)) => {
+                Ok((found, base)) => {
                     mode = found;
-                    match trees.iter_mut().find(|tree| tree.home == home) {
+                    match trees.iter_mut().find(|tree| tree.base == base) {
                         Some(tree) => tree.controllers.push(controller),
-                        None => {
-                            trees.push(Tree { mode: found, home, controllers: vec![controller] });
-                        }
+                        None => trees.push(Tree { base, controllers: vec![controller] }),
                     }
                 }
                 Err(why) => refusals.push((controller, why)),
             }
         }
-        if mode == CgroupMode::V1 {
-            for (mode, home) in found.helpers(name) {
-                if trees.iter().all(|tree| tree.home != home) {
-                    trees.push(Tree { mode, home, controllers: Vec::new() });
-                }
-            }
-        }
         for tree in &trees {
-            tree.home.reap();
+            tree::reap(&tree.base);
         }
         Self { mode, trees, refusals, prefix, next: 0 }
     }
@@ -132,81 +110,70 @@ impl Cgroups {
     pub(crate) fn leaf(&mut self) -> io::Result<Leaf> {
         self.next += 1;
         let name = format!("{}-{}", self.prefix, self.next);
-        let mut leaf = Leaf { places: Vec::new() };
+        let mut leaf = Leaf { mode: self.mode, places: Vec::new() };
         for tree in &self.trees {
-            let dir = tree.home.leaf(&name);
+            let dir = tree.base.join(&name);
             if let Err(error) = fs::create_dir(&dir) {
                 // Half a leaf is no leaf; the error says more than a failed removal could.
                 drop(leaf.remove());
                 return Err(error);
             }
-            leaf.places.push((tree.mode, dir, tree.controllers.clone()));
+            leaf.places.push((dir, tree.controllers.clone()));
         }
         Ok(leaf)
-    }
-
-    /// How processor time of an instance is counted, and how it is made to stand still, in words;
-    /// `None`: by nothing of this kind.
-    pub(crate) fn helps(&self) -> (Option<&'static str>, Option<&'static str>) {
-        let counts = match self.mode {
-            CgroupMode::V2 if self.has(Controller::Cpu) => Some("version 2"),
-            CgroupMode::V2 | CgroupMode::None => None,
-            CgroupMode::V1 => self.trees.iter().find_map(|tree| tree.home.counts(tree.mode)),
-        };
-        let freezes = self.trees.iter().find_map(|tree| tree.home.freezes(tree.mode));
-        (counts, freezes)
     }
 
     /// Removes our own, now empty, directories.
     pub(crate) fn close(&self) {
         for tree in &self.trees {
-            tree.home.reap();
-            tree.home.close();
+            tree::reap(&tree.base);
+            // Not empty means somebody still ends; the next life reaps it.
+            drop(fs::remove_dir(&tree.base));
         }
     }
 }
 
 impl Leaf {
     pub(crate) fn dirs(&self) -> Vec<PathBuf> {
-        self.places.iter().map(|(_, dir, _)| dir.clone()).collect()
+        self.places.iter().map(|(dir, _)| dir.clone()).collect()
     }
 
     /// On version 2, the directory a child can be born in.
     pub(crate) fn birthplace(&self) -> io::Result<Option<OwnedFd>> {
-        let place = self.places.iter().find(|(mode, ..)| *mode == CgroupMode::V2);
-        place.map(|(_, dir, _)| Ok(File::open(dir)?.into())).transpose()
+        match (self.mode, self.places.first()) {
+            (CgroupMode::V2, Some((dir, _))) => Ok(Some(File::open(dir)?.into())),
+            _ => Ok(None),
+        }
     }
 
     /// On version 1, the files a child writes itself into.
     pub(crate) fn entrances(&self) -> io::Result<Vec<OwnedFd>> {
-        let entered = self.places.iter().filter(|(mode, ..)| *mode == CgroupMode::V1);
-        let open = |(_, dir, _): &(CgroupMode, PathBuf, Vec<Controller>)| {
+        if self.mode != CgroupMode::V1 {
+            return Ok(Vec::new());
+        }
+        let open = |(dir, _): &(PathBuf, _)| {
             let file = OpenOptions::new().write(true).open(dir.join("cgroup.procs"))?;
             Ok(file.into())
         };
-        entered.map(open).collect()
+        self.places.iter().map(open).collect()
     }
 
     /// Writes the limits. Anything that does not take is an error: a limit is never half there.
     pub(crate) fn limit(&self, limits: &Limits) -> io::Result<()> {
-        for (mode, dir, controllers) in &self.places {
+        for (dir, controllers) in &self.places {
             for controller in controllers {
-                Self::limit_one((*mode, dir), *controller, limits)?;
+                self.limit_one(dir, *controller, limits)?;
             }
         }
         Ok(())
     }
 
-    fn limit_one(
-        (mode, dir): (CgroupMode, &Path),
-        controller: Controller,
-        limits: &Limits,
-    ) -> io::Result<()> {
+    fn limit_one(&self, dir: &Path, controller: Controller, limits: &Limits) -> io::Result<()> {
         let memory = u64::from(limits.memory_mb) << 20;
         // One more for the sandbox's own init.
         let pids = u64::from(limits.pids_max) + 1;
         let quota = u64::from(limits.cpu_milli) * 100;
-        match (mode, controller) {
+        match (self.mode, controller) {
             (CgroupMode::None, _) => Ok(()),
             (_, Controller::Pids) => write(dir, "pids.max", pids),
             (CgroupMode::V2, Controller::Memory) => {
@@ -240,7 +207,7 @@ impl Leaf {
 
     /// Removes the directories; fails while a process is still on its way out.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        for (_, dir, _) in &self.places {
+        for (dir, _) in &self.places {
             match fs::remove_dir(dir) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}

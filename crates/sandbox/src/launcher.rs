@@ -31,7 +31,7 @@ use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream, UnixDatagram, UnixStream};
 use tokio::sync::{oneshot, watch};
 
-use crate::cgroup::{self, CpuClass, Frozen};
+use crate::cgroup::{self, CpuClass};
 use crate::message::{
     Control, Done, Failure, PACKET_BYTES_MAX, PortsOpen, Report, Request, decode, encode, pair,
     receive, send,
@@ -483,7 +483,6 @@ impl Instance {
 
     /// Ends the instance and every process in it at once. Harmless when it has ended.
     pub fn kill(&self) {
-        cgroup::thaw_to_kill(&self.inner.started.cgroup);
         kill(self.inner.started.pidfd.as_fd(), RawSignal::KILL);
     }
 
@@ -511,20 +510,13 @@ impl Instance {
     }
 
     /// Stops every process of the instance where it is, until it is thawed. Signals wait as well,
-    /// except the one that kills. By a control group where there is one that can; else its init stops
-    /// them.
+    /// except the one that kills.
     pub async fn freeze(&self) -> std::io::Result<()> {
-        if cgroup::set_frozen(&self.inner.started.cgroup, Frozen::Yes)? {
-            return Ok(());
-        }
         self.ask(Control::Freeze, &[]).await.map(drop)
     }
 
     /// Lets a frozen instance go on; harmless when it is not.
     pub async fn thaw(&self) -> std::io::Result<()> {
-        if cgroup::set_frozen(&self.inner.started.cgroup, Frozen::No)? {
-            return Ok(());
-        }
         self.ask(Control::Thaw, &[]).await.map(drop)
     }
 

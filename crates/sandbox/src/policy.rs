@@ -47,8 +47,6 @@ pub struct Capabilities {
     pub limits_memory: bool,
     pub limits_processes: bool,
     pub limits_cpu: bool,
-    /// What an instance takes of the processor is known while it runs.
-    pub counts_cpu: bool,
     /// Every check in a fixed order, for `stint doctor`.
     pub findings: Vec<Finding>,
 }
@@ -137,7 +135,6 @@ mod tests {
             limits_memory: true,
             limits_processes: true,
             limits_cpu: true,
-            counts_cpu: true,
             findings: vec![Finding::no("landlock", "ENOSYS", "boot with lsm=landlock")],
         }
     }

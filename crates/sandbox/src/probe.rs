@@ -52,15 +52,6 @@ pub(crate) fn probe(ground: &mut Ground, user_namespace: Result<(), Errno>) -> C
     for controller in Controller::ALL {
         findings.push(cgroup_finding(ground, controller));
     }
-    let (counts, freezes) = ground.cgroups.helps();
-    findings.push(match counts {
-        Some(seen) => Finding::yes("cgroup-accounting", seen),
-        None => Finding::no("cgroup-accounting", "nothing counts processor time", CGROUP_ADVICE),
-    });
-    findings.push(match freezes {
-        Some(seen) => Finding::yes("cgroup-freezer", seen),
-        None => Finding::no("cgroup-freezer", "instances are stopped by signals", CGROUP_ADVICE),
-    });
     Capabilities {
         root: ground.root,
         user_namespace: ground.user_namespace,
@@ -71,7 +62,6 @@ pub(crate) fn probe(ground: &mut Ground, user_namespace: Result<(), Errno>) -> C
         limits_memory: ground.cgroups.has(Controller::Memory),
         limits_processes: ground.cgroups.has(Controller::Pids),
         limits_cpu: ground.cgroups.has(Controller::Cpu),
-        counts_cpu: counts.is_some(),
         findings,
     }
 }

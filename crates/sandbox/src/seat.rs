@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::cgroup::{self, Cgroups, Controller, Leaf};
+use crate::cgroup::{Cgroups, Controller, Leaf};
 use crate::inside;
 use crate::message::{Failure, Identity, Later, Orders, SpawnerSetup, encode, pair, send};
 use crate::spec::{Enforced, Equipment, HostUser, LaunchSpec, LimitedBy, Network, UserWall, Whom};
@@ -202,7 +202,6 @@ impl Seat {
     }
 
     pub(crate) fn kill(&self) -> Result<(), Errno> {
-        cgroup::thaw_to_kill(&self.leaf.dirs());
         rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL)
     }
 }

@@ -96,12 +96,6 @@ impl Bind {
         Self { source: source.into(), target: target.into(), access: Access::ReadOnly }
     }
 
-    /// A device file, which keeps its place.
-    pub fn device(path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        Self { source: path.clone(), target: path, access: Access::Device }
-    }
-
     /// Users write there, so no symbolic link on the way to the source is followed.
     pub fn read_write(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
         Self { source: source.into(), target: target.into(), access: Access::ReadWrite }
@@ -112,8 +106,6 @@ impl Bind {
 pub enum Access {
     ReadOnly,
     ReadWrite,
-    /// A device file of the host, at its own place. Whoever names it trusts it.
-    Device,
 }
 
 /// Bounds of one instance.
@@ -316,8 +308,6 @@ pub enum SpecError {
     Reserved(PathBuf),
     #[error("arguments, environment and binds take {0} bytes, at most {SPEC_BYTES_MAX}")]
     TooLarge(usize),
-    #[error("{0} is no device that an instance may have")]
-    Device(PathBuf),
     #[error("{0} cannot be given to an instance that runs")]
     TooLate(PathBuf),
     #[error("the host identity must not be root")]
@@ -436,11 +426,7 @@ fn validate_binds(binds: &[Bind]) -> Result<(), SpecError> {
     for bind in binds {
         plain("a bind source", &bind.source)?;
         plain("a bind target", &bind.target)?;
-        let is_device = bind.access == Access::Device;
-        if is_device && (bind.source != bind.target || !is_device_place(&bind.target)) {
-            return Err(SpecError::Device(bind.target.clone()));
-        }
-        if !is_device && reserved(&bind.target) {
+        if reserved(&bind.target) {
             return Err(SpecError::Reserved(bind.target.clone()));
         }
     }
@@ -468,14 +454,6 @@ pub(crate) fn plain(field: &'static str, path: &Path) -> Result<(), SpecError> {
         return Ok(());
     }
     Err(SpecError::Path { field, path: path.to_owned() })
-}
-
-/// Where devices may be shown: below `/dev`, and not what every sandbox has there anyway.
-fn is_device_place(target: &Path) -> bool {
-    let taken = ["/dev/shm", "/dev/fd", "/dev/null", "/dev/zero", "/dev/mem", "/dev/kmem"];
-    target.starts_with("/dev")
-        && target != Path::new("/dev")
-        && !taken.iter().any(|place| target.starts_with(place))
 }
 
 /// Places whose content is part of the wall.
@@ -511,10 +489,7 @@ mod tests {
         let limits = good().limits;
         let equip = |bind: Bind| Equipment { limits, binds: vec![bind] }.validate();
         assert_eq!(equip(Bind::read_only("/srv/code", "/code")), Ok(()));
-        let device = Bind::device("/dev/tty");
-        for bind in
-            [Bind::read_write("/srv/v", "/code"), Bind::read_only("/srv/v", "/mnt/v"), device]
-        {
+        for bind in [Bind::read_write("/srv/v", "/code"), Bind::read_only("/srv/v", "/mnt/v")] {
             assert!(matches!(equip(bind), Err(SpecError::TooLate(_))));
         }
     }
@@ -537,9 +512,7 @@ mod tests {
     #[test]
     fn what_cannot_be_launched_says_why() {
         type Break = fn(&mut LaunchSpec);
-        let cases: [(Break, &str); 19] = [
-            (|s| s.binds[0] = Bind::device("/dev/mem"), "no device"),
-            (|s| s.binds[0] = Bind::device("/etc/shadow"), "no device"),
+        let cases: [(Break, &str); 17] = [
             (|s| s.argv.clear(), "absolute path"),
             (|s| s.argv[0] = "true".to_owned(), "absolute path"),
             (|s| s.argv.push("a\0b".to_owned()), "NUL"),

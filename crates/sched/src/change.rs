@@ -3,7 +3,6 @@
 //! Changes are facts, not requests: the scheduler records a lease even when it breaks a limit,
 //! because the lease is there. An id it never heard of is ignored; the same fact twice is one.
 
-use stint_model::gpu::{GpuCards, GpuNeed};
 use stint_model::id::{AccountId, FunctionId, NodeId};
 use stint_model::limit::{Class, Priority, Rate, Resources};
 use stint_model::scaling::OnDemand;
@@ -108,13 +107,6 @@ pub enum Change {
         /// Whether instances are made for work that finds no free slot.
         on_demand: OnDemand,
     },
-    /// What an instance of a pool takes of a GPU. Ignored when the pool is unknown.
-    PoolGpu {
-        /// Which.
-        pool: Pool,
-        /// What; `None`: nothing.
-        need: Option<GpuNeed>,
-    },
     /// So many instances of a pool are kept whether there is work or not. Ignored when the pool is
     /// unknown.
     Keep {
@@ -212,13 +204,6 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
-    /// A batch lease stands still and others have its processor, or goes on. Ignored when it is not leased.
-    Suspended {
-        /// Which.
-        work: Work,
-        /// Since when; `None`: it goes on.
-        since: Option<Timestamp>,
-    },
     /// A lease ended, for whatever reason.
     Ended {
         /// Which.
@@ -234,13 +219,6 @@ pub enum Change {
         node: NodeId,
         /// What instances may take together.
         capacity: Resources,
-    },
-    /// The GPUs of a node that is there.
-    Gpus {
-        /// Which.
-        node: NodeId,
-        /// All of them.
-        cards: GpuCards,
     },
     /// A node is away: its instances are gone, its leases stay until they end.
     NodeGone(NodeId),

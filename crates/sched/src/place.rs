@@ -8,7 +8,6 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
-use stint_model::gpu::{GpuCards, GpuKind, GpuNeed};
 use stint_model::id::{AccountId, FunctionId, NodeId};
 use stint_model::limit::{Class, Resources};
 use stint_model::scaling::OnDemand;
@@ -71,8 +70,6 @@ pub(crate) struct Node {
     pub(crate) used: Room,
     /// Pools that have instances here.
     pub(crate) pools: BTreeSet<Pool>,
-    /// Its GPUs.
-    pub(crate) gpus: GpuCards,
 }
 
 impl Node {
@@ -91,21 +88,12 @@ pub(crate) struct Place {
     /// Those of class batch, by start.
     pub(crate) batch: BTreeSet<(Timestamp, Work)>,
     pub(crate) last_end: Timestamp,
-    /// Of the batch leases, those that stand still; each has an instance of its own.
-    pub(crate) suspended: BTreeSet<Work>,
 }
 
 impl Place {
     /// Instances that take room: the reported ones, or as many as the leases need.
     pub(crate) fn instances(&self, slots: u32) -> u32 {
         self.live.saturating_add(self.starting).max(self.busy.div_ceil(slots))
-    }
-
-    /// What its instances take: those that stand still take no processor.
-    pub(crate) fn takes(&self, size: Resources, slots: u32) -> Room {
-        let still = u32::try_from(self.suspended.len()).unwrap_or(u32::MAX);
-        let cpu = Room { memory_mb: 0, ..Room::of(size) };
-        Room::of(size).times(self.instances(slots)).minus(cpu.times(still))
     }
 
     fn free(&self, slots: u32) -> u32 {
@@ -134,8 +122,6 @@ pub(crate) struct PoolState {
     pub(crate) gone: bool,
     pub(crate) account: AccountId,
     pub(crate) on_demand: OnDemand,
-    /// What one instance takes of a GPU.
-    pub(crate) gpu: Option<GpuNeed>,
     /// Instances that are kept whether there is work or not.
     pub(crate) keep: u32,
     /// None is started only for that before then.
@@ -212,12 +198,7 @@ impl Floor {
             node.capacity = room;
             return;
         }
-        let node = Node {
-            capacity: room,
-            used: Room::default(),
-            pools: BTreeSet::new(),
-            gpus: GpuCards::default(),
-        };
+        let node = Node { capacity: room, used: Room::default(), pools: BTreeSet::new() };
         self.nodes.insert(id, node);
         // Leases that outlived the node's absence take room again.
         let mut pools: Vec<Pool> = self.pools.keys().copied().collect();
@@ -225,23 +206,6 @@ impl Floor {
         for pool in pools {
             self.enter(pool, id);
         }
-    }
-
-    pub(crate) fn set_gpus(&mut self, id: NodeId, cards: GpuCards) {
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.gpus = cards;
-        }
-    }
-
-    pub(crate) fn set_pool_gpu(&mut self, id: Pool, need: Option<GpuNeed>) {
-        if let Some(state) = self.pools.get_mut(&id) {
-            state.gpu = need;
-        }
-    }
-
-    /// Whether some node has a GPU of this type.
-    pub(crate) fn has_gpu(&self, kind: GpuKind) -> bool {
-        self.nodes.values().any(|node| node.gpus.iter().any(|card| card.kind == kind))
     }
 
     pub(crate) fn node_gone(&mut self, id: NodeId) {
@@ -333,7 +297,6 @@ impl Floor {
             gone: false,
             account,
             on_demand,
-            gpu: None,
             keep: 0,
             keep_after: Timestamp::ZERO,
             places: BTreeMap::new(),
@@ -389,13 +352,6 @@ impl Floor {
         });
     }
 
-    pub(crate) fn suspended(&mut self, seat: Seat, stands: bool) {
-        self.change(seat.pool, seat.node, |place| match stands {
-            true => drop(place.suspended.insert(seat.work)),
-            false => drop(place.suspended.remove(&seat.work)),
-        });
-    }
-
     pub(crate) fn ended(&mut self, seat: Seat, at: Timestamp) {
         if let Some(state) = self.pools.get_mut(&seat.pool) {
             state.demand.ended(at, at.since(seat.at));
@@ -419,9 +375,8 @@ impl Floor {
     }
 
     /// Whether some node could hold one instance if it were empty.
-    pub(crate) fn could_hold(&self, size: Resources, gpu: Option<GpuNeed>) -> bool {
-        let fits = |node: &Node| gpu.is_none_or(|need| node.gpus.could_hold(need));
-        self.nodes.values().any(|node| node.capacity.holds(Room::of(size)) && fits(node))
+    pub(crate) fn could_hold(&self, size: Resources) -> bool {
+        self.nodes.values().any(|node| node.capacity.holds(Room::of(size)))
     }
 
     /// Changes a place, and with it everything that follows from it.
@@ -450,7 +405,7 @@ impl Floor {
             if let Some(quota) = self.accounts.get_mut(&state.account) {
                 quota.here = quota.here.saturating_sub(instances);
             }
-            node.used = node.used.minus(place.takes(state.size, state.slots));
+            node.used = node.used.minus(Room::of(state.size).times(instances));
         }
     }
 
@@ -467,7 +422,7 @@ impl Floor {
                 self.may_shrink |= self.several.insert(pool);
             }
             self.accounts.entry(state.account).or_default().here += instances;
-            node.used = node.used.plus(place.takes(state.size, state.slots));
+            node.used = node.used.plus(Room::of(state.size).times(instances));
         }
         if free > 0 && !state.gone {
             state.warm.insert((free, id));
@@ -523,10 +478,8 @@ impl Floor {
         for (id, node) in &self.nodes {
             let mut used = Room::default();
             for (pool, state) in &self.pools {
-                let place = state.places.get(id);
-                let instances = place.map_or(0, |p| p.instances(state.slots));
-                used =
-                    used.plus(place.map_or(Room::default(), |p| p.takes(state.size, state.slots)));
+                let instances = state.places.get(id).map_or(0, |p| p.instances(state.slots));
+                used = used.plus(Room::of(state.size).times(instances));
                 assert_eq!(node.pools.contains(pool), instances > 0);
             }
             assert_eq!(node.used, used);

@@ -20,7 +20,6 @@ use crate::fair::{Cost, From, Merge, Party, Standing, Virtual, class_index};
 use crate::limits::{Limits, Stop};
 use crate::refuse::{Cause, Refusal};
 use crate::roster::Function;
-use crate::scale::suspend::{SUSPEND_MAX, SUSPEND_MIN, SUSPEND_PATIENT, Way};
 use crate::scale::{Ask, Site};
 use crate::scheduler::Scheduler;
 
@@ -38,10 +37,6 @@ pub struct Plan {
     /// Batch leases to end so that waiting online work fits; they return as system retries. Named
     /// again by every plan until they have ended.
     pub takebacks: Vec<Work>,
-    /// Batch leases to suspend, before anything is started: online work above counts on it.
-    pub suspensions: Vec<Work>,
-    /// Suspended leases that go on, after everything is started.
-    pub resumes: Vec<Work>,
     /// Work past its deadline, wherever it waits, the oldest deadline first: dequeue it.
     pub expired: Vec<Work>,
     /// Backlogs that were open and could not go on, and why. Bounded, and silent about backlogs
@@ -171,7 +166,6 @@ impl<'a> Planner<'a> {
                 self.keep();
             }
         }
-        self.resume();
         self.count_refusals();
         let mut plan = self.plan;
         if plan.assignments.len() >= self.limit || plan.expired.len() >= self.limit {
@@ -190,7 +184,6 @@ impl<'a> Planner<'a> {
         plan.evictions =
             evictions.map(|((node, pool), count)| Eviction { node, pool, count }).collect();
         plan.takebacks = self.site.takebacks;
-        plan.suspensions = self.site.suspensions;
         (plan, self.blocked)
     }
 
@@ -220,30 +213,6 @@ impl<'a> Planner<'a> {
         let keepings = starts.into_iter();
         self.plan.keepings =
             keepings.map(|((node, pool), count)| Keeping { node, pool, count }).collect();
-    }
-
-    /// Lets go on what stands still and finds room, and ends what has stood still for too long.
-    fn resume(&mut self) {
-        if !self.site.suspensions.is_empty() {
-            self.wake_at = self.wake_at.min(self.now + SUSPEND_MIN);
-        }
-        for &(since, work) in &self.state.suspended {
-            let Some(lease) = self.state.leases.get(&work) else { continue };
-            let stood = self.now.since(since);
-            if stood >= SUSPEND_MAX {
-                self.site.gives_up(work);
-                continue;
-            }
-            let way = if stood >= SUSPEND_PATIENT { Way::Made } else { Way::Free };
-            let seat = lease.seat;
-            if stood >= SUSPEND_MIN && self.site.goes_on(seat.node, seat.pool, way) {
-                self.plan.resumes.push(work);
-                continue;
-            }
-            let next = [SUSPEND_MIN, SUSPEND_PATIENT, SUSPEND_MAX].map(|span| since + span);
-            let next = next.into_iter().find(|at| *at > self.now);
-            self.wake_at = next.map_or(self.wake_at, |at| at.min(self.wake_at));
-        }
     }
 
     fn is_full(&self) -> bool {

@@ -1,6 +1,5 @@
 //! Why not: the cause that keeps work waiting, in words a console can show.
 
-use stint_model::gpu::{GpuKind, GpuNeed};
 use stint_model::id::FunctionId;
 use stint_model::limit::{Class, Priority, Resources};
 use stint_model::time::{Span, Timestamp};
@@ -96,16 +95,6 @@ pub enum Cause {
         /// What an instance takes.
         size: Resources,
     },
-    /// No node has a GPU of that type.
-    NoGpu {
-        /// Which type.
-        kind: GpuKind,
-    },
-    /// What it takes of a GPU is taken by others, on every node that has such a GPU.
-    GpuFull {
-        /// What it takes.
-        need: GpuNeed,
-    },
     /// Every node that could hold an instance is full.
     NodeFull {
         /// What lacks on the node that comes closest.
@@ -182,7 +171,6 @@ impl Scheduler {
             | Cause::AccountInstances { .. }
             | Cause::OnlyKept { .. }
             | Cause::KeyConcurrency { .. }
-            | Cause::GpuFull { .. }
             | Cause::NodeFull { .. }
             | Cause::BehindOthers { .. } => function.pace.estimate(position, now),
             Cause::Paused
@@ -192,7 +180,6 @@ impl Scheduler {
             | Cause::OrderKeyBusy { .. }
             | Cause::NoPool
             | Cause::NoNode
-            | Cause::NoGpu { .. }
             | Cause::TooBigForAnyNode { .. } => None,
         };
         Some(Explanation { cause, position, start_at })
@@ -272,11 +259,8 @@ impl Scheduler {
         if self.floor.nodes.is_empty() {
             return Some(Cause::NoNode);
         }
-        if !pool.warm.is_empty() || self.floor.could_hold(pool.size, pool.gpu) {
+        if !pool.warm.is_empty() || self.floor.could_hold(pool.size) {
             return None;
-        }
-        if let Some(need) = pool.gpu.filter(|need| !self.floor.has_gpu(need.kind)) {
-            return Some(Cause::NoGpu { kind: need.kind });
         }
         Some(Cause::TooBigForAnyNode { size: pool.size })
     }

@@ -6,8 +6,6 @@
 //! [`Site`] holds what the plan so far changed, on top of a [`Floor`] that it only reads.
 
 pub(crate) mod demand;
-mod gpus;
-pub(crate) mod suspend;
 
 use alloc::collections::{BTreeMap, BTreeSet, btree_set};
 use alloc::vec::Vec;
@@ -84,8 +82,6 @@ pub(crate) struct Site<'a> {
     pub(crate) evictions: BTreeMap<(NodeId, Pool), u32>,
     pub(crate) takebacks: Vec<Work>,
     takebacks_max: usize,
-    /// Batch leases that are to stand still, for what the plan starts.
-    pub(crate) suspensions: Vec<Work>,
 }
 
 impl<'a> Site<'a> {
@@ -105,7 +101,6 @@ impl<'a> Site<'a> {
             evictions: BTreeMap::new(),
             takebacks: Vec::new(),
             takebacks_max: usize::try_from(takebacks_max).unwrap_or(usize::MAX),
-            suspensions: Vec::new(),
         }
     }
 
@@ -133,9 +128,8 @@ impl<'a> Site<'a> {
         let way = sibling.or(cousin);
         if let Some(missing) = self.known_failure(state.size, ask.class)
             && way.is_none()
-            && state.gpu.is_none()
             && !self.may_change_things(ask.class, ask.overdue)
-            && self.floor.could_hold(state.size, None)
+            && self.floor.could_hold(state.size)
         {
             return Err(Cause::NodeFull { missing });
         }
@@ -320,22 +314,8 @@ impl<'a> Site<'a> {
 
     /// A node for a new instance; what must go from it first, goes.
     fn room(&mut self, ask: &Ask<'_>, state: &PoolState) -> Option<NodeId> {
-        let Some(need) = state.gpu else { return self.plain_room(ask, state) };
-        let cleared = self.clear_gpu(ask, need)?;
-        let room = self.plain_room(ask, state);
-        if room.is_none() {
-            for (node, pool) in cleared {
-                self.unevict(node, pool, 1);
-            }
-        }
-        room
-    }
-
-    fn plain_room(&mut self, ask: &Ask<'_>, state: &PoolState) -> Option<NodeId> {
         let size = Room::of(state.size);
-        let open = |site: &Self, id: NodeId| {
-            !site.is_kept_from(id, ask) && state.gpu.is_none_or(|need| site.gpu_fits(id, need))
-        };
+        let open = |site: &Self, id: NodeId| !site.is_kept_from(id, ask);
         let fits = self
             .floor
             .nodes
@@ -362,7 +342,7 @@ impl<'a> Site<'a> {
                 best = Some((weight, *id, pools));
             }
         }
-        let Some((_, id, pools)) = best else { return self.suspend_for(ask, state) };
+        let (_, id, pools) = best?;
         for (pool, count) in pools {
             self.evict(id, pool, count);
         }
@@ -399,10 +379,7 @@ impl<'a> Site<'a> {
     /// Names the cause and, for online or overdue work, does something about it.
     fn refused(&mut self, ask: &Ask<'_>, state: &PoolState) -> Cause {
         let size = Room::of(state.size);
-        if let Some(cause) = self.gpu_cause(state) {
-            return cause;
-        }
-        if !self.floor.could_hold(state.size, state.gpu) {
+        if !self.floor.could_hold(state.size) {
             return Cause::TooBigForAnyNode { size: state.size };
         }
         let mut nearest: Option<((i64, i64, NodeId), Room)> = None;
@@ -431,9 +408,7 @@ impl<'a> Site<'a> {
             let kept = Kept { pool: ask.pool, from_all: online && ask.overdue };
             self.kept.entry(node).or_insert(kept);
         }
-        if state.gpu.is_none() {
-            self.failed.push((state.size, ask.class, missing));
-        }
+        self.failed.push((state.size, ask.class, missing));
         cause
     }
 
@@ -613,9 +588,9 @@ impl<'a> Site<'a> {
 
     /// What lacks for a pool that is known to find no place, if it is.
     pub(crate) fn known_refusal(&self, pool: Pool, class: Class) -> Option<Resources> {
-        let state = self.floor.pool(pool).filter(|state| state.gpu.is_none())?;
+        let state = self.floor.pool(pool)?;
         let missing = self.known_failure(state.size, class)?;
-        (state.warm.is_empty() && self.floor.could_hold(state.size, None)).then_some(missing)
+        (state.warm.is_empty() && self.floor.could_hold(state.size)).then_some(missing)
     }
 
     /// Whether a refusal has consequences.

@@ -62,8 +62,6 @@ pub(crate) struct Lease {
     pub(crate) account: AccountId,
     pub(crate) keys: Keys,
     charged: Cost,
-    /// Since when it stands still, if it does.
-    pub(crate) suspended: Option<Timestamp>,
 }
 
 /// Decides what starts next and where. Pure: same changes, same plans.
@@ -78,8 +76,6 @@ pub struct Scheduler {
     pub(crate) functions: HashMap<FunctionId, Function>,
     pub(crate) keys: HashMap<(FunctionId, u64), Limits>,
     pub(crate) leases: HashMap<Work, Lease>,
-    /// Batch leases that stand still, those that do longest first.
-    pub(crate) suspended: BTreeSet<(Timestamp, Work)>,
     /// Accounts that can start something.
     pub(crate) ranking: PerClass<Ranking<AccountId>>,
     /// Accounts that live on grants and have something that could start but for them.
@@ -101,7 +97,6 @@ impl Scheduler {
             functions: HashMap::new(),
             keys: HashMap::new(),
             leases: HashMap::new(),
-            suspended: BTreeSet::new(),
             ranking: PerClass::default(),
             wanting: BTreeSet::new(),
             wakes: Wakes::default(),
@@ -150,7 +145,6 @@ impl Scheduler {
             Change::Pool { pool, function, size, slots, on_demand } => {
                 self.set_pool(pool, function, (size, slots, on_demand));
             }
-            Change::PoolGpu { pool, need } => self.floor.set_pool_gpu(pool, need),
             Change::Keep { pool, count } => self.floor.keep(pool, count),
             Change::KeepHeld { pool, until } => self.floor.keep_held(pool, until),
             Change::Kept { node, pool, count } => self.floor.kept(node, pool, count),
@@ -172,10 +166,8 @@ impl Scheduler {
             }
             Change::Dequeued(work) => self.dequeued(work),
             Change::Leased { work, node, at } => self.leased(work, node, at),
-            Change::Suspended { work, since } => self.suspended(work, since),
             Change::Ended { work, used, at } => self.ended(work, used, at),
             Change::Node { node, capacity } => self.floor.set_node(node, capacity),
-            Change::Gpus { node, cards } => self.floor.set_gpus(node, cards),
             Change::NodeGone(node) => self.floor.node_gone(node),
             Change::Instances { node, pool, live, starting } => {
                 self.floor.report(node, pool, live, starting);
@@ -452,8 +444,7 @@ impl Scheduler {
         let charged = self.estimate(function, pool);
         let seat = Seat { work, class: entry.class(), node, pool, at };
         let account_id = function.account;
-        let suspended = None;
-        let lease = Lease { seat, function: id, account: account_id, keys, charged, suspended };
+        let lease = Lease { seat, function: id, account: account_id, keys, charged };
         self.leases.insert(work, lease);
         self.floor.leased(seat);
 
@@ -476,22 +467,8 @@ impl Scheduler {
         self.settle_function(id);
     }
 
-    fn suspended(&mut self, work: Work, since: Option<Timestamp>) {
-        let Some(lease) = self.leases.get_mut(&work) else { return };
-        if lease.suspended.is_some() != since.is_some() {
-            self.floor.suspended(lease.seat, since.is_some());
-        }
-        if let Some(before) = core::mem::replace(&mut lease.suspended, since) {
-            self.suspended.remove(&(before, work));
-        }
-        if let Some(since) = since {
-            self.suspended.insert((since, work));
-        }
-    }
-
     fn ended(&mut self, work: Work, used: Used, at: Timestamp) {
         self.set_clock(at);
-        self.suspended(work, None);
         let Some(lease) = self.leases.remove(&work) else { return };
         self.floor.ended(lease.seat, at);
         let cost = cost_of(used);

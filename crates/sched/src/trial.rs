@@ -6,4 +6,3 @@ mod script;
 mod transcripts;
 mod waiting;
 mod world;
-mod yielding;

@@ -14,11 +14,9 @@ mod error;
 mod fields;
 pub mod legacy;
 pub mod link;
-pub mod mns;
 pub mod rpc;
 mod secret;
 pub mod sigv4;
-pub mod webhook;
 
 pub use canonical::{Headers, Request, decode_component, encode_component};
 pub use date::{format_utc, parse_http_date, parse_utc};

@@ -25,8 +25,6 @@ struct Others {
     rpc: Hmac<Sha1>,
     /// `AWS4secret`, for Signature Version 4.
     aws: Hmac<Sha256>,
-    /// The secret under HMAC-SHA1, for MNS.
-    mns: Hmac<Sha1>,
 }
 
 impl SecretKey {
@@ -38,7 +36,6 @@ impl SecretKey {
         let others = Others {
             rpc: Hmac::new_from_slice(&rpc).expect(ANY),
             aws: Hmac::new_from_slice(&aws).expect(ANY),
-            mns: Hmac::new_from_slice(secret).expect(ANY),
         };
         Self { keyed: Hmac::new_from_slice(secret).expect(ANY), others: Box::new(others) }
     }
@@ -51,13 +48,6 @@ impl SecretKey {
     /// HMAC-SHA1 under `secret&`.
     pub(crate) fn rpc_mac(&self, text: &[u8]) -> [u8; 20] {
         let mut mac = self.others.rpc.clone();
-        mac.update(text);
-        mac.finalize().into_bytes().into()
-    }
-
-    /// HMAC-SHA1 of the string to sign.
-    pub(crate) fn mns_mac(&self, text: &[u8]) -> [u8; 20] {
-        let mut mac = self.others.mns.clone();
         mac.update(text);
         mac.finalize().into_bytes().into()
     }

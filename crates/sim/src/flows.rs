@@ -61,15 +61,10 @@ const FLOWS: [(&str, &str); 5] = [
 /// Items of each map.
 const ITEMS: usize = 7;
 
-/// Name and text of each flow.
-pub fn definitions() -> impl Iterator<Item = (&'static str, String)> {
-    FLOWS.into_iter().map(|(name, text)| (name, text.replace("@R", RETRY)))
-}
-
 /// The flows and the activity of every world, as puts of these shards.
 pub fn puts(shards: u16, at: Timestamp) -> Vec<(Shard, Put)> {
     let mut puts = Vec::new();
-    for (number, (name, text)) in (50_u64..).zip(definitions()) {
+    for (number, (name, definition)) in (50_u64..).zip(FLOWS) {
         let flow = Flow {
             id: FlowId::from_number(number),
             account: AccountId::ROOT,
@@ -89,6 +84,7 @@ pub fn puts(shards: u16, at: Timestamp) -> Vec<(Shard, Put)> {
         let shard = Shard::of_function(AccountId::ROOT, name, shards);
         let key = stored::key(AccountId::ROOT, name);
         puts.push((shard, Put::Record { key, shard, body: stored::encode(&flow) }));
+        let text = definition.replace("@R", RETRY);
         let body = stored::encode_definition(&text, flow.mode);
         puts.push((shard, Put::Record { key: stored::definition_key(flow.id, 1), shard, body }));
     }

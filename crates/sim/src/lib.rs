@@ -13,7 +13,6 @@ pub mod client;
 pub mod dice;
 pub mod flows;
 pub mod node;
-pub mod replay;
 pub mod world;
 
 pub use world::{Report, Settings, play};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use stint_model::id::{InstanceId, NodeId, TaskUid};
 use stint_model::limit::Resources;
-use stint_model::link::{FromNode, Lease, NodeGear, Outcome, Start, StopReason, ToNode};
+use stint_model::link::{FromNode, Lease, Outcome, Start, StopReason, ToNode};
 use stint_model::task::Measured;
 use stint_model::time::{Span, Timestamp};
 use stint_supervise::{Clock, Stop};
@@ -113,12 +113,7 @@ const NODE: NodeId = NodeId(1);
 impl SimNode {
     /// Runs until the process dies.
     pub async fn run(mut self, capacity: Resources, mut inbox: mpsc::Receiver<ToNode>, stop: Stop) {
-        let hello = FromNode::Hello {
-            node: NODE,
-            capacity,
-            runtimes: BTreeMap::new(),
-            gear: NodeGear::default(),
-        };
+        let hello = FromNode::Hello { node: NODE, capacity, runtimes: BTreeMap::new() };
         self.say(hello).await;
         let mut busy: BTreeMap<Lease, Busy> = BTreeMap::new();
         let mut agenda = Agenda::new();
@@ -221,8 +216,6 @@ impl SimNode {
             // Nothing here runs an image.
             ToNode::Prepare(_)
             | ToNode::StopInstance { .. }
-            | ToNode::Suspend { .. }
-            | ToNode::Resume { .. }
             | ToNode::Exec { .. }
             | ToNode::Session(_)
             | ToNode::Drain { .. } => {}

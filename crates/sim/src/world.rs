@@ -27,7 +27,6 @@ use crate::client::{Acked, Client};
 use crate::dice::Dice;
 use crate::flows::{self, Begun, Starter};
 use crate::node::{Diary, Faults, SimNode};
-use crate::replay::Plans;
 
 /// The functions of every world. The first sends its outcomes to the second.
 pub const FUNCTIONS: [&str; 3] = ["alpha", "beta", LIMITED];
@@ -110,15 +109,12 @@ pub fn play(settings: Settings) -> Report {
     };
     world.found();
     world.found_flows();
-    let plans = Plans::new();
     for life in 0..settings.crashes {
         let before = world.book.tasks();
         world.live(life, true);
         world.wrong.extend(checkers::ends_stay(&before, &world.book.tasks()));
-        world.wrong.extend(plans.check(&world.book));
     }
     world.live(settings.crashes, false);
-    world.wrong.extend(plans.check(&world.book));
     world.check()
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    account, backlog, bucket, config, deploy, doctor, flow, function, init, instance, invoke, key,
-    logs, queue, task, top, topic, trigger, up, upkeep, usage, why,
+    account, backlog, config, deploy, doctor, flow, function, init, instance, invoke, key, logs,
+    task, top, up, upkeep, usage, why,
 };
 use crate::config::raw::Flags;
 use crate::screen::Format;
@@ -107,24 +107,9 @@ pub(crate) enum Command {
     /// What waits, per function.
     #[command(subcommand)]
     Backlog(backlog::Command),
-    /// Triggers: what functions are called for, and how each is doing.
-    #[command(subcommand)]
-    Trigger(trigger::Command),
-    /// Secrets that triggers name.
-    #[command(subcommand)]
-    Secret(trigger::SecretCommand),
     /// Flows and their executions: create, start, follow, explain, stop, run again.
     #[command(subcommand)]
     Flow(flow::Command),
-    /// Buckets and objects: create, put, get, list, delete.
-    #[command(subcommand)]
-    Bucket(bucket::Command),
-    /// Message queues: make, send, receive, look at, empty.
-    #[command(subcommand)]
-    Queue(queue::Command),
-    /// Topics: make, publish, subscribe queues, endpoints and functions.
-    #[command(subcommand)]
-    Topic(topic::Command),
     /// Live instances.
     #[command(subcommand)]
     Instance(instance::Command),

@@ -3,7 +3,6 @@
 
 pub(crate) mod account;
 pub(crate) mod backlog;
-pub(crate) mod bucket;
 pub(crate) mod config;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
@@ -15,11 +14,8 @@ pub(crate) mod invoke;
 pub(crate) mod key;
 pub(crate) mod logs;
 mod patience;
-pub(crate) mod queue;
 pub(crate) mod task;
 pub(crate) mod top;
-pub(crate) mod topic;
-pub(crate) mod trigger;
 pub(crate) mod up;
 pub(crate) mod upkeep;
 pub(crate) mod usage;

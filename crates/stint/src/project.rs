@@ -38,18 +38,6 @@ pub(crate) struct FunctionPlan {
     pub(crate) reserved_concurrency: Option<u32>,
     /// The native limits.
     pub(crate) limits: Option<Value>,
-    pub(crate) triggers: Vec<TriggerPlan>,
-}
-
-/// One trigger of a function.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct TriggerPlan {
-    pub(crate) name: String,
-    pub(crate) kind: String,
-    /// An object.
-    pub(crate) config: Value,
-    pub(crate) qualifier: Option<String>,
-    pub(crate) description: Option<String>,
 }
 
 /// One flow.

@@ -1,7 +1,5 @@
 //! Which server client commands talk to, as whom, and how its refusals are told.
 
-pub(crate) mod objects;
-
 use std::path::Path;
 use std::time::Duration;
 
@@ -61,17 +59,6 @@ impl Profile {
             Failure::new(Exit::Unreachable, format!("no server is known: {dir} has no address"))
                 .next("start one with `stint up`, or say --endpoint or $STINT_ENDPOINT")
         })?;
-        let (credentials, ca_pem) = Self::credentials(context)?;
-        Ok(Self { endpoint, credentials, ca_pem })
-    }
-
-    /// As whom, and which certificates are trusted beside the system's.
-    pub(crate) fn credentials(
-        context: &Context,
-    ) -> Result<(Credentials, Option<Vec<u8>>), Failure> {
-        let (global, environment) = (&context.global, &context.environment);
-        let own = |name: &str| environment.get(name).map(str::to_owned);
-        let dir = context.data_dir().ok();
         let id = global.key_id.clone().or_else(|| own(environment::ACCESS_KEY_ID));
         let secret = global.key_secret.clone().or_else(|| own(environment::ACCESS_KEY_SECRET));
         let credentials = match (own(environment::TOKEN), id, secret) {
@@ -90,7 +77,7 @@ impl Profile {
             std::fs::read(&path)
                 .map_err(|error| Failure::cannot(format_args!("read {}", path.display()), &error))
         });
-        Ok((credentials, ca_pem.transpose()?))
+        Ok(Self { endpoint, credentials, ca_pem: ca_pem.transpose()? })
     }
 
     /// A client; nothing is sent yet.

@@ -10,5 +10,4 @@ pub(crate) mod goodbye;
 pub(crate) mod http;
 pub(crate) mod identity;
 pub(crate) mod logging;
-pub(crate) mod messages;
 pub(crate) mod programs;

@@ -44,7 +44,6 @@ macro_rules! store_conformance {
             a_deleted_record_is_gone
             records_list_by_prefix_in_order
             listing_goes_on_after_the_cursor
-            a_cursor_may_name_no_record
             puts_of_one_batch_apply_in_order
         }}
         $crate::conformance_rules! { $make, tasks {

@@ -118,11 +118,6 @@ impl MemoryStore {
         self.shared.lock().book.executions.all()
     }
 
-    /// The documents of executions that have one, for checks.
-    pub fn documents(&self) -> std::collections::BTreeMap<ExecutionUid, Bytes> {
-        self.shared.lock().book.executions.all_documents()
-    }
-
     fn open(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         let state = self.shared.lock();
         if state.life == self.life { Ok(state) } else { Err(StoreError::Closed) }

@@ -13,11 +13,8 @@ pub mod function;
 mod json;
 pub mod layer;
 mod limit;
-pub mod message;
-pub mod object;
 mod revision;
 pub mod scaling;
-pub mod trigger;
 pub mod version;
 
 use bytes::Bytes;
@@ -67,34 +64,11 @@ pub enum Kind {
     Activity = 18,
     /// A distributed map of an execution: `{execution}/{event, 12 digits}.{attempt}`.
     MapRun = 19,
-    /// A trigger: `{account}/{function}/{trigger}`.
-    Trigger = 20,
-    /// How far a trigger is: `{account}/{function}/{trigger}`.
-    TriggerCursor = 21,
-    /// A user's secret, sealed: `{account}/{name}`.
-    NamedSecret = 22,
-    /// A bucket: `{account}/{bucket}`.
-    Bucket = 23,
-    /// An object: `{account}/{bucket}/{key}`.
-    Object = 24,
-    /// An upload in parts, `{account}/{bucket}/u/{upload}`, and its parts,
-    /// `{account}/{bucket}/p/{upload}/{number, 5 digits}`.
-    Upload = 25,
-    /// What happened to an object: `{account}/{number, 16 hexadecimal digits}`, oldest first.
-    ObjectEvent = 26,
-    /// A message queue: `{account}/{queue}`.
-    Queue = 27,
-    /// A message as it was sent, `{queue id}/{message id}`, and what became of it since, the same with `/r`.
-    Message = 28,
-    /// A topic: `{account}/{topic}`.
-    Topic = 29,
-    /// A subscription of a topic: `{account}/{topic}/{subscription}`.
-    Subscription = 30,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 19] = [
         Self::Account,
         Self::AccessKey,
         Self::Function,
@@ -114,17 +88,6 @@ impl Kind {
         Self::FlowSchedule,
         Self::Activity,
         Self::MapRun,
-        Self::Trigger,
-        Self::TriggerCursor,
-        Self::NamedSecret,
-        Self::Bucket,
-        Self::Object,
-        Self::Upload,
-        Self::ObjectEvent,
-        Self::Queue,
-        Self::Message,
-        Self::Topic,
-        Self::Subscription,
     ];
 
     /// The stored number.

@@ -7,10 +7,8 @@ mod fc;
 mod flow;
 mod follow;
 mod invoke;
-mod message;
 mod native;
 mod sse;
-mod trigger;
 mod usage;
 
 use std::fmt;

@@ -13,7 +13,6 @@ pub mod scaling;
 pub mod session;
 pub mod tag;
 pub mod task;
-pub mod trigger;
 pub mod version;
 
 pub use alias::*;
@@ -27,5 +26,4 @@ pub use scaling::*;
 pub use session::*;
 pub use tag::*;
 pub use task::*;
-pub use trigger::*;
 pub use version::*;

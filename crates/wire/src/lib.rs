@@ -6,7 +6,6 @@
 pub mod client;
 pub mod fc;
 pub mod fnf;
-pub mod mns;
 pub mod native;
 pub mod node;
 pub mod openapi;

@@ -9,12 +9,10 @@ pub mod flow;
 pub mod function;
 pub mod instance;
 pub mod log;
-pub mod message;
 pub mod operation;
 pub mod overview;
 pub mod submit;
 pub mod task;
-pub mod trigger;
 pub mod usage;
 
 use serde::{Deserialize, Serialize};
@@ -28,11 +26,9 @@ pub use flow::*;
 pub use function::*;
 pub use instance::*;
 pub use log::*;
-pub use message::*;
 pub use overview::*;
 pub use submit::*;
 pub use task::*;
-pub use trigger::*;
 pub use usage::*;
 
 /// One page of a listing.

@@ -8,33 +8,24 @@ use utoipa::OpenApi;
 use crate::native::operation::{OPERATIONS, Operation, QUERY};
 use crate::native::{
     Account, AccountCreate, AccountPatch, AuditEntry, Backlog, BatchResult, BatchSubmit,
-    BulkRequest, BulkResult, ChangeVisibility, ChangedVisibility, DeleteMessages, DeletedMessages,
-    Execution, ExecutionEvent, ExecutionStart, ExecutionStop, ExecutionWhy, Flow, FlowAlias,
-    FlowAliasPut, FlowCheck, FlowChecked, FlowCreate, FlowGraph, FlowPatch, FlowPublish,
+    BulkRequest, BulkResult, Execution, ExecutionEvent, ExecutionStart, ExecutionStop,
+    ExecutionWhy, Flow, FlowAlias, FlowAliasPut, FlowCreate, FlowGraph, FlowPatch, FlowPublish,
     FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
-    KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport,
-    PublishMessage, PublishedMessage, Queue, QueuePatch, ReceiveMessages, ReceivedMessages,
-    RetryPolicy, Runtime, SendMessages, SentMessages, Setting, SignIn, StopRequest, Subscription,
-    SubscriptionPut, Task, TaskAccepted, TaskCount, TaskSubmit, Topic, TopicPatch, Usage, WhoAmI,
-    Why,
+    KeyPatch, KeyTemporary, LogLine, MasterKeyRotated, Overview, Page, ProgressReport, RetryPolicy,
+    Runtime, Setting, StopRequest, Task, TaskAccepted, TaskCount, TaskSubmit, Usage, WhoAmI, Why,
 };
-use crate::native::{Secret, SecretPut, Trigger, TriggerCreate, TriggerPatch};
 use crate::problem::Envelope;
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(
     Account, AccountCreate, AccountPatch, BatchResult, BatchSubmit, BulkRequest, BulkResult,
     Backlog, Envelope, Execution, ExecutionStart, ExecutionStop, ExecutionWhy, Flow, FlowAlias,
-    FlowAliasPut, FlowCheck, FlowChecked, FlowCreate, FlowGraph, FlowPatch, FlowPublish, FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
-    KeyPatch, KeyTemporary, MasterKeyRotated, Overview, ProgressReport, RetryPolicy, SignIn, StopRequest, Task,
+    FlowAliasPut, FlowCreate, FlowGraph, FlowPatch, FlowPublish, FlowVersion, FunctionLimits, FunctionSummary, Health, Instance, Key, KeyCreate, KeyCreated,
+    KeyPatch, KeyTemporary, MasterKeyRotated, Overview, ProgressReport, RetryPolicy, StopRequest, Task,
     TaskAccepted, TaskCount, TaskSubmit, WhoAmI, Why, Page<Account>, Page<AuditEntry>,
     Page<Backlog>, Page<Execution>, Page<ExecutionEvent>, Page<Flow>, Page<FlowAlias>,
     Page<FlowVersion>, Page<FunctionSummary>, Page<Instance>, Page<Key>, Page<LogLine>,
-    Page<Runtime>, Page<Setting>, Page<Task>, Page<Usage>, ChangeVisibility, ChangedVisibility,
-    DeleteMessages, DeletedMessages, PublishMessage, PublishedMessage, Queue, QueuePatch,
-    ReceiveMessages, ReceivedMessages, SendMessages, SentMessages, Subscription, SubscriptionPut, Topic,
-    TopicPatch, Page<Queue>, Page<Topic>, Page<Subscription>,
-    Secret, SecretPut, Trigger, TriggerCreate, TriggerPatch, Page<Trigger>, Page<Secret>
+    Page<Runtime>, Page<Setting>, Page<Task>, Page<Usage>
 )))]
 struct Schemas;
 
@@ -80,16 +71,8 @@ pub fn document_text(version: &str) -> String {
 }
 
 /// Bodies that may be left out.
-const OPTIONAL_BODIES: [&str; 8] = [
-    "StopRequest",
-    "ExecutionStart",
-    "ExecutionStop",
-    "FlowPublish",
-    "ReceiveMessages",
-    "QueuePatch",
-    "TopicPatch",
-    "SignIn",
-];
+const OPTIONAL_BODIES: [&str; 4] =
+    ["StopRequest", "ExecutionStart", "ExecutionStop", "FlowPublish"];
 
 fn describe(operation: &Operation) -> Value {
     let mut described = json!({

@@ -39,8 +39,6 @@ const ENDINGS: &[&str] = &[
 /// Hidden directories that are ours; all others belong to tools.
 const HIDDEN: &[&str] = &[".ci", ".cargo"];
 const FOREIGN: &[&str] = &["node_modules", "__pycache__", "target", "package-lock.json"];
-/// Written by tools, and compared with what they write.
-const BUILT: &[&str] = &["console/dist"];
 
 pub(super) fn walk(root: &Path) -> Result<Vec<File>, String> {
     let mut files = Vec::new();
@@ -58,7 +56,7 @@ fn enter(dir: &Path, prefix: &str, files: &mut Vec<File>) -> std::io::Result<()>
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = format!("{prefix}{name}");
-        if FOREIGN.contains(&name.as_str()) || BUILT.contains(&path.as_str()) {
+        if FOREIGN.contains(&name.as_str()) {
             continue;
         }
         let kind = entry.file_type()?;

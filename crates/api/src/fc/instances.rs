@@ -57,7 +57,7 @@ fn status_of(text: &str) -> Result<&'static str, Problem> {
 
 fn word(state: InstanceState) -> &'static str {
     match state {
-        InstanceState::Creating | InstanceState::Running | InstanceState::Suspended => "Running",
+        InstanceState::Creating | InstanceState::Running => "Running",
         InstanceState::Terminating => "Terminating",
         InstanceState::Destroyed => "Destroyed",
     }

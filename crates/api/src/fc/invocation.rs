@@ -132,7 +132,7 @@ async fn call(
     let read = door.room.read(arrived.body, door.config.invoke_bytes_max).await?;
     door.doorman.check_body(admitted, &read.bytes, false)?;
     metrics::counter!("stint_api_invocations_total", "kind" => "sync").increment(1);
-    let invoke = Invoke { payload: read.bytes, request_id, log_tail, session, http: None };
+    let invoke = Invoke { payload: read.bytes, request_id, log_tail, session };
     let returned = door.engine.invoke(&admitted.caller, function, invoke).await?;
     let request_id = Arc::clone(&returned.request_id);
     let mut answer = match returned.body {
@@ -171,7 +171,7 @@ async fn call(
 }
 
 /// What a call came to, §2.6.
-pub(crate) fn whole(ended: &Ended, log_tail: bool) -> Result<Answer, Problem> {
+fn whole(ended: &Ended, log_tail: bool) -> Result<Answer, Problem> {
     let mut answer = answer::whole(StatusCode::OK, ended.body.clone());
     match &ended.outcome {
         Outcome::Ok => {}
@@ -273,7 +273,7 @@ async fn gather(mut pieces: AnswerStream, bytes_max: usize) -> Gathered {
 
 /// The pieces as they come, after those that are `begun`. An end that is no good end breaks the answer
 /// off, so that nobody takes a part for the whole; dropping it tells the node that the caller is gone.
-pub(crate) fn running(begun: VecDeque<Piece>, pieces: AnswerStream) -> ApiBody {
+fn running(begun: VecDeque<Piece>, pieces: AnswerStream) -> ApiBody {
     let frames = stream::unfold(Some((begun, pieces)), |state| async move {
         let (mut begun, mut pieces) = state?;
         let next = match begun.pop_front() {

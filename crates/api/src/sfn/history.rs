@@ -78,7 +78,6 @@ impl Sight<'_> {
                 | Moment::MapRunStarted
                 | Moment::MapRunSucceeded
                 | Moment::MapRunFailed
-                | Moment::MapRunRedriven
                 | Moment::EvaluationFailed => lower_first(&row.name),
             };
             event[format!("{name}EventDetails")] = object(details);
@@ -96,10 +95,6 @@ impl Sight<'_> {
                 details.into()
             }
             Moment::ExecutionSucceeded => self.data("output", row).into(),
-            Moment::MapRunRedriven => {
-                let call = row.detail["MapRunName"].as_str().unwrap_or_default();
-                json!({"mapRunArn": (self.map_run)(call), "redriveCount": said("redriveCount")})
-            }
             Moment::ExecutionRedriven => json!({"redriveCount": said("redriveCount")}),
             Moment::Entered => self.named(row, self.data("input", row)),
             Moment::Exited => {

@@ -27,7 +27,7 @@ fn counts(run: &MapRunView) -> Value {
         "timedOut": counts.timed_out,
         "aborted": counts.aborted,
         "total": counts.total,
-        "resultsWritten": if run.has_writer && run.status == MapStatus::Succeeded { counts.succeeded } else { 0 },
+        "resultsWritten": if run.status == MapStatus::Succeeded { counts.succeeded } else { 0 },
     })
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn describe(asked: Asked) -> Result<Value, Refused> {
         "toleratedFailurePercentage": percent(found.tolerated_basis_points),
         "itemCounts": counts(&found),
         "executionCounts": counts(&found),
-        "redriveCount": found.redrives,
+        "redriveCount": 0,
     })))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use stint_engine::flows::FlowTags;
+use stint_engine::flows::FlowPatch;
 use stint_model::code::Code;
 
 use super::asked::Asked;
@@ -35,21 +35,28 @@ fn not_found(error: stint_engine::EngineError) -> Refused {
         .named(Code::LimitExceededError, "TooManyTags")
 }
 
-async fn change(asked: &Asked, change: FlowTags) -> Result<Value, Refused> {
+async fn change(
+    asked: &Asked,
+    change: impl FnOnce(&mut BTreeMap<String, String>),
+) -> Result<Value, Refused> {
     let flow = flow(asked)?;
-    asked.engine().flow_tags(&asked.caller, &flow, &change).await.map_err(not_found)?;
+    let found = asked.engine().flow_get(&asked.caller, &flow, None).await.map_err(not_found)?;
+    let mut tags = found.flow.tags.clone();
+    change(&mut tags);
+    let patch = FlowPatch { tags: Some(tags), ..FlowPatch::default() };
+    asked.engine().flow_update(&asked.caller, &flow, &patch).await.map_err(not_found)?;
     Ok(json!({}))
 }
 
 pub(super) async fn put(asked: Asked) -> Result<Value, Refused> {
     let more = read(&asked)?;
-    change(&asked, FlowTags::Put(more)).await
+    change(&asked, |tags| tags.extend(more)).await
 }
 
 pub(super) async fn remove(asked: Asked) -> Result<Value, Refused> {
     let keys = asked.list("tagKeys")?.unwrap_or_default();
-    let keys = keys.iter().filter_map(Value::as_str).map(str::to_owned);
-    change(&asked, FlowTags::Remove(keys.collect())).await
+    let is_gone = |key: &str| keys.iter().any(|gone| gone.as_str() == Some(key));
+    change(&asked, |tags| tags.retain(|key, _| !is_gone(key))).await
 }
 
 pub(super) async fn list(asked: Asked) -> Result<Value, Refused> {

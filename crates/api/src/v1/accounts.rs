@@ -51,7 +51,6 @@ fn whole(call: &Call, account: &Tenant) -> Account {
         storage_bytes: storage.total(),
         code_bytes: storage.code,
         task_bytes: storage.tasks,
-        object_bytes: storage.objects,
         functions: engine.catalog().functions_count(account.id) as u64,
         budget_units: budget.map(|used| millionths(used.spent)),
         budget_renews_at: budget.map(|used| Time(used.renews_at)),

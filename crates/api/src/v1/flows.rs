@@ -9,8 +9,8 @@ use stint_engine::flows::{
 };
 use stint_model::flow::FlowMode;
 use stint_wire::native::{
-    Flow, FlowCheck, FlowChecked, FlowCreate as WireCreate, FlowGraph, FlowPatch as WirePatch,
-    FlowProblem, GraphEdge, GraphScope, GraphStep, Page, StepLive,
+    Flow, FlowCreate as WireCreate, FlowGraph, FlowPatch as WirePatch, GraphEdge, GraphScope,
+    GraphStep, Page, StepLive,
 };
 use stint_wire::time::Time;
 
@@ -55,7 +55,9 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
 
 pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
     let input: WireCreate = call.json()?;
-    let mode = mode(input.mode.as_deref())?;
+    let mode = input.mode.as_deref().unwrap_or(FlowMode::Standard.word());
+    let mode = FlowMode::from_word(mode)
+        .ok_or_else(|| Problem::invalid(format!("mode is Standard or Express, not {mode:?}")))?;
     let create = FlowCreate {
         name: input.name,
         definition: input.definition,
@@ -68,31 +70,6 @@ pub(super) async fn create(call: Call) -> Result<Answer, Problem> {
     };
     let made = call.engine().flow_create(&call.caller, create).await?;
     Ok(json(StatusCode::CREATED, &view(&made)))
-}
-
-fn mode(word: Option<&str>) -> Result<FlowMode, Problem> {
-    let word = word.unwrap_or(FlowMode::Standard.word());
-    FlowMode::from_word(word)
-        .ok_or_else(|| Problem::invalid(format!("mode is Standard or Express, not {word:?}")))
-}
-
-pub(super) async fn check(call: Call) -> Result<Answer, Problem> {
-    let input: FlowCheck = call.json()?;
-    let mode = mode(input.mode.as_deref())?;
-    let checked = call.engine().flow_check(&call.caller, &input.definition, mode).await?;
-    let problems = checked.problems.iter().map(|found| FlowProblem {
-        code: found.code.as_str().to_owned(),
-        is_error: found.is_error(),
-        line: found.at.line,
-        column: found.at.column,
-        message: found.message.clone(),
-        hint: found.hint.clone(),
-    });
-    ok(&FlowChecked {
-        dialect: checked.dialect.map(|known| dialect(known).to_owned()),
-        problems: problems.collect(),
-        graph: checked.graph.as_ref().map(|graph| drawn(graph, &[])),
-    })
 }
 
 pub(super) async fn get(call: Call) -> Result<Answer, Problem> {

@@ -10,7 +10,6 @@ use stint_model::code::Code;
 use stint_model::time::Span;
 use stint_wire::native::{
     Key, KeyCreate as WireCreate, KeyCreated, KeyPatch, KeyTemporary, MasterKeyRotated, Page,
-    SignIn,
 };
 use stint_wire::time::Time;
 
@@ -102,17 +101,6 @@ pub(crate) async fn temporary(call: Call) -> Result<Answer, Problem> {
         description: input.description,
     };
     ok(&created(&call.engine().key_issue(&call.caller, &issue).await?))
-}
-
-pub(crate) async fn sign_in(call: Call) -> Result<Answer, Problem> {
-    let input: SignIn = call.json_or_default()?;
-    let life = input.expires_in.map(Span::from);
-    ok(&created(&call.engine().sign_in(&call.caller, life).await?))
-}
-
-pub(crate) async fn sign_out(call: Call) -> Result<Answer, Problem> {
-    call.engine().sign_out(&call.caller).await?;
-    no_content()
 }
 
 /// A key of the caller's account.

@@ -78,7 +78,6 @@ fn instance(call: &Call, report: &InstanceReport) -> Instance {
     let state = match report.state {
         InstanceState::Creating => "Creating",
         InstanceState::Running => "Running",
-        InstanceState::Suspended => "Suspended",
         InstanceState::Terminating => "Terminating",
         InstanceState::Destroyed => "Destroyed",
     };

@@ -114,8 +114,6 @@ fn view(row: &UsageRow) -> Usage {
         kept_vcpu_seconds: millionths(sums.kept_vcpu_micros),
         kept_memory_gb_seconds: millionths(sums.kept_memory_micros),
         kept_disk_gb_seconds: millionths(sums.kept_disk_micros),
-        gpu_gb_seconds: millionths(sums.gpu_micros),
-        kept_gpu_gb_seconds: millionths(sums.kept_gpu_micros),
         units: millionths(sums.micro_units()),
     }
 }

@@ -1,7 +1,6 @@
 //! Why is it waiting? The scheduler's cause as a stable word and as a sentence.
 
 use stint_engine::{Cause, Why};
-use stint_model::gpu::GpuNeed;
 use stint_model::limit::Resources;
 use stint_model::task::TaskState;
 use stint_model::time::Timestamp;
@@ -31,10 +30,7 @@ fn view(why: &Why) -> WireWhy {
     let (cause, sentence) = match &why.cause {
         Some(Cause::HeldByDependency) => ("dependency", held_by(&waits_for)),
         Some(cause) => explain(cause),
-        None => match why.suspended_at {
-            Some(since) => ("suspended", suspended(since)),
-            None => by_state(why),
-        },
+        None => by_state(why),
     };
     WireWhy {
         uid: task.uid().to_string(),
@@ -69,22 +65,6 @@ fn at(time: Timestamp) -> String {
 fn size(size: &Resources) -> String {
     let cpu = f64::from(size.cpu_milli) / 1_000.0;
     format!("{cpu} vCPU and {} MB", size.memory_mb)
-}
-
-fn suspended(since: Timestamp) -> String {
-    format!(
-        "it stands still since {}: online work has its processor; it goes on when there is room, or \
-         runs again after a minute",
-        at(since)
-    )
-}
-
-fn gpu_full(need: &GpuNeed) -> String {
-    let word = need.kind.word();
-    match need.memory_mb {
-        0 => format!("every GPU of type {word} is in use, and it takes a whole one"),
-        mb => format!("no GPU of type {word} has {mb} MB free; it starts when an instance ends"),
-    }
 }
 
 /// Cause and sentence of a task that does not wait for the scheduler.
@@ -164,8 +144,6 @@ pub(crate) fn explain(cause: &Cause) -> (&'static str, String) {
         Cause::TooBigForAnyNode { size: wanted } => {
             ("tooBig", format!("no node can hold an instance of {}", size(wanted)))
         }
-        Cause::NoGpu { kind } => ("noGpu", format!("no node has a GPU of type {}", kind.word())),
-        Cause::GpuFull { need } => ("gpuFull", gpu_full(need)),
         Cause::NodeFull { missing } => {
             ("nodeFull", format!("every node is full; the best one lacks {}", size(missing)))
         }

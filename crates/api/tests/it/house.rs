@@ -13,9 +13,7 @@ use stint_engine::secret::Keyring;
 use stint_engine::{Engine, EngineConfig, Ports, Running};
 use stint_model::id::{InstanceId, NodeId};
 use stint_model::limit::Resources;
-use stint_model::link::{
-    AnswerHead, Event, FromNode, Lease, NodeGear, Outcome, Start, StopReason, ToNode,
-};
+use stint_model::link::{AnswerHead, Event, FromNode, Lease, Outcome, Start, StopReason, ToNode};
 use stint_model::task::Measured;
 use stint_model::time::Span;
 use stint_store::memory::{MemoryBlobs, MemoryJournal, MemoryStore};
@@ -26,21 +24,6 @@ use stint_wire::fc::{AsyncConfigInput, CodeLocation, FunctionInput};
 use stint_wire::native::{KeyCreate, Setting};
 use tokio::sync::mpsc;
 
-/// Takes every notification.
-#[derive(Debug)]
-struct NoEndpoints;
-
-#[async_trait::async_trait]
-impl stint_message::Endpoints for NoEndpoints {
-    async fn post(&self, _: &stint_message::Post) -> Result<(), stint_message::PushError> {
-        Ok(())
-    }
-
-    async fn call(&self, _: &stint_message::FunctionCall) -> Result<(), stint_message::PushError> {
-        Ok(())
-    }
-}
-
 /// A zip with `index.py`.
 pub(crate) const ZIP_BASE64: &str = "UEsDBBQAAAAAAAAAIVy0CHBpLgAAAC4AAAAIAAAAaW5kZXgucHlkZWYgaGFuZGxlcihldmVudCwgY29udGV4dCk6CiAgICByZXR1cm4gZXZlbnQKUEsBAhQDFAAAAAAAAAAhXLQIcGkuAAAALgAAAAgAAAAAAAAAAAAAAIABAAAAAGluZGV4LnB5UEsFBgAAAAABAAEANgAAAFQAAAAAAA==";
 /// Its length.
@@ -50,7 +33,6 @@ pub(crate) struct House {
     pub(crate) address: SocketAddr,
     pub(crate) trigger_address: SocketAddr,
     pub(crate) supervisor: Supervisor,
-    pub(crate) messages: stint_message::Messages,
     pub(crate) engine: Engine,
     pub(crate) clock: Clock,
     /// The root account's admin.
@@ -67,15 +49,8 @@ impl House {
     pub(crate) async fn build_with(config: ApiConfig) -> Self {
         let clock = Clock::start();
         let supervisor = Supervisor::new(clock.clone());
-        let store = Arc::new(MemoryStore::new());
-        let messages = stint_message::MessageParts {
-            config: stint_message::MessageConfig::new("local"),
-            store: Arc::<MemoryStore>::clone(&store),
-            endpoints: Arc::new(NoEndpoints),
-            storage_allows: Arc::new(AtomicBool::new(true)),
-        };
         let ports = Ports {
-            store,
+            store: Arc::new(MemoryStore::new()),
             blobs: Arc::new(MemoryBlobs::new()),
             buckets: Arc::new(NoBuckets),
             judge: Arc::new(NoJudge),
@@ -100,11 +75,9 @@ impl House {
             UsageBook::open(Arc::new(MemoryJournal::new()), Span::from_secs(86_400), clock.clone());
         let usage = usage.await.expect("an empty journal reads");
         let secure = config.tls.is_some();
-        let messages = stint_message::start(messages, &supervisor);
         let api = Api::open(ApiParts {
             config,
             engine: engine.clone(),
-            messages: messages.clone(),
             logs,
             usage,
             metrics: Arc::new(|| "stint_up 1\n".to_owned()),
@@ -133,7 +106,6 @@ impl House {
             &clock,
         );
         Self {
-            messages,
             address,
             trigger_address,
             supervisor,
@@ -238,7 +210,7 @@ impl FakeNode {
         let capacity = Resources { cpu_milli: 8_000, memory_mb: 16_384 };
         let runtimes =
             BTreeMap::from([("python3.10".to_owned(), "/usr/bin/python3.11".to_owned())]);
-        self.say(FromNode::Hello { node, capacity, runtimes, gear: NodeGear::default() }).await;
+        self.say(FromNode::Hello { node, capacity, runtimes }).await;
         let mut live: BTreeMap<u32, u32> = BTreeMap::new();
         let mut hanging: Vec<Lease> = Vec::new();
         while let Some(message) = inbox.recv().await {
@@ -264,8 +236,6 @@ impl FakeNode {
                 | ToNode::Keep { .. }
                 | ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
-                | ToNode::Suspend { .. }
-                | ToNode::Resume { .. }
                 | ToNode::Exec { .. }
                 | ToNode::Session(_)
                 | ToNode::Prepare(_)

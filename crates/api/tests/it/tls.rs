@@ -72,7 +72,6 @@ async fn a_certificate_that_is_none_keeps_the_doors_shut() {
     let opened = stint_api::Api::open(stint_api::ApiParts {
         config,
         engine: house.engine.clone(),
-        messages: house.messages.clone(),
         logs,
         usage,
         metrics: std::sync::Arc::new(String::new),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use stint_model::code::{Code, Refusal};
 use stint_model::function::{Alias, AsyncConfig, Function, LATEST, Revision, Version};
 use stint_model::scaling::ScalingConfig;
-use stint_model::trigger::Trigger;
 
 /// A function with its versions, aliases and async configurations.
 #[derive(Clone, Debug)]
@@ -21,8 +20,6 @@ pub struct FunctionEntry {
     pub async_configs: BTreeMap<String, Arc<AsyncConfig>>,
     /// What qualifiers keep.
     pub scalings: BTreeMap<String, Arc<ScalingConfig>>,
-    /// What it is called for, by name.
-    pub triggers: BTreeMap<String, Arc<Trigger>>,
     latest: Arc<str>,
     plain: Arc<AsyncConfig>,
 }
@@ -47,7 +44,6 @@ impl FunctionEntry {
             aliases: BTreeMap::new(),
             async_configs: BTreeMap::new(),
             scalings: BTreeMap::new(),
-            triggers: BTreeMap::new(),
             latest: LATEST.into(),
             plain: Arc::new(AsyncConfig::default()),
         }

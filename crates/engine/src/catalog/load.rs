@@ -3,7 +3,7 @@
 use stint_model::id::AccountId;
 use stint_store::record::layer::LayerRecord;
 use stint_store::record::{
-    access_key, account, alias, async_config, flow, function, layer, scaling, trigger, version,
+    access_key, account, alias, async_config, flow, function, layer, scaling, version,
 };
 use stint_store::{Kind, Record, Store, StoreError};
 
@@ -31,7 +31,6 @@ impl Catalog {
             Kind::FlowAlias,
             Kind::FlowSchedule,
             Kind::Activity,
-            Kind::Trigger,
         ] {
             catalog.load_kind(store, kind).await?;
         }
@@ -94,23 +93,12 @@ impl Catalog {
             Kind::Activity => {
                 CatalogChange::Flow(FlowChange::ActivitySet(flow::decode_activity(body)?))
             }
-            Kind::Trigger => CatalogChange::TriggerSet(trigger::decode(body)?),
             Kind::ShardState
             | Kind::Audit
             | Kind::Secret
             | Kind::Setting
             | Kind::FlowDefinition
-            | Kind::MapRun
-            | Kind::Bucket
-            | Kind::Object
-            | Kind::Upload
-            | Kind::ObjectEvent
-            | Kind::Queue
-            | Kind::Message
-            | Kind::Topic
-            | Kind::Subscription
-            | Kind::TriggerCursor
-            | Kind::NamedSecret => return Ok(None),
+            | Kind::MapRun => return Ok(None),
         }))
     }
 

@@ -91,63 +91,14 @@ pub enum BucketError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The storage did not take it.
-    #[error("write object '{object}'")]
-    NotWritten {
-        /// Which.
-        object: String,
-        /// The storage's own words.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// It cannot be listed.
-    #[error("list the objects under '{prefix}'")]
-    NotListed {
-        /// How their keys begin.
-        prefix: String,
-        /// The storage's own words.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
 }
 
-/// An object of a bucket, as a listing tells of it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ObjectInfo {
-    /// Its key in the bucket.
-    pub key: String,
-    /// Bytes.
-    pub size: u64,
-    /// When it was written.
-    pub modified_at: Timestamp,
-    /// What changes with its bytes, where the storage has one.
-    pub tag: Option<String>,
-}
-
-/// Buckets that code may be taken from, by their configured names; distributed maps read items from them and
-/// write results to them.
+/// Buckets that code may be taken from, by their configured names.
 #[async_trait]
 pub trait CodeBuckets: Send + Sync + std::fmt::Debug + 'static {
     /// Reads a whole object of at most `bytes_max`.
     async fn fetch(&self, bucket: &str, object: &str, bytes_max: u64)
     -> Result<Bytes, BucketError>;
-
-    /// Writes a whole object; one of that name is replaced.
-    async fn put(&self, bucket: &str, object: &str, bytes: Bytes) -> Result<(), BucketError> {
-        drop((object, bytes));
-        Err(BucketError::NoBucket(bucket.to_owned()))
-    }
-
-    /// Objects whose keys begin with `prefix`, by key, at most `most`.
-    async fn list(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        most: usize,
-    ) -> Result<Vec<ObjectInfo>, BucketError> {
-        let _unused = (prefix, most);
-        Err(BucketError::NoBucket(bucket.to_owned()))
-    }
 }
 
 /// No bucket is configured.
@@ -322,11 +273,10 @@ impl Engine {
     /// Takes code, checks it and keeps it as a blob.
     pub(crate) async fn code_keep(
         &self,
-        caller: &Caller,
         place: CodePlace<'_>,
         input: &CodeInput,
     ) -> Result<CodePackage, EngineError> {
-        let bytes = self.code_bytes(caller, input).await?;
+        let bytes = self.code_bytes(input).await?;
         match place {
             CodePlace::Function(..) | CodePlace::Layer(_) => check_zip(&bytes)?,
             CodePlace::Image(..) => check_image(&bytes)?,
@@ -370,9 +320,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What the request has, or an object of a bucket that the operator configured, or of one of the
-    /// account's own.
-    async fn code_bytes(&self, caller: &Caller, input: &CodeInput) -> Result<Bytes, EngineError> {
+    async fn code_bytes(&self, input: &CodeInput) -> Result<Bytes, EngineError> {
         match &input.source {
             CodeSource::Zip(bytes) if bytes.len() > ZIP_BYTES_MAX => {
                 let message = format!(
@@ -384,9 +332,6 @@ impl Engine {
             CodeSource::Zip(bytes) => Ok(bytes.clone()),
             CodeSource::Object { bucket, object } => {
                 let fetched = self.buckets().fetch(bucket, object, OBJECT_BYTES_MAX).await;
-                if let Err(BucketError::NoBucket(_)) = &fetched {
-                    return self.code_bytes_own(caller, bucket, object).await;
-                }
                 fetched.map_err(|error| match error {
                     BucketError::TooLarge { .. } => {
                         EngineError::refused(Code::EntityTooLarge, error.to_string())
@@ -394,30 +339,13 @@ impl Engine {
                     BucketError::NoBucket(_) | BucketError::NoObject(_) => {
                         EngineError::refused(Code::InvalidArgument, error.to_string())
                     }
-                    BucketError::Failed { .. }
-                    | BucketError::NotWritten { .. }
-                    | BucketError::NotListed { .. } => {
+                    BucketError::Failed { .. } => {
                         tracing::warn!(error = stint_supervise::chain(&error), "fetch code");
                         EngineError::refused(Code::InternalServerError, error.to_string())
                     }
                 })
             }
         }
-    }
-
-    async fn code_bytes_own(
-        &self,
-        caller: &Caller,
-        bucket: &str,
-        object: &str,
-    ) -> Result<Bytes, EngineError> {
-        let read = self.object_read(caller, (bucket, object), OBJECT_BYTES_MAX).await;
-        read.map_err(|error| match error.code() {
-            Code::NoSuchBucket | Code::NoSuchKey => {
-                EngineError::refused(Code::InvalidArgument, format!("the code: {error}"))
-            }
-            _ => error,
-        })
     }
 
     /// Lets go of packages that no record names any more. What is not deleted now is swept later.

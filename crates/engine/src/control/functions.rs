@@ -208,7 +208,7 @@ impl Engine {
         self.layers_fit(account, &draft.head.config)?;
         if let Some(code) = &input.code {
             let place = code_place(&draft);
-            made.code = Some(self.code_keep(caller, place, code).await?);
+            made.code = Some(self.code_keep(place, code).await?);
         }
         let function = Arc::new(decide_create(&input, &made, has_code)?);
         let mut change = Change::new(shard);
@@ -284,7 +284,7 @@ impl Engine {
         if let Some(code) = &input.code {
             self.storage_allows()?;
             let place = code_place(&draft);
-            made.code = Some(self.code_keep(caller, place, code).await?);
+            made.code = Some(self.code_keep(place, code).await?);
         } else if runs_by(&draft.wanted().config) != runs_by(&before.wanted().config) {
             let wanted = draft.wanted();
             self.code_judge_again(&wanted.config, wanted.code.as_ref()).await?;
@@ -368,7 +368,7 @@ impl Engine {
         let mut packages: Vec<_> = packages_of(&read.value).cloned().collect();
         let mut change = Change::new(self.home_of(account, name));
         change.delete(read.expect);
-        for kind in [Kind::Version, Kind::Alias, Kind::AsyncConfig, Kind::Scaling, Kind::Trigger] {
+        for kind in [Kind::Version, Kind::Alias, Kind::AsyncConfig, Kind::Scaling] {
             for record in self.records(kind, &format!("{account}/{name}/")).await? {
                 if kind == Kind::Version {
                     let version = stint_store::record::version::decode(&record.body)?;
@@ -376,10 +376,6 @@ impl Engine {
                 }
                 change.delete(expect_of(&record));
             }
-        }
-        for record in self.records(Kind::TriggerCursor, &format!("{account}/{name}/")).await? {
-            // Its source may write it meanwhile, which is no reason to begin anew.
-            change.drop(record.key);
         }
         let (id, name) = (read.value.id, Arc::clone(&read.value.name));
         change.shows(CatalogChange::FunctionGone { account, name: Arc::clone(&name), id });

@@ -4,7 +4,6 @@
 mod authenticate;
 mod function;
 mod master;
-mod sign_in;
 mod start;
 
 use std::sync::Arc;

@@ -157,7 +157,7 @@ impl Engine {
             let message = format!("a layer can have at most {VERSIONS_MAX} versions");
             return Err(EngineError::refused(Code::LimitExceededError, message));
         }
-        let code = self.code_keep(caller, CodePlace::Layer(account), &input.code).await?;
+        let code = self.code_keep(CodePlace::Layer(account), &input.code).await?;
         let created = retrying!({
             let (counter, newest, public) = self.layer_counter(account, &input.name).await?;
             let layer = Arc::new(LayerVersion {

@@ -16,7 +16,6 @@ use crate::access::Operation;
 use crate::catalog::{CatalogChange, FunctionEntry, NameSpan, version_number};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::link::NodeView;
 use crate::scaling::Rules;
 use crate::shard::{Ask, Input};
 
@@ -119,6 +118,14 @@ fn numbers(config: &ScalingConfig) -> Result<(), Refusal> {
         }
     }
     for tracking in &config.trackings {
+        if tracking.metric != Metric::Concurrency {
+            let message = format!(
+                "policies by {} are not built yet; use {}",
+                tracking.metric.word(),
+                Metric::Concurrency.word()
+            );
+            return Err(Refusal::new(Code::NotImplemented, message));
+        }
         if !(1..=1_000).contains(&tracking.mark_permille) {
             return Err(Refusal::invalid("metricTarget must be above 0 and at most 1"));
         }
@@ -130,25 +137,6 @@ fn numbers(config: &ScalingConfig) -> Result<(), Refusal> {
     if config.schedules.len() > POLICIES_MAX || config.trackings.len() > POLICIES_MAX {
         let message = format!("at most {POLICIES_MAX} policies of one kind");
         return Err(Refusal::invalid(message));
-    }
-    Ok(())
-}
-
-/// A policy that goes by what no node can tell would keep its minimum for ever.
-fn measurable(config: &ScalingConfig, nodes: &[NodeView]) -> Result<(), Refusal> {
-    for tracking in &config.trackings {
-        let metric = tracking.metric;
-        let told = |node: &NodeView| node.gear.measures.contains(&metric);
-        if metric == Metric::Concurrency || nodes.is_empty() || nodes.iter().any(told) {
-            continue;
-        }
-        let message = format!(
-            "no node can tell {}: its control groups do not count it for an instance (`stint \
-             doctor` says what is missing); {} works everywhere",
-            metric.word(),
-            Metric::Concurrency.word()
-        );
-        return Err(Refusal::new(Code::NotImplemented, message));
     }
     Ok(())
 }
@@ -186,7 +174,6 @@ impl Engine {
             let read = self.function_read(account, function).await?;
             let entry = self.function_entry(caller, function)?;
             check(&config, &entry, qualifier)?;
-            measurable(&config, &self.link().nodes())?;
             let record = self.store().record_get(&key).await?;
             let mut change = Change::new(self.home_of(account, function));
             change.expects(read.expect);

@@ -57,14 +57,6 @@ pub fn decode_rows(chunk: &HistoryChunk) -> Result<Vec<Row>, StoreError> {
     Ok(rows)
 }
 
-/// The state in the document of an execution, for checks from outside.
-///
-/// # Errors
-/// `Corrupt`.
-pub fn decode_document(body: &[u8]) -> Result<stint_flow::State, StoreError> {
-    crate::shard::flows::notes::decode(body).map(|(_, state)| state)
-}
-
 /// The call that a map run is named by.
 pub(super) fn call_of(name: &str) -> Result<CallId, Refusal> {
     name.parse().map_err(|()| {

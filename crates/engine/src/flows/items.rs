@@ -1,5 +1,5 @@
-//! The items of a distributed map: from its input, from an object of a bucket as JSON, JSON Lines, CSV or as
-//! the manifest of an inventory, or the objects of a bucket themselves; each shaped for its child.
+//! The items of a distributed map: from its input, or from an object of a configured bucket as JSON, JSON
+//! Lines or CSV; each shaped for its child.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,11 +7,9 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use stint_flow::{CallId, MapRun, RawItem, Shaped, map_item};
 use stint_model::execution::Execution;
-use stint_model::id::{AccountId, ExecutionUid};
+use stint_model::id::ExecutionUid;
 
-use super::objects;
 use super::plans::Definition;
-use crate::control::code::ObjectInfo;
 use crate::engine::Engine;
 use crate::shard::flows::integration::Wrong;
 
@@ -32,8 +30,6 @@ enum Source {
         names: Vec<String>,
         mark: u8,
     },
-    /// Objects of a bucket.
-    Objects(Vec<ObjectInfo>),
 }
 
 /// The last few sources, so that an object is fetched once for all its items.
@@ -77,7 +73,7 @@ pub(crate) async fn read(
     let source = match engine.sources().get(execution.uid, run.id) {
         Some(source) => source,
         None => {
-            let source = Arc::new(open(engine, execution.account, run).await?);
+            let source = Arc::new(open(engine, run).await?);
             engine.sources().keep(execution.uid, run.id, Arc::clone(&source));
             source
         }
@@ -123,7 +119,7 @@ async fn shaped(
     }
 }
 
-async fn open(engine: &Engine, account: AccountId, run: &MapRun) -> Result<Source, Wrong> {
+async fn open(engine: &Engine, run: &MapRun) -> Result<Source, Wrong> {
     let Some(reader) = &run.reader else {
         return Ok(match run.items.clone().unwrap_or(Value::Null) {
             Value::Array(items) => Source::Values(items),
@@ -134,123 +130,19 @@ async fn open(engine: &Engine, account: AccountId, run: &MapRun) -> Result<Sourc
         });
     };
     let resource = reader.get("Resource").and_then(Value::as_str).unwrap_or_default();
-    let config = reader.get("ReaderConfig").unwrap_or(&Value::Null);
-    let arguments = reader.get("Parameters").or_else(|| reader.get("Arguments"));
-    let said = |keys: [&str; 2]| {
-        let found = keys.iter().find_map(|key| arguments?.get(*key)?.as_str());
-        found.map(str::to_owned)
-    };
-    let text = |keys: [&str; 2]| {
-        said(keys).ok_or_else(|| failed(format!("ItemReader names no {}", keys[0])))
-    };
-    let bucket = text(["Bucket", "bucket"])?;
-    let most = run.items_max.unwrap_or(engine.config().flows.map_items_max);
-    let asked = Asked { engine, account, bucket: &bucket };
     if resource.contains("listObjects") {
-        let prefix = said(["Prefix", "prefix"]).unwrap_or_default();
-        return asked.listing(&prefix, most).await;
+        return Err(failed("listing a bucket is not supported by this version of Stint"));
     }
-    let key = text(["Key", "key"])?;
-    let bytes = asked.object(&key).await?;
-    if config.get("InputType").and_then(Value::as_str) == Some("MANIFEST") {
-        return asked.manifest(&bytes).await;
-    }
-    cut(bytes, config, &key)
-}
-
-/// What a reader asks of a bucket.
-struct Asked<'a> {
-    engine: &'a Engine,
-    account: AccountId,
-    bucket: &'a str,
-}
-
-impl Asked<'_> {
-    async fn object(&self, key: &str) -> Result<Bytes, Wrong> {
-        let most = self.engine.config().flows.map_object_bytes_max;
-        let bytes = objects::fetch(self.engine, self.account, (self.bucket, key), most).await;
-        bytes.map_err(|error| failed(stint_supervise::chain(&error)))
-    }
-
-    async fn listing(&self, prefix: &str, most: u64) -> Result<Source, Wrong> {
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let found = objects::list(self.engine, self.account, (self.bucket, prefix), most).await;
-        Ok(Source::Objects(found.map_err(|error| failed(stint_supervise::chain(&error)))?))
-    }
-
-    /// The objects that an inventory tells of: its files are CSV without a first row of names, mostly packed.
-    async fn manifest(&self, bytes: &[u8]) -> Result<Source, Wrong> {
-        let Inventory { names, files, is_elsewhere } = Inventory::read(bytes)?;
-        let bucket = is_elsewhere.as_deref().unwrap_or(self.bucket);
-        let most = self.engine.config().flows.map_object_bytes_max;
-        let (mut all, mut records) = (Vec::new(), Vec::new());
-        for key in files {
-            let asked = Asked { engine: self.engine, account: self.account, bucket };
-            let file = asked.object(&key).await?;
-            let start = all.len();
-            unpack(&file, &mut all, usize::try_from(most).unwrap_or(usize::MAX))?;
-            let found = lines(&all[start..], Some(b'"'));
-            records.extend(found.into_iter().map(|(from, to)| (start + from, start + to)));
-        }
-        Ok(Source::Records { bytes: all.into(), records, names, mark: b',' })
-    }
-}
-
-/// The manifest of an inventory.
-struct Inventory {
-    /// Names of the columns of its files.
-    names: Vec<String>,
-    /// Keys of its files.
-    files: Vec<String>,
-    /// The bucket they lie in, if it says so.
-    is_elsewhere: Option<String>,
-}
-
-impl Inventory {
-    fn read(bytes: &[u8]) -> Result<Self, Wrong> {
-        let manifest: Value =
-            serde_json::from_slice(bytes).map_err(|error| failed(format!("no JSON: {error}")))?;
-        let text = |name: &str| manifest.get(name).and_then(Value::as_str);
-        match text("fileFormat") {
-            Some("CSV") => {}
-            Some(other) => {
-                let cause = format!("an inventory of format {other} is not supported, CSV is");
-                return Err(failed(cause));
-            }
-            None => return Err(failed("the manifest names no fileFormat")),
-        }
-        let schema = text("fileSchema").ok_or_else(|| failed("the manifest has no fileSchema"))?;
-        let names = schema.split(',').map(|name| name.trim().to_owned()).collect();
-        let listed = manifest.get("files").and_then(Value::as_array);
-        let listed = listed.ok_or_else(|| failed("the manifest names no files"))?;
-        let key = |file: &Value| file.get("key").and_then(Value::as_str).map(str::to_owned);
-        let files: Option<Vec<String>> = listed.iter().map(key).collect();
-        let files = files.ok_or_else(|| failed("a file of the manifest has no key"))?;
-        let is_elsewhere = text("destinationBucket")
-            .map(|bucket| bucket.rsplit(':').next().unwrap_or(bucket).to_owned());
-        Ok(Self { names, files, is_elsewhere })
-    }
-}
-
-/// Appends a file, unpacked if it is packed; `all` has at most so many bytes then.
-fn unpack(file: &[u8], all: &mut Vec<u8>, most: usize) -> Result<(), Wrong> {
-    use std::io::Read as _;
-    let too_many = || failed(format!("the files of the manifest have more than {most} bytes"));
-    if !file.starts_with(&[0x1f, 0x8b]) {
-        all.extend_from_slice(file);
-    } else {
-        let room = u64::try_from(most.saturating_sub(all.len())).unwrap_or(u64::MAX);
-        let mut reader = flate2::read::MultiGzDecoder::new(file).take(room.saturating_add(1));
-        let read = reader.read_to_end(all);
-        read.map_err(|error| failed(format!("a file of the manifest cannot be read: {error}")))?;
-    }
-    if all.len() > most {
-        return Err(too_many());
-    }
-    if !all.ends_with(b"\n") {
-        all.push(b'\n');
-    }
-    Ok(())
+    let arguments = reader.get("Parameters").or_else(|| reader.get("Arguments"));
+    let text = |keys: [&str; 2]| {
+        let found = keys.iter().find_map(|key| arguments?.get(*key)?.as_str());
+        found.map(str::to_owned).ok_or_else(|| failed(format!("ItemReader names no {}", keys[0])))
+    };
+    let (bucket, key) = (text(["Bucket", "bucket"])?, text(["Key", "key"])?);
+    let most = engine.config().flows.map_object_bytes_max;
+    let bytes = engine.buckets().fetch(&bucket, &key, most).await;
+    let bytes = bytes.map_err(|error| failed(stint_supervise::chain(&error)))?;
+    cut(bytes, reader.get("ReaderConfig").unwrap_or(&Value::Null), &key)
 }
 
 fn cut(bytes: Bytes, config: &Value, key: &str) -> Result<Source, Wrong> {
@@ -365,7 +257,6 @@ impl Source {
             Self::Pairs(pairs) => pairs.len(),
             Self::Lines(_, lines) => lines.len(),
             Self::Records { records, .. } => records.len(),
-            Self::Objects(objects) => objects.len(),
         }
     }
 
@@ -387,19 +278,6 @@ impl Source {
                     row.insert(name.clone(), Value::String(fields.next().unwrap_or_default()));
                 }
                 (None, Value::Object(row))
-            }
-            Self::Objects(objects) => {
-                let object = &objects[at];
-                let mut told = serde_json::json!({
-                    "Key": object.key,
-                    "LastModified": object.modified_at.seconds(),
-                    "Size": object.size,
-                    "StorageClass": "STANDARD",
-                });
-                if let Some(tag) = &object.tag {
-                    told["Etag"] = Value::String(tag.clone());
-                }
-                (None, told)
             }
         })
     }
@@ -429,32 +307,6 @@ mod tests {
         assert_eq!(rows, [json!({"n": "1", "t": "a, \"b\"\nc"}), json!({"n": "2", "t": ""})]);
         let config = json!({"InputType": "CSV", "CSVHeaderLocation": "GIVEN", "CSVHeaders": ["x"], "CSVDelimiter": "PIPE"});
         assert_eq!(items("a|b", config, "a"), [json!({"x": "a"})]);
-    }
-
-    #[test]
-    fn the_files_of_an_inventory_are_one_list() {
-        use std::io::Write as _;
-        let manifest = json!({"destinationBucket": "arn:aws:s3:::there", "fileFormat": "CSV",
-            "fileSchema": "Bucket, Key, Size", "files": [{"key": "a.csv.gz"}, {"key": "b.csv"}]});
-        let read = Inventory::read(manifest.to_string().as_bytes()).map_err(|w| w.cause).unwrap();
-        assert_eq!(read.names, ["Bucket", "Key", "Size"]);
-        assert_eq!((read.files.len(), read.is_elsewhere.as_deref()), (2, Some("there")));
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packed.write_all(b"\"b\",\"k1\",\"7\"").unwrap();
-        let mut all = Vec::new();
-        unpack(&packed.finish().unwrap(), &mut all, 100).map_err(|w| w.cause).unwrap();
-        unpack(b"b,k2,8\n", &mut all, 100).map_err(|w| w.cause).unwrap();
-        assert_eq!(lines(&all, Some(b'"')).len(), 2);
-        assert!(unpack(b"too much", &mut all, 20).unwrap_err().cause.contains("20 bytes"));
-        for (manifest, word) in [
-            (json!({"fileFormat": "Parquet"}), "Parquet"),
-            (json!({"fileFormat": "CSV"}), "fileSchema"),
-            (json!({"fileFormat": "CSV", "fileSchema": "Key"}), "files"),
-            (json!({"fileFormat": "CSV", "fileSchema": "Key", "files": [{}]}), "key"),
-        ] {
-            let wrong = Inventory::read(manifest.to_string().as_bytes()).err().unwrap();
-            assert!(wrong.cause.contains(word), "{}", wrong.cause);
-        }
     }
 
     #[test]

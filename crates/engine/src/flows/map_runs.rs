@@ -3,10 +3,9 @@
 use stint_flow::{CallId, MapCounts, MapStatus};
 use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
-use stint_model::execution::ExecutionStatus;
 use stint_model::id::ExecutionUid;
 use stint_model::time::Timestamp;
-use stint_store::{ExecutionList, ExecutionQuery, Kind};
+use stint_store::Kind;
 
 use super::ExecutionRef;
 use super::definitions::deed;
@@ -15,7 +14,6 @@ use crate::access::Operation;
 use crate::control::Change;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::shard::flows::redrives::{FoundPage, found_of};
 use crate::shard::flows::{MapLive, map_run_key_of};
 use crate::shard::{FlowInput, Input};
 
@@ -24,50 +22,6 @@ const RUNS_MAX: usize = 1_000;
 
 fn missing(name: &str) -> EngineError {
     EngineError::refused(Code::MapRunNotExists, format!("map run '{name}' does not exist"))
-}
-
-/// Children that a redrive reads at a time.
-const CHILDREN: usize = 500;
-
-/// A map run as the book has it.
-pub(crate) async fn kept(
-    engine: &Engine,
-    execution: ExecutionUid,
-    call: CallId,
-) -> Result<Option<MapLive>, EngineError> {
-    let record = engine.store().record_get(&map_run_key_of(execution, call)).await?;
-    Ok(record.map(|record| MapLive::decode(&record.body)).transpose()?)
-}
-
-/// A page of a map run's children, oldest first, with the outputs of those that ended well if they are wanted;
-/// and where the next page begins.
-pub(crate) async fn found(
-    engine: &Engine,
-    (execution, call): (ExecutionUid, CallId),
-    cursor: Option<String>,
-    has_outputs: bool,
-) -> Result<FoundPage, EngineError> {
-    let query = ExecutionQuery {
-        call: Some((call.entered, call.attempt)),
-        ascending: true,
-        limit: CHILDREN,
-        cursor,
-        ..ExecutionQuery::of(ExecutionList::Children(execution))
-    };
-    let page = engine.store().execution_list(&query).await?;
-    let mut children = Vec::with_capacity(page.items.len());
-    for child in &page.items {
-        let output = if child.status != ExecutionStatus::Succeeded {
-            None
-        } else if !has_outputs {
-            Some(serde_json::Value::Null)
-        } else {
-            let bytes = engine.payload(&child.output).await?;
-            Some(serde_json::from_slice(&bytes).unwrap_or_default())
-        };
-        children.extend(found_of(child, output));
-    }
-    Ok((children, page.next))
 }
 
 impl Engine {
@@ -84,7 +38,8 @@ impl Engine {
         if let Some(view) = live.await? {
             return Ok(Some(view));
         }
-        Ok(kept(self, execution, call).await?.map(|map| map.view()))
+        let record = self.store().record_get(&map_run_key_of(execution, call)).await?;
+        record.map(|record| Ok(MapLive::decode(&record.body)?.view())).transpose()
     }
 }
 
@@ -109,10 +64,6 @@ pub struct MapRunView {
     pub tolerated_count: Option<u64>,
     /// Items that may fail, in hundredths of a percent of all.
     pub tolerated_basis_points: Option<u32>,
-    /// How often it was redriven.
-    pub redrives: u32,
-    /// Whether a `ResultWriter` takes its results.
-    pub has_writer: bool,
 }
 
 /// A change of a map run that has not ended; what is `None` stays.

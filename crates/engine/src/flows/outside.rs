@@ -9,14 +9,10 @@ use stint_model::shard::Shard;
 use stint_model::time::Span;
 
 use super::http::{self, HttpBounds, HttpOrder};
-use super::{items, map_runs, results};
+use super::items;
 use crate::engine::Engine;
-use crate::error::EngineError;
 use crate::shard::flows::integration::Wrong;
 use crate::shard::{FlowAct, FlowInput, Input};
-
-/// How often a book that cannot be read is asked again.
-const READS_MAX: u32 = 30;
 
 pub(crate) async fn act(engine: Engine, shard: Shard, act: FlowAct) {
     let input = match act {
@@ -39,45 +35,15 @@ pub(crate) async fn act(engine: Engine, shard: Shard, act: FlowAct) {
             FlowInput::Items { execution: execution.uid, call: run.id, items: read }
         }
         FlowAct::Write { execution, run } => {
-            let result = results::write(&engine, &execution, &run).await;
+            let why = "no bucket can be written by this version of Stint; the results are in the map \
+                       run's executions";
+            let result = Err(Wrong::new("States.ResultWriterFailed", why));
             FlowInput::MapWritten { execution: execution.uid, call: run.id, result }
-        }
-        FlowAct::Reopen { execution, call } => {
-            let map = persistently(&engine, || map_runs::kept(&engine, execution, call)).await;
-            let map = map.unwrap_or_else(|error| {
-                tracing::error!(%execution, %call, %error, "a map run cannot be read");
-                None
-            });
-            FlowInput::MapReopened { execution, call, map: map.map(Box::new) }
-        }
-        FlowAct::Find { execution, call, cursor, has_outputs } => {
-            let page = || map_runs::found(&engine, (execution, call), cursor.clone(), has_outputs);
-            let found = persistently(&engine, page).await.map_err(|error| {
-                Wrong::new("States.Runtime", format!("the children cannot be listed: {error}"))
-            });
-            FlowInput::MapFound { execution, call, cursor, found }
         }
         FlowAct::Work => return engine.work_nudge().notify_waiters(),
     };
     // A closed inbox means that the server is stopping: an opened shard asks again.
     drop(engine.tell_shard(shard, Input::Flow(input)).await);
-}
-
-/// A book that cannot be read is asked again for a while: nobody else goes on with what waits for it.
-async fn persistently<T, F: Future<Output = Result<T, EngineError>>>(
-    engine: &Engine,
-    read: impl Fn() -> F,
-) -> Result<T, EngineError> {
-    let mut tries = 0;
-    loop {
-        match read().await {
-            Err(_) if tries < READS_MAX => {
-                tries += 1;
-                engine.clock().sleep(Span::from_secs(1)).await;
-            }
-            done => return done,
-        }
-    }
 }
 
 fn happened(execution: ExecutionUid, body: EventBody) -> FlowInput {

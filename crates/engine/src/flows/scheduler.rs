@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use stint_connect::calendar::Calendar;
 use stint_model::execution::ExecutionStatus;
 use stint_model::flow::{FlowSchedule, Misfire};
 use stint_model::time::{Span, Timestamp};
@@ -14,6 +13,7 @@ use stint_store::{ExecutionList, ExecutionQuery};
 use stint_supervise::Stop;
 
 use super::ExecutionStart;
+use super::calendar::Calendar;
 use super::start::StartOutcome;
 use crate::catalog::FlowEntry;
 use crate::engine::Engine;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use stint_connect::calendar::Calendar;
 use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
 use stint_model::flow::{FlowSchedule, Misfire};
@@ -13,6 +12,7 @@ use stint_store::record::flow as stored;
 use stint_store::{CommitError, Page};
 
 use super::FlowListing;
+use super::calendar::Calendar;
 use super::definitions::deed;
 use crate::access::Operation;
 use crate::catalog::{CatalogChange, FlowChange, FlowPart};

@@ -7,19 +7,19 @@ use serde_json::Value;
 use stint_flow::Dialect;
 use stint_model::access::Caller;
 use stint_model::code::{Code, Refusal};
-use stint_model::execution::Execution;
+use stint_model::execution::{Execution, ExecutionStatus};
 use stint_model::flow::FlowMode;
 use stint_model::function::check;
 use stint_model::id::is_name;
 use stint_model::payload::Payload;
 use stint_model::shard::Shard;
-use stint_model::time::Span;
+use stint_model::time::{Span, Timestamp};
 
 use crate::access::Operation;
 use crate::catalog::FlowEntry;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::shard::flows::{StartOrder, uuid};
+use crate::shard::flows::{StartOrder, unborn, uuid};
 use crate::shard::{FlowInput, Input};
 
 /// Nobody waits longer for an Express execution than it may take.
@@ -174,13 +174,32 @@ impl Engine {
         let name = start.name.unwrap_or_else(|| uuid(random.to_le_bytes()));
         let qualifier = start.qualifier.filter(|said| said != stint_model::function::LATEST);
         let head = Execution {
+            uid: unborn(),
+            account: flow.account,
+            flow: flow.id,
+            flow_name: std::sync::Arc::clone(&flow.name),
+            name,
+            mode: flow.mode,
             revision: target.revision,
             version: target.version,
             qualifier: qualifier.unwrap_or_default(),
+            role: flow.role.clone(),
+            environment: flow.environment.clone(),
             tags: start.tags,
+            input: Payload::Inline(input),
+            started_at: Timestamp::ZERO,
+            parent: None,
             callback: start.callback_token.filter(|token| !token.is_empty()),
             schedule,
-            ..Execution::of_flow(flow, name, Payload::Inline(input))
+            depth: 0,
+            map: None,
+            status: ExecutionStatus::Running,
+            ended_at: Timestamp::ZERO,
+            output: Payload::empty(),
+            error: None,
+            cause: None,
+            events: 0,
+            redrives: 0,
         };
         let home = Shard::of_execution(head.list(), &head.name, self.shards());
         let order = Box::new(StartOrder { head, asker: None, is_fresh });

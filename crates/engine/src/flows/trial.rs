@@ -257,7 +257,6 @@ impl Engine {
             | Command::Wake { .. }
             | Command::Unwake { .. }
             | Command::StopMapRun { .. }
-            | Command::RedriveMapRun { .. }
             | Command::Finish(_) => None,
         })
     }

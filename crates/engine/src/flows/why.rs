@@ -250,10 +250,6 @@ fn walk(step: &mut LiveStep, open: &mut u64, moment: Moment) {
             step.failed += 1;
             step.state = StepState::Failed;
         }
-        Moment::MapRunRedriven => {
-            // It was entered and never left.
-            step.state = StepState::Active;
-        }
         Moment::Succeeded | Moment::TaskSucceeded | Moment::MapRunSucceeded => {
             step.state = StepState::Done;
         }

@@ -1,10 +1,10 @@
-//! The texts of scaling policies: when one counts, and when it fires. The calendar itself is the one that
-//! timers have.
+//! The calendar's texts: when a policy counts, and when it fires. Croner finds the moments, jiff knows
+//! the zones; neither type leaves this file.
 
+use croner::parser::{CronParser, Seconds, Year};
 use jiff::Zoned;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use stint_connect::calendar::{Cron, zone};
 use stint_model::code::Refusal;
 use stint_model::scaling::PolicySpan;
 use stint_model::time::Timestamp;
@@ -38,6 +38,40 @@ impl Period {
     /// When it next begins or ends.
     pub(crate) fn changes_after(&self, now: Timestamp) -> Timestamp {
         [self.start, self.end].into_iter().filter(|at| *at > now).min().unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// Six fields, seconds first, on the wall clock of a zone.
+#[derive(Clone, Debug)]
+pub(crate) struct Cron {
+    cron: Box<croner::Cron>,
+    zone: TimeZone,
+}
+
+impl Cron {
+    /// Reads the fields; an empty zone is UTC.
+    pub(crate) fn read(fields: &str, zone_name: &str) -> Result<Self, Refusal> {
+        let zone = zone(zone_name)?;
+        let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Disallowed);
+        let cron = parser.build().parse(fields).map_err(|error| {
+            Refusal::invalid(format!(
+                "cron {fields:?}: {error}; its six fields are second, minute, hour, day, month and day \
+                 of the week"
+            ))
+        })?;
+        Ok(Self { cron: Box::new(cron), zone })
+    }
+
+    /// When it fired last, `now` included.
+    pub(crate) fn last(&self, now: Timestamp) -> Option<Timestamp> {
+        let found = self.cron.find_previous_occurrence(&zoned(now, &self.zone)?, true).ok()?;
+        Some(back(&found)).filter(|at| *at <= now)
+    }
+
+    /// When it fires next, after `now`.
+    pub(crate) fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        let found = self.cron.find_next_occurrence(&zoned(now, &self.zone)?, false).ok()?;
+        Some(back(&found)).filter(|at| *at > now)
     }
 }
 
@@ -83,8 +117,22 @@ impl Expression {
     }
 }
 
+fn zoned(at: Timestamp, zone: &TimeZone) -> Option<Zoned> {
+    let at = jiff::Timestamp::from_microsecond(at.micros()).ok()?;
+    Some(at.to_zoned(zone.clone()))
+}
+
 fn back(zoned: &Zoned) -> Timestamp {
     Timestamp::from_micros(zoned.timestamp().as_microsecond())
+}
+
+fn zone(name: &str) -> Result<TimeZone, Refusal> {
+    if name.is_empty() {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(name).map_err(|_| {
+        Refusal::invalid(format!("timeZone {name:?} is no IANA time zone such as Asia/Shanghai"))
+    })
 }
 
 /// A time with its offset, or one of the zone's wall clock; without a zone it must say `Z`.

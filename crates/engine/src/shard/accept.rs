@@ -17,7 +17,7 @@ use crate::submit::{Accepted, BatchMode, Orders};
 
 /// What the orders of one batch that were looked at so far mean for the next.
 #[derive(Default)]
-pub(super) struct Checked {
+struct Checked {
     /// Chosen ids they take.
     taken: HashSet<(FunctionId, String)>,
     /// How many were fine; they are all of one function.
@@ -29,20 +29,16 @@ pub(super) struct Checked {
 impl Shard {
     pub(super) fn wants_of_submit(&self, orders: &Orders, wants: &mut Wants) {
         for order in orders.items.iter().flatten() {
-            self.wants_of_order(order, wants);
-        }
-    }
-
-    pub(super) fn wants_of_order(&self, order: &Order, wants: &mut Wants) {
-        if let Some(id) = &order.chosen_id {
-            let id = (order.function, id.clone());
-            if !self.new_ids.contains_key(&id) {
-                wants.chosen.push(id);
+            if let Some(id) = &order.chosen_id {
+                let id = (order.function, id.clone());
+                if !self.new_ids.contains_key(&id) {
+                    wants.chosen.push(id);
+                }
             }
-        }
-        for dependency in &order.after {
-            if dependency.task.shard() == self.fence.shard {
-                self.want(dependency.task, wants);
+            for dependency in &order.after {
+                if dependency.task.shard() == self.fence.shard {
+                    self.want(dependency.task, wants);
+                }
             }
         }
     }
@@ -74,12 +70,7 @@ impl Shard {
         self.after_commit(Effect::Accepted(results, reply));
     }
 
-    pub(super) fn check(
-        &self,
-        order: Order,
-        so_far: &mut Checked,
-        reads: &Reads,
-    ) -> Result<Order, Refusal> {
+    fn check(&self, order: Order, so_far: &mut Checked, reads: &Reads) -> Result<Order, Refusal> {
         let uid = order.uid;
         let checked = self.check_alone(order, so_far, reads);
         match &checked {
@@ -125,7 +116,7 @@ impl Shard {
         Ok(order)
     }
 
-    pub(super) fn admit(&mut self, order: Order, reads: &mut Reads) -> Accepted {
+    fn admit(&mut self, order: Order, reads: &mut Reads) -> Accepted {
         let order = Arc::new(order);
         let accepted = Accepted {
             uid: order.uid,

@@ -35,8 +35,6 @@ pub struct Why {
     pub position: u64,
     /// When it starts if things go on as they do.
     pub estimated_start: Option<Timestamp>,
-    /// Since when its instance stands still for online work, if it does.
-    pub suspended_at: Option<Timestamp>,
 }
 
 /// What waits in a function.
@@ -102,9 +100,7 @@ impl Shard {
             | TaskState::Expired
             | TaskState::Invalid => None,
         };
-        let lease = self.leases.get(&uid.number());
         Some(Why {
-            suspended_at: lease.and_then(|lease| lease.suspended_at),
             task,
             cause: explanation.as_ref().map(|explanation| explanation.cause),
             position: explanation.as_ref().map_or(0, |explanation| explanation.position),

@@ -152,7 +152,6 @@ impl Shard {
             idempotency_key: Arc::clone(&call.request_id),
             log_tail: call.log_tail,
             session: call.session,
-            http: call.http,
             warm: at.start == stint_sched::Start::Warm,
         };
         let running = Running { node: at.node, function: call.function, slot: call.slot, again };
@@ -291,10 +290,6 @@ fn refusal_of(cause: Cause) -> Option<Refusal> {
                 size.memory_mb
             ),
         )),
-        Cause::NoGpu { kind } => Some(Refusal::new(
-            Code::ResourceThrottled,
-            format!("no node has a GPU of type {}", kind.word()),
-        )),
         Cause::FunctionGone | Cause::NoPool => {
             Some(Refusal::new(Code::FunctionNotFound, "the function was just deleted"))
         }
@@ -304,7 +299,6 @@ fn refusal_of(cause: Cause) -> Option<Refusal> {
         | Cause::Expired { .. }
         | Cause::OrderKeyBusy { .. }
         | Cause::NoNode
-        | Cause::GpuFull { .. }
         | Cause::NodeFull { .. }
         | Cause::BehindOthers { .. }
         | Cause::Next => None,

@@ -10,7 +10,7 @@ use stint_model::payload::Payload;
 use stint_model::session::SessionSeat;
 use stint_model::task::{AttemptFence, Place, Task};
 use stint_model::time::{Span, Timestamp};
-use stint_sched::{Assignment, Change, Eviction, Plan, Work};
+use stint_sched::{Assignment, Change, Eviction, Plan};
 
 use super::lanes::Served;
 use super::{Act, Effect, Reads, SILENCE_MAX, Shard, TaskLease};
@@ -50,9 +50,6 @@ impl Shard {
             self.acts.push(Act::Send(node, ToNode::Evict { pool: pool.0, count }));
             self.sched.observe(Change::Evicted { node, pool, count });
         }
-        for work in &plan.suspensions {
-            self.suspend(work.0, now);
-        }
         self.shrink(&plan.surplus);
         self.keep_acted(&plan.keepings, now);
         for work in plan.takebacks {
@@ -65,30 +62,7 @@ impl Shard {
         for assignment in plan.assignments {
             moved += usize::from(self.start(assignment, now));
         }
-        for work in plan.resumes {
-            self.resume(work.0, now);
-        }
         moved
-    }
-
-    /// A batch attempt stands still: its own time does not pass meanwhile.
-    fn suspend(&mut self, work: u64, now: Timestamp) {
-        let Some(held) = self.leases.get_mut(&work) else { return };
-        held.suspended_at = Some(now);
-        let (node, lease) = (held.node, lease_of(self.fence, work, held.fence));
-        self.sched.observe(Change::Suspended { work: Work(work), since: Some(now) });
-        self.acts.push(Act::Send(node, ToNode::Suspend { lease }));
-        metrics::counter!("stint_attempts_suspended_total").increment(1);
-    }
-
-    fn resume(&mut self, work: u64, now: Timestamp) {
-        let Some(held) = self.leases.get_mut(&work) else { return };
-        let Some(since) = held.suspended_at.take() else { return };
-        let stood = now.since(since);
-        (held.stood, held.lost_at) = (held.stood + stood, held.lost_at + stood);
-        let (node, lease) = (held.node, lease_of(self.fence, work, held.fence));
-        self.sched.observe(Change::Suspended { work: Work(work), since: None });
-        self.acts.push(Act::Send(node, ToNode::Resume { lease }));
     }
 
     /// Ends idle instances that demand does not ask for, unless their function says how long those stay, or
@@ -169,8 +143,6 @@ impl Shard {
                 written: strict,
                 lost_at: now + timeout + starting + SILENCE_MAX,
                 ending: false,
-                suspended_at: None,
-                stood: Span::ZERO,
                 task,
             },
         );
@@ -307,7 +279,6 @@ fn start_of(
         idempotency_key: format!("{}/{}", order.uid, task.user_retries() + 1).into(),
         log_tail: false,
         session: None,
-        http: None,
         warm: at.start == stint_sched::Start::Warm,
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use stint_store::record::object as stored;
 use stint_store::{CommitError, Put};
 
 use super::{Act, Effect, Reads, Reply, Shard, tell};
@@ -49,12 +48,6 @@ impl Shard {
             let after = if deleted { 0 } else { before + 1 };
             self.records.insert(key, (self.gathering_number, after));
             self.batch.puts.push(put);
-        }
-        for mut event in edit.events {
-            event.number = self.mint_number();
-            let key = stored::event_key(event.account, event.number);
-            let (shard, body) = (edit.shard, stored::encode_event(&event));
-            self.batch.puts.push(Put::Record { key, shard, body });
         }
         self.after_commit(Effect::Edited(edit.changes, reply));
     }

@@ -20,7 +20,6 @@ mod live;
 mod maps;
 pub(crate) mod notes;
 mod recover;
-pub(crate) mod redrives;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -35,7 +34,7 @@ use stint_store::{Key, ListedName};
 
 pub(crate) use activities::activity_name;
 pub(crate) use calls::step_of;
-pub(crate) use children::{StartOrder, uuid};
+pub(crate) use children::{StartOrder, unborn, uuid};
 use integration::{HttpOrder, TaskEnd, Wrong};
 use letters::FlowLetter;
 use live::Live;
@@ -70,15 +69,6 @@ pub(crate) enum FlowInput {
     },
     /// The results of a map run are written.
     MapWritten { execution: ExecutionUid, call: CallId, result: Result<serde_json::Value, Wrong> },
-    /// The record of a map run that is redriven.
-    MapReopened { execution: ExecutionUid, call: CallId, map: Option<Box<MapLive>> },
-    /// Children of a map run that is redriven.
-    MapFound {
-        execution: ExecutionUid,
-        call: CallId,
-        cursor: Option<String>,
-        found: Result<redrives::FoundPage, Wrong>,
-    },
     /// A report by token.
     Report {
         to: ReportTo,
@@ -156,16 +146,6 @@ pub(crate) enum FlowAct {
         execution: Box<Execution>,
         run: Arc<stint_flow::MapRun>,
     },
-    Reopen {
-        execution: ExecutionUid,
-        call: CallId,
-    },
-    Find {
-        execution: ExecutionUid,
-        call: CallId,
-        cursor: Option<String>,
-        has_outputs: bool,
-    },
     /// Work waits for pollers.
     Work,
 }
@@ -184,8 +164,6 @@ pub(crate) enum Happening {
     Unit {
         call: CallId,
         unit: u64,
-        /// How often the child had been run again: an end of before a redrive is not one of after it.
-        redrives: u32,
         outcome: Box<stint_flow::Outcome>,
     },
 }
@@ -363,7 +341,6 @@ impl Shard {
             Command::Wake { timer, at } => live.notes.wake(timer, at),
             Command::Unwake { timer } => live.notes.unwake(timer),
             Command::StartMapRun(run) => self.start_map_run(live, *run, reads),
-            Command::RedriveMapRun { call } => self.redrive_map_run(live, call),
             Command::StopMapRun { call } => {
                 live.notes.end_call(call);
                 self.stop_map_run(uid, call);
@@ -478,8 +455,8 @@ impl Shard {
                 Some(body) => body,
                 None => return,
             },
-            Happening::Unit { call, unit, redrives, outcome } => {
-                return self.unit_ended((uid, call), (unit, redrives), *outcome);
+            Happening::Unit { call, unit, outcome } => {
+                return self.unit_ended((uid, call), unit, *outcome);
             }
         };
         self.forget_answered(uid, &body);

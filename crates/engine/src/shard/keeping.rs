@@ -209,12 +209,12 @@ impl Shard {
             }
             Metric::Cpu => {
                 let fresh = gauges().filter(|(_, _, at)| now.since(*at) <= GAUGE_AGE_MAX);
-                let taken = fresh.filter_map(|(_, gauge, _)| gauge.cpu_permille);
-                share(taken.map(u64::from).sum(), gauges().count() as u64)
+                let sum = fresh.map(|(_, gauge, _)| u64::from(gauge.cpu_permille)).sum();
+                share(sum, gauges().count() as u64)
             }
             Metric::Memory => {
-                let taken = gauges().filter_map(|(_, gauge, _)| gauge.memory_permille);
-                share(taken.map(u64::from).sum(), gauges().count() as u64)
+                let sum = gauges().map(|(_, gauge, _)| u64::from(gauge.memory_permille)).sum();
+                share(sum, gauges().count() as u64)
             }
         }
     }

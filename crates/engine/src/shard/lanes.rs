@@ -13,7 +13,6 @@ use stint_sched::{Change, Lane, Pool};
 
 use super::{Act, Entry, Shard};
 use crate::catalog::FunctionEntry;
-use crate::gpu;
 use crate::images;
 use crate::link::PoolKind;
 
@@ -132,7 +131,6 @@ impl Shard {
             || scaling.is_some_and(|scaling| scaling.on_demand == OnDemand::Off);
         let on_demand = if off { OnDemand::Off } else { OnDemand::On };
         self.sched.observe(Change::Pool { pool, function: key.function, size, slots, on_demand });
-        self.sched.observe(Change::PoolGpu { pool, need: spec.gpu });
         let served = Served { revision, spec };
         self.lanes.by_pool.insert(pool.0, served.clone());
         Some(served)
@@ -176,7 +174,6 @@ impl Shard {
             image,
             layers,
             extra_env,
-            gpu: gpu::need_of(&revision.config),
         };
         self.link.pool(self.fence.shard, kind, make)
     }

@@ -18,9 +18,8 @@ use crate::error::EngineError;
 impl Shard {
     pub(super) fn node(&mut self, event: NodeEvent, reads: &mut Reads) {
         match event {
-            NodeEvent::Joined { node, capacity, gpus } => {
+            NodeEvent::Joined { node, capacity } => {
                 self.sched.observe(Change::Node { node, capacity });
-                self.sched.observe(Change::Gpus { node, cards: gpus });
                 self.keep_forget(node);
                 self.calls_look_again();
             }
@@ -172,7 +171,7 @@ impl Shard {
         let mut silent: Vec<u64> = self
             .leases
             .iter()
-            .filter(|(_, lease)| lease.lost_at <= now && lease.suspended_at.is_none())
+            .filter(|(_, lease)| lease.lost_at <= now)
             .map(|(work, _)| *work)
             .collect();
         // In order, so that the same history gives the same decisions.
@@ -181,10 +180,7 @@ impl Shard {
             self.give_up(work, unreported("the node reported no end in time"), now);
         }
         let leases = self.leases.iter();
-        let quiet = leases.filter(|(_, lease)| {
-            let speaks = !lease.ending && lease.suspended_at.is_none();
-            speaks && is_quiet(&lease.task, now - lease.stood)
-        });
+        let quiet = leases.filter(|(_, lease)| !lease.ending && is_quiet(&lease.task, now));
         let mut quiet: Vec<u64> = quiet.map(|(work, _)| *work).collect();
         quiet.sort_unstable();
         for work in quiet {
@@ -245,7 +241,6 @@ impl Shard {
                 Effect::Done(reply) | Effect::Edited(_, reply) => tell(reply, Err(error())),
                 Effect::Counted(_, reply) => tell(reply, Err(error())),
                 Effect::Flow(followup) => followup.fail(error()),
-                Effect::Fired(_, reply) => tell(reply, Err(error())),
                 Effect::Enqueue(_) | Effect::Ended(_) | Effect::Act(_) => {}
             }
         }

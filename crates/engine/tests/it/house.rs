@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use stint_engine::control::code::{CodeBuckets, NoBuckets, NoJudge};
+use stint_engine::control::code::{NoBuckets, NoJudge};
 use stint_engine::secret::Keyring;
 use stint_engine::{
     Engine, EngineConfig, Entropy, FunctionRef, Ports, Running, Submit, TaskOptions, TaskRef,
@@ -17,7 +17,7 @@ use stint_model::function::{
 use stint_model::id::{AccountId, FunctionId, InstanceId, NodeId, RevisionId};
 use stint_model::image::{ImageFault, ImageFaultKind, PinnedImage};
 use stint_model::limit::Resources;
-use stint_model::link::{FromNode, ImageOrder, Lease, NodeGear, Outcome, Start, ToNode};
+use stint_model::link::{FromNode, ImageOrder, Lease, Outcome, Start, ToNode};
 use stint_model::shard::Shard;
 use stint_model::task::{Measured, Task};
 use stint_model::time::{Span, Timestamp};
@@ -121,7 +121,6 @@ pub(crate) struct Plan {
     pub(crate) functions: Vec<(Function, AsyncConfig)>,
     pub(crate) capacity: Resources,
     pub(crate) script: Script,
-    pub(crate) buckets: Arc<dyn CodeBuckets>,
 }
 
 impl Plan {
@@ -136,7 +135,6 @@ impl Plan {
             ],
             capacity: Resources { cpu_milli: 2_000, memory_mb: 4_096 },
             script: Arc::new(script),
-            buckets: Arc::new(NoBuckets),
         }
     }
 }
@@ -156,7 +154,7 @@ impl House {
         let ports = Ports {
             store: Arc::new(store.clone()),
             blobs: Arc::new(blobs.clone()),
-            buckets: Arc::clone(&plan.buckets),
+            buckets: Arc::new(NoBuckets),
             judge: Arc::new(NoJudge),
             http: Arc::new(stint_engine::flows::http::NoHttp),
             clock: clock.clone(),
@@ -259,12 +257,7 @@ struct FakeNode {
 impl FakeNode {
     async fn run(self, capacity: Resources, mut inbox: mpsc::Receiver<ToNode>) {
         let node = NodeId(1);
-        let hello = FromNode::Hello {
-            node,
-            capacity,
-            runtimes: BTreeMap::new(),
-            gear: NodeGear::default(),
-        };
+        let hello = FromNode::Hello { node, capacity, runtimes: BTreeMap::new() };
         self.say(hello).await;
         let mut live: BTreeMap<u32, u32> = BTreeMap::new();
         let mut hanging: BTreeMap<Lease, u32> = BTreeMap::new();
@@ -302,8 +295,6 @@ impl FakeNode {
                 ToNode::Prepare(order) => self.prepared(&order).await,
                 ToNode::Retire { .. }
                 | ToNode::StopInstance { .. }
-                | ToNode::Suspend { .. }
-                | ToNode::Resume { .. }
                 | ToNode::Exec { .. }
                 | ToNode::Session(_)
                 | ToNode::Fence { .. }

@@ -119,29 +119,6 @@ async fn temporary_keys_carry_a_token_and_tokens_stand_alone() {
 }
 
 #[tokio::test]
-async fn who_signs_in_has_the_rights_of_the_key_until_they_sign_out() {
-    let (house, _, root) = rooted().await;
-    let engine = &house.engine;
-    let narrow = Scope { functions: vec!["img-*".to_owned()].into() };
-    let create = KeyCreate { scope: narrow.clone(), ..new_key(Role::Viewer, NewKey::Permanent) };
-    let key = engine.key_create(&root, &create).await.expect("made").key;
-    let made = engine.sign_in(&key.caller(), None).await.expect("signed in");
-    let caller = engine.authenticate_bearer(made.secret.expose()).expect("good");
-    assert_eq!((caller.role, &caller.scope), (Role::Viewer, &narrow));
-    assert!(made.key.expires_at().is_some(), "it ends by itself");
-
-    let longer = engine.sign_in(&caller, Some(Span::from_secs(36 * 3_600))).await.expect("again");
-    assert_eq!(longer.key.expires_at(), made.key.expires_at(), "and cannot prolong itself");
-    let short = engine.sign_in(&key.caller(), Some(Span::from_secs(1))).await;
-    assert_eq!(code_of(short), Code::InvalidArgument);
-
-    engine.sign_out(&caller).await.expect("signed out");
-    assert!(engine.authenticate_bearer(made.secret.expose()).is_err());
-    assert_eq!(code_of(engine.sign_out(&key.caller()).await), Code::InvalidArgument);
-    assert!(engine.authenticate_key(&key.id).is_ok(), "the key stays");
-}
-
-#[tokio::test]
 async fn nobody_reaches_above_their_role_or_into_another_account() {
     let (house, _, root) = rooted().await;
     let engine = &house.engine;

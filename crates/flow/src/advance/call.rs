@@ -370,8 +370,7 @@ impl<'p> Turn<'p> {
             | Phase::Asked { .. }
             | Phase::Joined(_)
             | Phase::Mapped { .. }
-            | Phase::Broken
-            | Phase::Halted { .. } => return early,
+            | Phase::Broken => return early,
         }
         APPLIED
     }

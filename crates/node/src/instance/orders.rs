@@ -49,14 +49,6 @@ impl Desk {
                 self.receive(*visit).await;
                 Told::Nothing
             }
-            Some(Order::Suspend) => {
-                self.suspend().await;
-                Told::Nothing
-            }
-            Some(Order::Resume) => {
-                self.resume().await;
-                Told::Nothing
-            }
             Some(Order::Visited) => {
                 self.visited();
                 Told::Nothing

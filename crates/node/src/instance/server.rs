@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use stint_model::id::InstanceId;
 use stint_model::limit::Class;
 use stint_model::time::Span;
-use stint_wire::node::{Event, Lease, PoolSpec, RequestHead};
+use stint_wire::node::{Event, Lease, PoolSpec};
 
 use super::desk::{Desk, PRE_STOP_MAX};
 use super::meter::Claim;
@@ -318,20 +318,12 @@ async fn begin(
 ) {
     let start = &invocation.start;
     let (lease, event) = (start.lease, start.event.clone());
-    let mut request = match &start.http {
-        None => Request::bare(Method::POST, "/invoke"),
-        Some(head) => passed_on(head),
-    };
-    let passed = std::mem::replace(&mut request.headers, server.headers.clone());
+    let mut request = Request::bare(Method::POST, "/invoke");
+    request.headers = server.headers.clone();
     request.online = start.class == Class::Online;
     let headers = &mut request.headers;
-    if start.http.is_some() {
-        headers.extend(passed);
-        put(headers, "x-fc-control-path", "/http-invoke");
-    } else {
-        put(headers, "content-type", "application/octet-stream");
-        put(headers, "x-fc-control-path", "/invoke");
-    }
+    put(headers, "content-type", "application/octet-stream");
+    put(headers, "x-fc-control-path", "/invoke");
     put(headers, "x-fc-request-id", &start.request_id);
     put(headers, "x-fc-qualifier", &start.qualifier);
     put(headers, "x-fc-retry-count", &start.retries.to_string());
@@ -358,19 +350,6 @@ async fn begin(
         };
         Done::Call { lease, result }
     }));
-}
-
-/// A request as its caller made it.
-fn passed_on(head: &RequestHead) -> Request {
-    let method = Method::from_bytes(head.method.as_bytes()).unwrap_or(Method::POST);
-    let mut request = Request::bare(method, &head.target);
-    for (name, value) in &head.headers {
-        let name = HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
-            request.headers.append(name, value);
-        }
-    }
-    request
 }
 
 async fn settle(desk: &mut Desk, server: &mut Server, done: Done) {

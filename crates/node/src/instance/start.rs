@@ -26,7 +26,6 @@ use crate::egress::{self, Gate, Narrow};
 use crate::environment::{self, Base, CODE};
 use crate::failure::{self, Failure, INITIALIZATION, UNHANDLED};
 use crate::frame::{Channel, Frame, FrameError, Heard, Said};
-use crate::gpu::GpuDevice;
 use crate::image::HeldImage;
 use crate::output::{Output, Rest};
 use crate::runtimes::{Poller, Runtime};
@@ -77,33 +76,24 @@ impl From<Failure> for NotStarted {
     }
 }
 
-/// Who is to be brought up, and what it was given.
-pub(super) struct Coming {
-    pub(super) id: InstanceId,
-    pub(super) gpu: Option<Arc<GpuDevice>>,
-}
-
 /// See the module. The initializer shares the id of the request that needs the instance.
 pub(super) async fn start(
     shared: &Arc<NodeShared>,
     spec: &Arc<PoolSpec>,
-    coming: Coming,
+    id: InstanceId,
     request_id: &str,
 ) -> Result<Live, NotStarted> {
-    let Coming { id, gpu } = coming;
     let runtime = shared.runtimes.resolve(&spec.config.runtime);
     let runtime = runtime.map_err(failure::not_started)?;
     let image = match runtime {
         Runtime::Image => Some(container::hold(shared, spec).await?),
         Runtime::Shim(_) | Runtime::Custom | Runtime::Poll(_) | Runtime::Wasm => None,
     };
-    let (held, mut binds) = files(shared, spec, &runtime).await?;
-    binds.extend(gpu.iter().flat_map(|gpu| &gpu.files).map(Bind::device));
+    let (held, binds) = files(shared, spec, &runtime).await?;
     if let Some(missing) = missing_entry(spec, &runtime, held.first()) {
         return Err(failure::no_entry(&missing).into());
     }
-    let mut base = launch_spec(shared, spec, id, binds, &runtime)?;
-    base.env.extend(gpu.iter().flat_map(|gpu| environment::gpu(gpu)));
+    let base = launch_spec(shared, spec, id, binds, &runtime)?;
     let launch = match &image {
         Some(image) => {
             let outside = shared.egress.outside(base.network);
@@ -118,11 +108,7 @@ pub(super) async fn start(
     let gate = doors.and_then(|doors| egress::open(shared, spec, id, doors));
     let enforced = words(process.instance.enforced(), (image.as_ref(), &late_env));
     let wasm = shared.wasm.as_ref().filter(|_| runtime == Runtime::Wasm).map(Wasm::words);
-    let gpu = gpu.map(|gpu| {
-        let (word, mb) = (gpu.card.kind.word(), gpu.card.memory_mb);
-        format!("gpu: {word}, {mb} MB of it counted, not enforced")
-    });
-    let enforced = enforced.into_iter().chain(wasm).chain(gpu).collect();
+    let enforced = enforced.into_iter().chain(wasm).collect();
     let contract = match runtime {
         Runtime::Shim(_) | Runtime::Wasm => {
             let channel = channel.ok_or_else(|| failure::system("the sandbox gave no channel"))?;

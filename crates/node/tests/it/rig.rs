@@ -184,7 +184,6 @@ impl Rig {
             volumes_dir: dir.path().join("volumes"),
             capacity: Resources { cpu_milli: 16_000, memory_mb: 4_096 },
             host_dirs_allowed: Vec::new(),
-            gpus: Vec::new(),
             egress: EgressConfig::DEFAULT,
             images: ImageSettings {
                 registries: Vec::new(),
@@ -275,7 +274,6 @@ impl Rig {
             image: None,
             layers: Vec::new(),
             extra_env: BTreeMap::from([("FC_REGION".into(), "local".into())]),
-            gpu: None,
         }
     }
 
@@ -316,7 +314,6 @@ impl Rig {
             idempotency_key: format!("key-{work}").into(),
             log_tail: true,
             session: None,
-            http: None,
             warm: false,
         }
     }
@@ -458,7 +455,7 @@ async fn listen(
                 // Played from outside: a registry is needed.
                 FromNode::Image { .. } => {}
                 FromNode::Drained { .. } => heard.drained = true,
-                FromNode::Exec { .. } | FromNode::Stood { .. } => {}
+                FromNode::Exec { .. } => {}
                 FromNode::Load { load, .. } => heard.load = load,
                 FromNode::Gauge { gauge, .. } => heard.gauge = Some(gauge),
             }

@@ -11,8 +11,6 @@ use crate::policy::CgroupMode;
 
 /// The leaf a server moves into when it makes its own cgroup an inner node.
 const AGENT: &str = "stint.agent";
-/// Its share: as much as ten processors' worth of instances.
-const AGENT_WEIGHT: u32 = 1_000;
 /// How often a leftover leaf is looked at while its processes end, and how long in between.
 const REAP_TRIES: u32 = 50;
 const REAP_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
@@ -89,103 +87,7 @@ fn own_path<'a>(line: &'a str, mode: CgroupMode, options: &[&str]) -> Option<&'a
     ours.then_some(path)
 }
 
-/// Where leaves of ours are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Home {
-    /// In a directory of ours.
-    Inside(PathBuf),
-    /// In somebody's directory, with our name before theirs.
-    Beside { parent: PathBuf, name: String },
-}
-
-impl Home {
-    /// The directory of a leaf.
-    pub(super) fn leaf(&self, leaf: &str) -> PathBuf {
-        match self {
-            Self::Inside(base) => base.join(leaf),
-            Self::Beside { parent, name } => parent.join(format!("{name}.{leaf}")),
-        }
-    }
-
-    /// Ends what still lives in leaves of ours and removes them.
-    pub(super) fn reap(&self) {
-        match self {
-            Self::Inside(base) => leaves_of(base, "").iter().for_each(|leaf| reap(leaf)),
-            Self::Beside { parent, name } => {
-                // Names hold no dot, so nobody else's begins like this.
-                leaves_of(parent, &format!("{name}.")).iter().for_each(|leaf| reap(leaf));
-                // Leaves were inside once.
-                leaves_of(&parent.join(name), "").iter().for_each(|leaf| reap(leaf));
-                drop(fs::remove_dir(parent.join(name)));
-            }
-        }
-    }
-
-    /// Goes away itself. Not empty means somebody still ends; the next life reaps it.
-    pub(super) fn close(&self) {
-        match self {
-            Self::Inside(base) => drop(fs::remove_dir(base)),
-            Self::Beside { .. } => {}
-        }
-    }
-
-    /// A directory whose files say what a leaf's will be.
-    fn sample(&self) -> &Path {
-        match self {
-            Self::Inside(base) => base,
-            Self::Beside { parent, .. } => parent,
-        }
-    }
-
-    /// Whether leaves count processor time, in words.
-    pub(super) fn counts(&self, mode: CgroupMode) -> Option<&'static str> {
-        match mode {
-            CgroupMode::V2 => Some("version 2 beside version 1"),
-            CgroupMode::V1 if self.sample().join("cpuacct.usage").exists() => Some("version 1"),
-            CgroupMode::V1 | CgroupMode::None => None,
-        }
-    }
-
-    /// Whether leaves can be made to stand still, in words.
-    pub(super) fn freezes(&self, mode: CgroupMode) -> Option<&'static str> {
-        match mode {
-            // The root has no such file, its children do.
-            CgroupMode::V2 => Some("cgroup.freeze"),
-            CgroupMode::V1 if self.sample().join("freezer.state").exists() => Some("freezer.state"),
-            CgroupMode::V1 | CgroupMode::None => None,
-        }
-    }
-}
-
-fn leaves_of(dir: &Path, prefix: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let ours = entries.flatten().filter(|e| e.file_name().to_string_lossy().starts_with(prefix));
-    ours.map(|e| e.path()).filter(|p| p.is_dir()).collect()
-}
-
 impl Found {
-    /// Places that limit nothing and tell or do something else about a leaf: a version 2 tree without
-    /// controllers of ours, or else the accounting and freezing trees of version 1.
-    pub(super) fn helpers(&self, name: &str) -> Vec<(CgroupMode, Home)> {
-        let inside = |place: &Place| {
-            let base = place.own.join(name);
-            make(&base).ok()?;
-            Some((place.mode, Home::Inside(base)))
-        };
-        let unified = self.places.iter().find(|place| place.mode == CgroupMode::V2);
-        if let Some(helper) = unified.and_then(inside) {
-            // Kernels before 5.2 cannot freeze here.
-            if helper.1.sample().join("cgroup.freeze").exists() {
-                return vec![helper];
-            }
-            helper.1.close();
-        }
-        let of = |wanted: &str| {
-            self.places.iter().find(|place| place.controllers.iter().any(|c| c == wanted))
-        };
-        ["cpuacct", "freezer"].into_iter().filter_map(of).filter_map(inside).collect()
-    }
-
     /// The tree that serves a controller; the kernel binds each controller to one version.
     pub(super) fn place(&self, controller: Controller) -> Option<&Place> {
         self.places.iter().find(|place| place.controllers.iter().any(|c| c == controller.name()))
@@ -193,20 +95,14 @@ impl Found {
 }
 
 impl Place {
-    /// Makes sure leaves can be made, and says where.
-    pub(super) fn prepare(&self, name: &str) -> Result<Home, String> {
+    /// Makes our directory and returns it.
+    pub(super) fn prepare(&self, name: &str) -> Result<PathBuf, String> {
         match self.mode {
             CgroupMode::V2 => self.prepare_v2(name),
             CgroupMode::V1 | CgroupMode::None => {
                 let base = self.own.join(name);
                 make(&base)?;
-                let divides = self.controllers.iter().any(|c| c == Controller::Cpu.name());
-                if !divides {
-                    return Ok(Home::Inside(base));
-                }
-                // It was made to see that it can be.
-                drop(fs::remove_dir(&base));
-                Ok(beside(&self.own, name))
+                Ok(base)
             }
         }
     }
@@ -214,14 +110,14 @@ impl Place {
     /// Version 2 refuses processes in inner nodes: the server moves into a leaf of its own when it
     /// is alone in its cgroup. When others live there and we are root, our directory goes below
     /// the nearest parent that has none, beside the server's own.
-    fn prepare_v2(&self, name: &str) -> Result<Home, String> {
+    fn prepare_v2(&self, name: &str) -> Result<PathBuf, String> {
         let own = if self.own.file_name().is_some_and(|last| last == AGENT) {
             self.own.parent().unwrap_or(&self.own).to_owned()
         } else {
             self.own.clone()
         };
         let mut refusal = match enable(&own) {
-            Ok(()) => return Ok(self.served(&own, name)),
+            Ok(()) => return inner(&own, name),
             Err(error) => format!("{}: {error}", own.display()),
         };
         if alone(&own) {
@@ -230,7 +126,7 @@ impl Place {
                 write(&own.join(AGENT), "cgroup.procs", pid).map_err(|e| e.to_string())?;
             }
             match enable(&own) {
-                Ok(()) => return Ok(self.served(&own, name)),
+                Ok(()) => return inner(&own, name),
                 Err(error) => refusal = format!("{}: {error}", own.display()),
             }
         }
@@ -238,23 +134,19 @@ impl Place {
             let above = own.ancestors().skip(1).take_while(|dir| dir.starts_with(&self.mount));
             for dir in above {
                 if enable(dir).is_ok() {
-                    return Ok(beside(dir, name));
+                    return inner(dir, name);
                 }
             }
         }
         Err(refusal)
     }
-
-    /// Leaves stand beside the server's own, which gets a share that many of them do not outweigh.
-    fn served(&self, own: &Path, name: &str) -> Home {
-        // Without the controller there is no such file.
-        write(&own.join(AGENT), "cpu.weight", AGENT_WEIGHT).ok();
-        beside(own, name)
-    }
 }
 
-fn beside(parent: &Path, name: &str) -> Home {
-    Home::Beside { parent: parent.to_owned(), name: name.to_owned() }
+fn inner(parent: &Path, name: &str) -> Result<PathBuf, String> {
+    let base = parent.join(name);
+    make(&base)?;
+    enable(&base).map_err(|error| format!("{}: {error}", base.display()))?;
+    Ok(base)
 }
 
 fn enable(dir: &Path) -> io::Result<()> {
@@ -292,20 +184,22 @@ fn alone(dir: &Path) -> bool {
         && members.iter().all(|pid| u32::try_from(*pid).is_ok_and(|pid| ours.contains(&pid)))
 }
 
-/// Ends what still lives in a leaf of ours and removes it.
-fn reap(leaf: &Path) {
-    for _ in 0..REAP_TRIES {
-        // What stands still does not die.
-        super::thaw_to_kill(std::slice::from_ref(&leaf.to_owned()));
-        for pid in members(leaf).into_iter().filter_map(rustix::process::Pid::from_raw) {
-            // Gone already is as good.
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+/// Ends what still lives in the leaves of a directory of ours and removes them.
+pub(super) fn reap(base: &Path) {
+    let Ok(entries) = fs::read_dir(base) else { return };
+    let leaves: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
+    for leaf in leaves {
+        for _ in 0..REAP_TRIES {
+            for pid in members(&leaf).into_iter().filter_map(rustix::process::Pid::from_raw) {
+                // Gone already is as good.
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+            }
+            if fs::remove_dir(&leaf).is_ok() {
+                break;
+            }
+            // A pause: nothing is watched.
+            poll(&mut [], Some(&REAP_PAUSE)).ok();
         }
-        if fs::remove_dir(leaf).is_ok() {
-            break;
-        }
-        // A pause: nothing is watched.
-        poll(&mut [], Some(&REAP_PAUSE)).ok();
     }
 }
 
@@ -352,19 +246,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().join("ours");
         fs::create_dir_all(base.join("1-1")).unwrap();
-        for other in ["theirs", "ours-too.1-1", "ours.1-2"] {
-            fs::create_dir_all(dir.path().join(other)).unwrap();
-        }
-        Home::Inside(base.clone()).reap();
+        fs::create_dir_all(dir.path().join("theirs")).unwrap();
+        reap(&base);
         assert_eq!(fs::read_dir(&base).unwrap().count(), 0);
-        fs::create_dir_all(base.join("1-1")).unwrap();
-        let home = beside(dir.path(), "ours");
-        assert_eq!(home.leaf("1-2"), dir.path().join("ours.1-2"));
-        home.reap();
-        assert!(!base.exists(), "the place of an earlier release");
-        let mut left: Vec<_> =
-            fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, ["ours-too.1-1", "theirs"]);
+        assert!(dir.path().join("theirs").exists());
     }
 }

@@ -213,9 +213,6 @@ impl Wanted {
         let read_only = Self::sealed(&bind.source, &bind.target);
         match bind.access {
             Access::ReadOnly => read_only,
-            Access::Device => {
-                Self { attributes: ATTR_NOSUID, resolve: ResolveFlags::NO_SYMLINKS, ..read_only }
-            }
             // Users write there, also while we look.
             Access::ReadWrite => Self {
                 attributes: ATTR_NOSUID | ATTR_NODEV,

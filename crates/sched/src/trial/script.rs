@@ -5,7 +5,6 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use stint_model::gpu::{GpuCard, GpuCards, GpuKind, GpuNeed};
 use stint_model::id::NodeId;
 use stint_model::limit::{Class, Priority, Rate, Resources};
 use stint_model::scaling::OnDemand;
@@ -175,16 +174,6 @@ fn fact(line: &Line<'_>) -> Change {
             live: line.number("live").unwrap_or(0),
             starting: line.number("starting").unwrap_or(0),
         },
-        "gpus" => {
-            let cards = line.value("with").unwrap_or_default().split('/');
-            let card = |mb: &str| GpuCard { kind: GpuKind::Tesla1, memory_mb: mb.parse().unwrap() };
-            Change::Gpus { node: NodeId(line.id()), cards: GpuCards::new(cards.map(card)) }
-        }
-        "needs" => {
-            let kind = if line.has("ada") { GpuKind::Ada1 } else { GpuKind::Tesla1 };
-            let memory_mb = line.number("gpu").unwrap_or(0);
-            Change::PoolGpu { pool: Pool(line.id()), need: Some(GpuNeed { kind, memory_mb }) }
-        }
         _ => work_fact(line),
     }
 }
@@ -240,12 +229,6 @@ fn say(plan: &Plan, line: &Line<'_>, said: &mut Vec<String>) {
         let (work, node) = (assignment.work.0, assignment.node.0);
         said.push(format!("{at}: {work} on node {node}{cold}"));
     }
-    for work in &plan.suspensions {
-        said.push(format!("{at}: suspend {}", work.0));
-    }
-    for work in &plan.resumes {
-        said.push(format!("{at}: {} goes on", work.0));
-    }
     for work in &plan.takebacks {
         said.push(format!("{at}: take back {}", work.0));
     }
@@ -265,17 +248,11 @@ fn say(plan: &Plan, line: &Line<'_>, said: &mut Vec<String>) {
 }
 
 fn act(sched: &mut Scheduler, plan: &Plan, at: Timestamp) {
-    for work in &plan.suspensions {
-        sched.observe(Change::Suspended { work: *work, since: Some(at) });
-    }
     for eviction in &plan.evictions {
         let (node, pool, count) = (eviction.node, eviction.pool, eviction.count);
         sched.observe(Change::Evicted { node, pool, count });
     }
     for assignment in &plan.assignments {
         sched.observe(Change::Leased { work: assignment.work, node: assignment.node, at });
-    }
-    for work in &plan.resumes {
-        sched.observe(Change::Suspended { work: *work, since: None });
     }
 }

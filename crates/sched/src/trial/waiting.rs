@@ -79,8 +79,6 @@ fn lift(world: &mut World, task: Task, why: Explanation) {
         | Cause::AccountRate { .. }
         | Cause::KeyRate { .. }
         | Cause::NoPool
-        | Cause::NoGpu { .. }
-        | Cause::GpuFull { .. }
         | Cause::Next => panic!("{:?} cannot be here", why.cause),
     }
 }

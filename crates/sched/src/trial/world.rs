@@ -101,8 +101,6 @@ pub(super) struct World {
     pub(super) waiting: BTreeMap<u64, Task>,
     pub(super) held: BTreeSet<u64>,
     pub(super) running: BTreeMap<u64, Running>,
-    /// Of these, what stands still.
-    pub(super) still: BTreeSet<u64>,
     pub(super) started: Vec<(u64, Timestamp)>,
 }
 
@@ -119,7 +117,6 @@ impl World {
             waiting: BTreeMap::new(),
             held: BTreeSet::new(),
             running: BTreeMap::new(),
-            still: BTreeSet::new(),
             started: Vec::new(),
         }
     }
@@ -217,12 +214,6 @@ impl World {
 
     /// Does what a plan says; every instance is live at once.
     pub(super) fn act(&mut self, plan: &Plan) {
-        for work in &plan.suspensions {
-            let running = &self.running[&work.0];
-            assert_eq!(running.task.class, Class::Batch, "only batch work stands still");
-            assert!(self.still.insert(work.0), "it runs");
-            self.sched.observe(Change::Suspended { work: *work, since: Some(self.now) });
-        }
         for eviction in &plan.evictions {
             let of = u64::from(eviction.pool.0);
             let count = self.instances.get_mut(&(eviction.node, of)).expect("an instance to evict");
@@ -251,10 +242,6 @@ impl World {
                 self.report(assignment.node, of);
             }
         }
-        for work in &plan.resumes {
-            assert!(self.still.remove(&work.0), "it stands still");
-            self.sched.observe(Change::Suspended { work: *work, since: None });
-        }
     }
 
     fn report(&mut self, node: NodeId, of: u64) {
@@ -277,7 +264,6 @@ impl World {
 
     pub(super) fn end(&mut self, work: u64) -> Option<Running> {
         let running = self.running.remove(&work)?;
-        let stood = self.still.remove(&work);
         let micros = self.now.since(running.since).micros();
         let size = self.specs[&running.task.function].size;
         let used = Used {
@@ -285,12 +271,6 @@ impl World {
             memory_mb_micros: micros * u64::from(size.memory_mb),
         };
         self.sched.observe(Change::Ended { work: Work(work), used, at: self.now });
-        // What stands still does not end by itself: it was stopped, and its instance with it.
-        let at = (running.node, running.task.function);
-        if stood && let Some(count) = self.instances.get_mut(&at) {
-            *count -= 1;
-            self.report(at.0, at.1);
-        }
         Some(running)
     }
 
@@ -369,12 +349,6 @@ impl World {
                     assert!(self.busy(*node, *of) <= count * spec.slots, "slots of {spec:?}");
                     used.cpu_milli += spec.size.cpu_milli * count;
                     used.memory_mb += spec.size.memory_mb * count;
-                }
-            }
-            for work in &self.still {
-                let running = &self.running[work];
-                if running.node == *node {
-                    used.cpu_milli -= self.specs[&running.task.function].size.cpu_milli;
                 }
             }
             assert!(used.cpu_milli <= capacity.cpu_milli, "cpu of {node:?}");

@@ -187,7 +187,6 @@ fn show(account: &Account) -> Rows {
     rows.line("storage", of(usage.storage_bytes, long(limits.storage_bytes_max)) + " bytes");
     rows.line("  of code", usage.code_bytes.to_string());
     rows.line("  of tasks", usage.task_bytes.to_string());
-    rows.line("  of objects", usage.object_bytes.to_string());
     if let Some(budget) = &limits.budget {
         let used = usage.budget_units.unwrap_or_default();
         let renews = usage.budget_renews_at.map(|at| when(at.0)).unwrap_or_default();

@@ -12,12 +12,12 @@ use stint_model::time::Span;
 use stint_supervise::Clock;
 use stint_wire::client::{Client, ClientError};
 use stint_wire::fc::{AsyncConfig, CodeLocation, Function, FunctionInput};
-use stint_wire::native::{FlowCreate, FlowPatch, FlowPublish, TriggerCreate, TriggerPatch};
+use stint_wire::native::{FlowCreate, FlowPatch, FlowPublish};
 
 use super::{Context, flow};
 use crate::config::unit;
 use crate::failure::Failure;
-use crate::project::{self, Code, FlowPlan, FunctionPlan, Project, TriggerPlan, component, pack};
+use crate::project::{self, Code, FlowPlan, FunctionPlan, Project, component, pack};
 use crate::screen::Rows;
 
 /// How often `--watch` looks.
@@ -390,44 +390,7 @@ async fn settings(plan: &FunctionPlan, client: &Client) -> Result<Settings, Fail
         let before = there(client.limits_get(name).await)?;
         same &= before == Some(client.limits_put(name, &limits).await?);
     }
-    for trigger in &plan.triggers {
-        same &= trigger_of(name, trigger, client).await?;
-    }
     Ok(if same { Settings::AsTheyWere } else { Settings::Changed })
-}
-
-/// Makes a trigger so; whether it was. Its type never changes: that is another trigger.
-async fn trigger_of(function: &str, plan: &TriggerPlan, client: &Client) -> Result<bool, Failure> {
-    let qualifier = plan.qualifier.clone().unwrap_or_else(|| "LATEST".to_owned());
-    let Some(found) = there(client.trigger_get(function, &plan.name).await)? else {
-        let create = TriggerCreate {
-            function: function.to_owned(),
-            name: plan.name.clone(),
-            kind: plan.kind.clone(),
-            config: plan.config.clone(),
-            qualifier: plan.qualifier.clone(),
-            description: plan.description.clone(),
-        };
-        client.trigger_create(&create).await?;
-        return Ok(false);
-    };
-    if found.kind != plan.kind {
-        let what =
-            format!("trigger `{}` is {} and cannot become {}", plan.name, found.kind, plan.kind);
-        return Err(Failure::usage(what).next("stint trigger delete removes it"));
-    }
-    let description = plan.description.clone().unwrap_or_default();
-    if found.config == plan.config
-        && found.qualifier == qualifier
-        && found.description == description
-    {
-        return Ok(true);
-    }
-    // A timer that stays as it is has missed nothing.
-    let config = (found.config != plan.config).then(|| plan.config.clone());
-    let patch = TriggerPatch { config, qualifier: Some(qualifier), description: Some(description) };
-    client.trigger_update(function, &plan.name, &patch).await?;
-    Ok(false)
 }
 
 /// An answer, or nothing where nothing is.

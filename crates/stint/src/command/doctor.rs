@@ -72,35 +72,10 @@ pub(crate) async fn run(_args: &Doctor, context: &Context) -> Result<(), Failure
     if IsolationPolicy::personal().missing(&machine).is_empty() {
         report.checks.extend(runtimes(launcher(), &config).await?);
     }
-    report.checks.push(scratch());
-    report.checks.push(gpus(&config));
     report.checks.push(network(&config));
     report.checks.push(memory(&config));
     report.checks.push(disk(&config));
     show(&report, context)
-}
-
-/// What `diskSize` means here: no file system of this machine is asked for a quota.
-fn scratch() -> Check {
-    let seen = "/tmp is a memory file system of the instance: half of its memorySize, at most its diskSize";
-    let (check, advice) = ("disk-size".to_owned(), String::new());
-    Check { check, works: true, seen: seen.to_owned(), advice }
-}
-
-/// What functions with a `gpuConfig` find here.
-fn gpus(config: &Config) -> Check {
-    let (cards, unknown) = config.node.gpu_devices();
-    let check = "gpus".to_owned();
-    let names =
-        cards.iter().map(|gpu| format!("{} {} MB", gpu.card.kind.word(), gpu.card.memory_mb));
-    let seen: Vec<String> = names.collect();
-    if !unknown.is_empty() {
-        let seen = format!("of no known type: {}", unknown.join(", "));
-        let advice = "name its type and files in node.gpus".to_owned();
-        return Check { check, works: false, seen, advice };
-    }
-    let seen = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
-    Check { check, works: true, seen, advice: String::new() }
 }
 
 /// This binary again, as the small process that forks.

@@ -18,12 +18,6 @@ pub(crate) struct Up {
     /// HTTP triggers: address and port.
     #[arg(long, value_name = "ADDRESS")]
     listen_trigger: Option<String>,
-    /// Buckets and objects (S3): address and port.
-    #[arg(long, value_name = "ADDRESS")]
-    listen_object: Option<String>,
-    /// Queues and topics: address and port.
-    #[arg(long, value_name = "ADDRESS")]
-    listen_mns: Option<String>,
     /// Allow addresses that others can reach without TLS.
     #[arg(long)]
     insecure: bool,
@@ -37,8 +31,6 @@ impl Up {
         let said = [
             ("--listen", "listen.control", self.listen.clone()),
             ("--listen-trigger", "listen.trigger", self.listen_trigger.clone()),
-            ("--listen-object", "listen.object", self.listen_object.clone()),
-            ("--listen-mns", "listen.mns", self.listen_mns.clone()),
             ("--insecure", "listen.insecure", self.insecure.then(|| "true".to_owned())),
             ("--log", "log.level", self.log.clone()),
         ];
@@ -66,8 +58,6 @@ fn greet(started: &Started, context: &Context) -> Result<(), Failure> {
     let value = serde_json::json!({
         "address": started.address,
         "triggerAddress": started.trigger_address,
-        "objectAddress": started.object_address,
-        "mnsAddress": started.mns_address,
         "data": started.data,
         "accessKeyId": started.key.as_ref().map(|key| &key.access_key_id),
         "accessKeySecret": started.key.as_ref().map(|key| &key.access_key_secret),
@@ -80,8 +70,6 @@ fn greet(started: &Started, context: &Context) -> Result<(), Failure> {
         let mut rows = Rows::of_one();
         rows.line("listening on", url(&started.address));
         rows.line("triggers on", url(&started.trigger_address));
-        rows.line("objects (S3) on", url(&started.object_address));
-        rows.line("messages on", url(&started.mns_address));
         rows.line("data in", started.data.display().to_string());
         if let Some(key) = &started.key {
             rows.line("access key id", key.access_key_id.as_str());

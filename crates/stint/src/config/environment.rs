@@ -15,8 +15,6 @@ pub(crate) const SECURITY_TOKEN: &str = "STINT_SECURITY_TOKEN";
 pub(crate) const TOKEN: &str = "STINT_TOKEN";
 /// Which server client commands talk to.
 pub(crate) const ENDPOINT: &str = "STINT_ENDPOINT";
-/// Where the object service is, for client commands.
-pub(crate) const S3_ENDPOINT: &str = "STINT_S3_ENDPOINT";
 /// Certificates that client commands trust beside the system's.
 pub(crate) const CA: &str = "STINT_CA";
 /// See <https://no-color.org>.

@@ -174,7 +174,6 @@ impl Raw {
             environment::SECURITY_TOKEN,
             environment::TOKEN,
             environment::ENDPOINT,
-            environment::S3_ENDPOINT,
             environment::CA,
         ];
         for (name, _) in environment.ours() {

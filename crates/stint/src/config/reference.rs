@@ -38,7 +38,6 @@ fn others() -> String {
     let others = [
         (environment::CONFIG, "The configuration file."),
         (environment::ENDPOINT, "The server that client commands talk to."),
-        (environment::S3_ENDPOINT, "The object service that `stint bucket` talks to."),
         (
             environment::ACCESS_KEY_ID,
             "The key of client commands; for `stint up` a root key that is made if there is none of \

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use stint_engine::FlowConfig;
 use stint_model::limit::Resources;
 use stint_model::time::Span;
-use stint_node::{EgressRule, GpuDevice, GpuError, HostFor, NodeNetwork, RuleError};
+use stint_node::{EgressRule, HostFor, NodeNetwork, RuleError};
 use url::Url;
 
 use super::environment::Environment;
@@ -27,11 +27,6 @@ pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) history: History,
     pub(crate) flows: FlowConfig,
-    pub(crate) message: Message,
-    /// Whether triggers may connect to addresses of the house.
-    pub(crate) triggers_private: bool,
-    /// What of the server triggers may look into.
-    pub(crate) triggers_directories: Vec<PathBuf>,
     pub(crate) payload: Payload,
     pub(crate) disk: Disk,
     pub(crate) account: Account,
@@ -44,8 +39,6 @@ pub(crate) struct Config {
 pub(crate) struct Listen {
     pub(crate) control: SocketAddr,
     pub(crate) trigger: SocketAddr,
-    pub(crate) object: SocketAddr,
-    pub(crate) mns: SocketAddr,
     pub(crate) tls: Option<TlsFiles>,
 }
 
@@ -63,39 +56,11 @@ pub(crate) struct Log {
     pub(crate) json: bool,
 }
 
-/// An entry of `node.gpus`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum GpuSaid {
-    /// What the driver names.
-    Auto,
-    /// This one.
-    Card(GpuDevice),
-}
-
-impl Node {
-    /// The cards that are offered, and of those the driver knows the names of what has no type.
-    pub(crate) fn gpu_devices(&self) -> (Vec<GpuDevice>, Vec<String>) {
-        let (mut cards, mut unknown) = (Vec::new(), Vec::new());
-        for said in &self.gpus {
-            match said {
-                GpuSaid::Card(card) => cards.push(card.clone()),
-                GpuSaid::Auto => {
-                    let (found, strange) = stint_node::probe_gpus();
-                    cards.extend(found);
-                    unknown.extend(strange);
-                }
-            }
-        }
-        (cards, unknown)
-    }
-}
-
 /// The embedded node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Node {
     pub(crate) capacity: Resources,
     pub(crate) cpu_overcommit_percent: u32,
-    pub(crate) gpus: Vec<GpuSaid>,
     pub(crate) idle_timeout: Span,
     pub(crate) parked: u32,
     pub(crate) parked_interpreters: u32,
@@ -120,17 +85,7 @@ pub(crate) struct History {
     pub(crate) tasks: Span,
     pub(crate) audit: Span,
     pub(crate) logs: Span,
-    pub(crate) object_events: Span,
     pub(crate) attempt_log_bytes: u64,
-}
-
-/// The message service.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Message {
-    pub(crate) size_max: u32,
-    pub(crate) messages: usize,
-    pub(crate) push_private: bool,
-    pub(crate) push_timeout: Span,
 }
 
 /// Sizes of payloads and results, in bytes.
@@ -184,13 +139,9 @@ impl Config {
                 tasks: read.duration("history.tasks")?,
                 audit: read.duration("history.audit")?,
                 logs: read.duration("history.logs")?,
-                object_events: read.duration("history.object_events")?,
                 attempt_log_bytes: read.size("history.attempt_log")?,
             },
             flows: flows(&read)?,
-            message: message(&read)?,
-            triggers_private: read.switch("triggers.private")?,
-            triggers_directories: directories(&read)?,
             payload: Payload {
                 max: read.size("payload.max")?,
                 inline: read.size("payload.inline")?,
@@ -210,9 +161,8 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let wrong = |text: &str| Err(ConfigError::Together(text.to_owned()));
-        // The last ones are for what has an owner of its own.
-        if !(1..=1000).contains(&self.shards) {
-            return wrong("`shards` must be 1 to 1000");
+        if !(1..=1024).contains(&self.shards) {
+            return wrong("`shards` must be 1 to 1024");
         }
         if self.payload.inline > self.payload.max {
             return wrong("`payload.inline` must not be above `payload.max`");
@@ -233,8 +183,7 @@ impl Config {
                  `host-for-all-accounts` if every account is trusted with it",
             );
         }
-        let Listen { control, trigger, object, mns, tls: _ } = &self.listen;
-        let ports = [control, trigger, object, mns].map(SocketAddr::port);
+        let ports = [self.listen.control.port(), self.listen.trigger.port()];
         if self.node.egress_host_ports.iter().any(|port| ports.contains(port)) {
             return wrong(
                 "`node.egress_host_ports` names a port of Stint itself: functions reach the API \
@@ -287,13 +236,7 @@ fn listen(read: &Reader<'_>) -> Result<Listen, ConfigError> {
         );
         Err(ConfigError::Together(text))
     };
-    Ok(Listen {
-        control: address("listen.control")?,
-        trigger: address("listen.trigger")?,
-        object: address("listen.object")?,
-        mns: address("listen.mns")?,
-        tls,
-    })
+    Ok(Listen { control: address("listen.control")?, trigger: address("listen.trigger")?, tls })
 }
 
 /// A machine that offers less keeps no interpreters waiting unless it is told to.
@@ -333,10 +276,6 @@ fn node(read: &Reader<'_>) -> Result<Node, ConfigError> {
     Ok(Node {
         capacity: Resources { cpu_milli, memory_mb },
         cpu_overcommit_percent: read.parse("node.cpu_overcommit", unit::percent)?,
-        gpus: read.many("node.gpus", |text| match text {
-            "auto" => Ok(GpuSaid::Auto),
-            _ => text.parse().map(GpuSaid::Card).map_err(|error: GpuError| error.to_string()),
-        })?,
         idle_timeout: read.duration("node.idle_timeout")?,
         parked: read.count("node.parked")?,
         parked_interpreters: read.count("node.parked_interpreters")?,
@@ -386,36 +325,6 @@ fn flows(read: &Reader<'_>) -> Result<FlowConfig, ConfigError> {
         http_answer_bytes_max: bytes("flows.http_answer")?,
         http_allow_private: read.switch("flows.http_private")?,
         retention: read.duration("flows.retention")?,
-    })
-}
-
-/// A message is a record of the book, and sixteen of them are one request.
-const MESSAGE_SIZE_MAX: u64 = 4 << 20;
-
-fn message(read: &Reader<'_>) -> Result<Message, ConfigError> {
-    let size_max = read.size("message.size_max")?;
-    let size =
-        u32::try_from(size_max).ok().filter(|_| (1_024..=MESSAGE_SIZE_MAX).contains(&size_max));
-    let size_max = size.ok_or_else(|| {
-        ConfigError::Together("`message.size_max` must be 1KiB to 4MiB".to_owned())
-    })?;
-    Ok(Message {
-        size_max,
-        messages: read.count("message.messages")?,
-        push_private: read.switch("message.push_private")?,
-        push_timeout: read.duration("message.push_timeout")?,
-    })
-}
-
-/// Directories, joined with commas; each is absolute.
-fn directories(read: &Reader<'_>) -> Result<Vec<PathBuf>, ConfigError> {
-    read.parse("triggers.directories", |text| {
-        let paths = text.split(',').map(str::trim).filter(|path| !path.is_empty());
-        let paths: Vec<PathBuf> = paths.map(PathBuf::from).collect();
-        match paths.iter().find(|path| !path.is_absolute()) {
-            Some(path) => Err(format!("{} is not absolute", path.display())),
-            None => Ok(paths),
-        }
     })
 }
 

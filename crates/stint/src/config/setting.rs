@@ -102,7 +102,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "shards",
         "STINT_SHARDS",
         Kind::Count,
-        "Slices of the book, each with one owner: 1 to 1000. Fixed when the book is made.",
+        "Slices of the book, each with one owner: 1 to 1024. Fixed when the book is made.",
     ),
     plain(
         "grace",
@@ -126,24 +126,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
             "STINT_LISTEN_TRIGGER",
             Kind::Address,
             "HTTP triggers: what guests answer never leaves from the control listener's origin.",
-        ),
-    ),
-    flagged(
-        "--listen-object",
-        plain(
-            "listen.object",
-            "STINT_LISTEN_OBJECT",
-            Kind::Address,
-            "Buckets and objects, as S3 speaks. Port 0 takes a free one; DIR/s3-address tells which.",
-        ),
-    ),
-    flagged(
-        "--listen-mns",
-        plain(
-            "listen.mns",
-            "STINT_LISTEN_MNS",
-            Kind::Address,
-            "Queues and topics in the protocol of Alibaba Cloud's message service.",
         ),
     ),
     flagged(
@@ -195,14 +177,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "STINT_NODE_CPU_OVERCOMMIT",
         Kind::Percent,
         "How much vCPU may be promised to instances, of what there is. Memory is never overcommitted.",
-    ),
-    plain(
-        "node.gpus",
-        "STINT_NODE_GPUS",
-        Kind::List,
-        "GPUs that instances may have: `TYPE[:MB[:FILE[+FILE…]]]`, for example \
-         `fc.gpu.tesla.1:16384:/dev/nvidia0+/dev/nvidiactl`. `auto`: those the NVIDIA driver names, with \
-         the files of each. The type is what `gpuConfig.gpuType` asks for.",
     ),
     plain(
         "node.idle_timeout",
@@ -323,12 +297,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "How long logs of functions are kept.",
     ),
     plain(
-        "history.object_events",
-        "STINT_HISTORY_OBJECT_EVENTS",
-        Kind::Duration,
-        "How long what happened to objects is kept for triggers that have not seen it.",
-    ),
-    plain(
         "history.attempt_log",
         "STINT_HISTORY_ATTEMPT_LOG",
         Kind::Size,
@@ -404,42 +372,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Kind::Switch,
         "Whether steps may call loopback, link-local and private addresses.",
     ),
-    plain(
-        "message.size_max",
-        "STINT_MESSAGE_SIZE_MAX",
-        Kind::Size,
-        "The largest message body that a queue or topic can be set to take.",
-    ),
-    plain(
-        "message.messages",
-        "STINT_MESSAGE_MESSAGES",
-        Kind::Count,
-        "Messages of all queues together; each takes about 200 bytes of memory.",
-    ),
-    plain(
-        "message.push_private",
-        "STINT_MESSAGE_PUSH_PRIVATE",
-        Kind::Switch,
-        "Whether topics may notify loopback, link-local and private addresses.",
-    ),
-    plain(
-        "message.push_timeout",
-        "STINT_MESSAGE_PUSH_TIMEOUT",
-        Kind::Duration,
-        "How long an HTTP endpoint of a topic has to answer.",
-    ),
-    plain(
-        "triggers.private",
-        "STINT_TRIGGERS_PRIVATE",
-        Kind::Switch,
-        "Whether triggers may connect to loopback, link-local and private addresses.",
-    ),
-    plain(
-        "triggers.directories",
-        "STINT_TRIGGERS_DIRECTORIES",
-        Kind::Text,
-        "Directories of the server that triggers may look into, with what is below them, joined with commas.",
-    ),
     plain("payload.max", "STINT_PAYLOAD_MAX", Kind::Size, "The largest payload accepted."),
     plain(
         "payload.inline",
@@ -488,7 +420,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "buckets",
         "STINT_BUCKETS",
         Kind::Map,
-        "Buckets that code may be taken from, and that distributed maps read items from and write results \
-         to: `media = \"s3://media\"`, `local = \"file:///srv/code\"`.",
+        "Buckets that code may be taken from: `media = \"s3://media\"`, `local = \"file:///srv/code\"`.",
     ),
 ];

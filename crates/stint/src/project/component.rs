@@ -193,7 +193,6 @@ mod tests {
             retry: None,
             reserved_concurrency: None,
             limits: None,
-            triggers: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Code, FunctionPlan, Project, TriggerPlan};
+use super::{Code, FunctionPlan, Project};
 
 /// Props that are not fields of the function.
 const HANDLED: [&str; 6] =
@@ -62,7 +62,7 @@ fn plan(
         config.entry(key).or_insert(value);
     }
     config.entry("handler").or_insert_with(|| json!("index.handler"));
-    let triggers = triggers(props.get("triggers"))?;
+    triggers(&name, props.get("triggers"), notes);
     let reserved_concurrency = match props.get("concurrencyConfig") {
         None => None,
         Some(value) => {
@@ -88,7 +88,6 @@ fn plan(
         retry: None,
         reserved_concurrency,
         limits: None,
-        triggers,
     })
 }
 
@@ -112,26 +111,14 @@ fn code(said: Option<&Value>, base: &Path) -> Result<Code, String> {
     }
 }
 
-/// Upstream writes the configuration as an object here, and as a text in its API.
-fn triggers(said: Option<&Value>) -> Result<Vec<TriggerPlan>, String> {
-    let mut plans = Vec::new();
+fn triggers(name: &str, said: Option<&Value>, notes: &mut Vec<String>) {
     for trigger in said.and_then(Value::as_array).into_iter().flatten() {
-        let text = |name: &str| trigger[name].as_str().map(str::to_owned);
-        let config = match &trigger["triggerConfig"] {
-            Value::Null => json!({}),
-            Value::String(text) => serde_json::from_str(text)
-                .map_err(|error| format!("`triggerConfig` is not JSON: {error}"))?,
-            other => other.clone(),
-        };
-        plans.push(TriggerPlan {
-            name: text("triggerName").ok_or("a trigger needs `triggerName`")?,
-            kind: text("triggerType").ok_or("a trigger needs `triggerType`")?,
-            config,
-            qualifier: text("qualifier"),
-            description: text("description"),
-        });
+        let what = trigger["triggerName"].as_str().unwrap_or("?");
+        let kind = trigger["triggerType"].as_str().unwrap_or("?");
+        notes.push(format!(
+            "{name}: trigger `{what}` ({kind}) is not deployed: triggers come in a later version"
+        ));
     }
-    Ok(plans)
 }
 
 #[cfg(test)]
@@ -191,15 +178,14 @@ resources:
         assert_eq!(asynchronous["maxAsyncRetryAttempts"], json!(1));
         assert!(asynchronous.get("qualifier").is_none());
         assert_eq!(f.reserved_concurrency, Some(3));
-        let [trigger] = f.triggers.as_slice() else { panic!("one trigger") };
-        assert_eq!((trigger.name.as_str(), trigger.kind.as_str()), ("every", "timer"));
-        assert_eq!(trigger.config, json!({}));
     }
 
     #[test]
     fn what_is_not_deployed_is_said() {
         let notes = read(FILE).unwrap().notes.join("\n");
-        for word in ["provisionConfig", "logConfig: auto", "oss", "actions"] {
+        for word in
+            ["trigger `every` (timer)", "provisionConfig", "logConfig: auto", "oss", "actions"]
+        {
             assert!(notes.contains(word), "{word}: {notes}");
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Code, FlowPlan, FunctionPlan, Project, TriggerPlan};
+use super::{Code, FlowPlan, FunctionPlan, Project};
 use crate::config::unit;
 
 #[derive(Deserialize)]
@@ -103,32 +103,9 @@ struct Function {
     asynchronous: Option<Async>,
     #[serde(default)]
     limits: Option<Limits>,
-    /// What it is called for, by name.
-    #[serde(default)]
-    triggers: BTreeMap<String, Trigger>,
     /// Fields of Function Compute that have no short name here; they win.
     #[serde(default)]
     fc: Map<String, Value>,
-}
-
-/// A trigger: its type, how it is called, and the kind's own fields beside them.
-#[derive(Deserialize)]
-struct Trigger {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    qualifier: Option<String>,
-    #[serde(default)]
-    description: Option<String>,
-    #[serde(flatten)]
-    config: Map<String, Value>,
-}
-
-impl Trigger {
-    fn plan(self, name: String) -> TriggerPlan {
-        let Self { kind, qualifier, description, config } = self;
-        TriggerPlan { name, kind, config: Value::Object(config), qualifier, description }
-    }
 }
 
 /// A text, or a number or switch that is meant as one.
@@ -287,19 +264,8 @@ fn plan(name: String, mut function: Function, base: &Path) -> Result<FunctionPla
     };
     let reserved_concurrency = limits.as_ref().and_then(|limits| limits.instances);
     let limits = limits.map(Limits::into_wire);
-    let triggers = std::mem::take(&mut function.triggers);
-    let triggers = triggers.into_iter().map(|(name, trigger)| trigger.plan(name)).collect();
     let config = config(function)?;
-    Ok(FunctionPlan {
-        name,
-        config,
-        code,
-        async_config,
-        retry,
-        reserved_concurrency,
-        limits,
-        triggers,
-    })
+    Ok(FunctionPlan { name, config, code, async_config, retry, reserved_concurrency, limits })
 }
 
 /// `customContainerConfig`.

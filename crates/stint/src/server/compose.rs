@@ -23,12 +23,12 @@ use stint_wire::node::ToNode;
 use tokio::sync::mpsc;
 
 use super::buckets::{self, Buckets};
-use super::directory::{self, MNS_ADDRESS, OBJECT_ADDRESS, TRIGGER_ADDRESS};
+use super::directory::{self, TRIGGER_ADDRESS};
 use super::embedded::{self, LateApi};
 use super::figures::Figures;
 use super::goodbye::{self, Leaving, Wings};
 use super::programs::ProgramJudge;
-use super::{http, identity, logging, messages};
+use super::{http, identity, logging};
 use crate::config::Config;
 use crate::config::environment::Environment;
 use crate::failure::Failure;
@@ -58,8 +58,6 @@ type Kept = (Arc<dyn Store>, Arc<dyn Journal>, Logs);
 pub(crate) struct Started {
     pub(crate) address: String,
     pub(crate) trigger_address: String,
-    pub(crate) object_address: String,
-    pub(crate) mns_address: String,
     pub(crate) data: PathBuf,
     /// Only when it is new.
     pub(crate) key: Option<KeyFile>,
@@ -138,8 +136,6 @@ async fn start(
     wings.watch.spawn("usage", OnExit::StopServer, |stop| keeper.run(stop));
     let kept: Kept = (Arc::clone(&store), journal, logs.clone());
     let node = Arc::new(OnceLock::new());
-    let book = Arc::clone(&store);
-    let allows = Arc::clone(&storage_allows);
     let ports = Ports {
         store,
         blobs: Arc::clone(&blobs),
@@ -173,11 +169,9 @@ async fn start(
     identity::check(&engine, &config.data)?;
     let key = identity::ensure(&engine, &config.data, environment).await?;
     let stopping = Arc::new(AtomicBool::new(false));
-    let queues = messages::start(&config, &engine, (book, allows), &wings.engine)?;
     let parts = ApiParts {
         config: api_config(&config),
         engine: engine.clone(),
-        messages: queues,
         logs: logs.clone(),
         usage,
         metrics: figures.renderer(logs.clone(), Arc::clone(&node), house.clone()),
@@ -192,8 +186,9 @@ async fn start(
         };
         Failure::cannot("open the doors", &error).next(next)
     })?;
-    let started = write_addresses(&config, &api, key)?;
-    for_instances.open(api.instance_door(&wings.doors), &started.address);
+    let (address, trigger_address) = write_addresses(&config, &api)?;
+    for_instances.open(api.instance_door(&wings.doors), &address);
+    let started = Started { address, trigger_address, data: config.data.clone(), key };
     let house = house.clone();
     let server = Server { config, clock, house, wings, engine, logs, node, orders, stopping, kept };
     Ok((server, api, started))
@@ -294,33 +289,16 @@ fn readiness(running: Running, stopping: Arc<AtomicBool>) -> Arc<dyn Fn() -> boo
 }
 
 /// `host:port`, or with TLS a URL, so that whoever reads it knows how to speak.
-fn write_addresses(config: &Config, api: &Api, key: Option<KeyFile>) -> Result<Started, Failure> {
+fn write_addresses(config: &Config, api: &Api) -> Result<(String, String), Failure> {
     let scheme = if config.listen.tls.is_some() { "https://" } else { "" };
     let control = format!("{scheme}{}", api.address()?);
     let trigger = format!("{scheme}{}", api.trigger_address()?);
-    let object = format!("{scheme}{}", api.object_address()?);
-    let mns = format!("{scheme}{}", api.message_address()?);
-    // The control address comes last: whoever sees it finds the others.
-    let names = [
-        (TRIGGER_ADDRESS, &trigger),
-        (OBJECT_ADDRESS, &object),
-        (MNS_ADDRESS, &mns),
-        (ADDRESS, &control),
-    ];
-    for (name, address) in names {
+    for (name, address) in [(ADDRESS, &control), (TRIGGER_ADDRESS, &trigger)] {
         let path = config.data.join(name);
         directory::write_private(&path, format!("{address}\n").as_bytes())
             .map_err(|error| Failure::cannot(format_args!("write {}", path.display()), &error))?;
     }
-    let data = config.data.clone();
-    Ok(Started {
-        address: control,
-        trigger_address: trigger,
-        object_address: object,
-        mns_address: mns,
-        data,
-        key,
-    })
+    Ok((control, trigger))
 }
 
 fn logs_config(config: &Config) -> LogsConfig {
@@ -352,7 +330,6 @@ fn engine_config(config: &Config) -> EngineConfig {
         cache_bytes_max: 256 << 20,
         history_retention: config.history.tasks,
         audit_retention: config.history.audit,
-        object_event_retention: config.history.object_events,
         stop_grace: Span::from_secs(90),
         account_limits: AccountLimits {
             instances_max: config.account.instances,
@@ -360,8 +337,6 @@ fn engine_config(config: &Config) -> EngineConfig {
             ..AccountLimits::default()
         },
         flows: config.flows.clone(),
-        triggers_private: config.triggers_private,
-        triggers_directories: config.triggers_directories.clone(),
         sched: SchedConfig {
             aging: Span::from_secs(60),
             cpu_overcommit_percent: config.node.cpu_overcommit_percent,
@@ -378,8 +353,6 @@ fn api_config(config: &Config) -> ApiConfig {
     ApiConfig {
         listen: config.listen.control,
         trigger_listen: config.listen.trigger,
-        object_listen: config.listen.object,
-        message_listen: config.listen.mns,
         tls: config.listen.tls.as_ref().map(|files| stint_api::TlsFiles {
             certificate: files.cert.clone(),
             key: files.key.clone(),
@@ -396,8 +369,6 @@ fn api_config(config: &Config) -> ApiConfig {
         batch_bytes_max: 128 << 20,
         code_bytes_max: 100 << 20,
         json_bytes_max: 1 << 20,
-        // Sixteen of the largest, written with entities, and what stands around them.
-        messages_bytes_max: 32 * u64::from(config.message.size_max) + (1 << 20),
         replay_entries_max: 1_000_000,
         link_lifetime: Span::from_secs(600),
         wait_max: Span::from_secs(60),

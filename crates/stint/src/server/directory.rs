@@ -15,10 +15,6 @@ pub(crate) const MASTER_KEY: &str = "master.key";
 pub(crate) const BOOK: &str = "book.db";
 /// Where the trigger listener is.
 pub(crate) const TRIGGER_ADDRESS: &str = "trigger-address";
-/// Where the object service is.
-pub(crate) const OBJECT_ADDRESS: &str = "s3-address";
-/// Where the message service is.
-pub(crate) const MNS_ADDRESS: &str = "mns-address";
 
 /// Makes the directory and its parents; a new one is for its owner alone.
 pub(crate) fn make(dir: &Path) -> std::io::Result<()> {

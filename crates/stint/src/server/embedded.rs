@@ -9,8 +9,8 @@ use stint_api::InstanceDoor;
 use stint_model::id::{AccountId, NodeId};
 use stint_model::time::Timestamp;
 use stint_node::{
-    ApiDoor, CodeSource, EgressConfig, FetchError, Freeze, GpuDevice, ImageSettings, LayerLimits,
-    LogSink, NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle, RuntimeTable, UsageSink,
+    ApiDoor, CodeSource, EgressConfig, FetchError, Freeze, ImageSettings, LayerLimits, LogSink,
+    NodeAgent, NodeBounds, NodeConfig, NodeDeps, NodeHandle, RuntimeTable, UsageSink,
 };
 use stint_sandbox::{Discovery, Launcher, LauncherConfig, Pump, SandboxError, UserNamespace};
 use stint_store::Blobs;
@@ -192,7 +192,6 @@ fn node_config(config: &Config) -> NodeConfig {
         dir: config.data.join("node"),
         volumes_dir: config.data.join("volumes"),
         capacity: config.node.capacity,
-        gpus: gpus(config),
         host_dirs_allowed: config.node.nas_allow.clone(),
         egress: EgressConfig {
             network: config.node.network,
@@ -224,18 +223,6 @@ fn node_config(config: &Config) -> NodeConfig {
             ..NodeBounds::DEFAULT
         },
     }
-}
-
-fn gpus(config: &Config) -> Vec<GpuDevice> {
-    let (cards, unknown) = config.node.gpu_devices();
-    for name in unknown {
-        tracing::warn!(name, "a GPU of this machine has no type; name it in node.gpus");
-    }
-    for card in &cards {
-        let (kind, memory_mb) = (card.card.kind.word(), card.card.memory_mb);
-        tracing::info!(kind, memory_mb, "a GPU can be used");
-    }
-    cards
 }
 
 /// Host user ids of accounts begin here: above those of people, services and usual containers.

@@ -69,15 +69,7 @@ impl House {
         drop(std::fs::remove_file(dir.join("address")));
         let file = |name: &str| std::fs::File::create(dir.join(name)).unwrap();
         stint(dir)
-            .args([
-                "up",
-                "--listen",
-                "127.0.0.1:0",
-                "--listen-trigger",
-                "127.0.0.1:0",
-                "--listen-object",
-                "127.0.0.1:0",
-            ])
+            .args(["up", "--listen", "127.0.0.1:0", "--listen-trigger", "127.0.0.1:0"])
             .args(["--set", "node.parked=1", "--set", "disk.low=0", "--set", "disk.high=0"])
             .args(more)
             .stdout(file("stdout"))

@@ -46,15 +46,7 @@ fn a_first_start_makes_a_key_and_says_where_it_listens() {
 fn a_second_process_on_the_same_directory_is_refused() {
     let house = House::start();
     let output = stint(house.data())
-        .args([
-            "up",
-            "--listen",
-            "127.0.0.1:0",
-            "--listen-trigger",
-            "127.0.0.1:0",
-            "--listen-object",
-            "127.0.0.1:0",
-        ])
+        .args(["up", "--listen", "127.0.0.1:0", "--listen-trigger", "127.0.0.1:0"])
         .output()
         .unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -67,15 +59,7 @@ fn a_second_process_on_the_same_directory_is_refused() {
 fn a_key_may_be_given_by_the_environment() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = stint(dir.path())
-        .args([
-            "up",
-            "--listen",
-            "127.0.0.1:0",
-            "--listen-trigger",
-            "127.0.0.1:0",
-            "--listen-object",
-            "127.0.0.1:0",
-        ])
+        .args(["up", "--listen", "127.0.0.1:0", "--listen-trigger", "127.0.0.1:0"])
         .env("STINT_ACCESS_KEY_ID", "chosen")
         .env("STINT_ACCESS_KEY_SECRET", "by-the-operator")
         .stdout(std::process::Stdio::null())

@@ -7,6 +7,4 @@ mod house;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
-mod objects;
-#[cfg(test)]
 mod upkeep;

@@ -119,25 +119,6 @@ pub async fn listing_goes_on_after_the_cursor(store: &dyn Store) {
     assert_eq!(names(store, "1/", None, 5).await.1, None, "a full last page is the last");
 }
 
-/// Names may have any characters, and a cursor need not be a name that is there: how a listing of
-/// objects leaves out what lies deeper.
-pub async fn a_cursor_may_name_no_record(store: &dyn Store) {
-    let fence = open(store, Shard::FIRST).await;
-    let names = ["1/b/a b/1", "1/b/a b/2", "1/b/a b/\u{10ffff}x", "1/b/c%_", "1/b/日本"];
-    let object = |name: &str| Key::new(Kind::Object, name);
-    commit(store, fence, |batch| batch.puts.extend(names.map(|name| put(object(name), "body"))))
-        .await;
-    let after = |cursor: &'static str| async move {
-        let page = store.record_list(Kind::Object, "1/b/", Some(cursor), 100).await;
-        let items = page.expect("lists").items.into_iter();
-        items.map(|record| record.key.name).collect::<Vec<_>>()
-    };
-    assert_eq!(after("1/b/a b/\u{10ffff}").await, names[2..]);
-    assert_eq!(after("1/b/b").await, names[3..]);
-    assert_eq!(after("1/b/").await, names);
-    assert!(after("1/b/\u{10ffff}").await.is_empty());
-}
-
 /// The last word counts.
 pub async fn puts_of_one_batch_apply_in_order(store: &dyn Store) {
     let fence = open(store, Shard::FIRST).await;

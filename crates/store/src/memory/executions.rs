@@ -125,10 +125,6 @@ impl Shelf {
         self.heads.values().map(|head| (head.clone(), history(head.uid))).collect()
     }
 
-    pub(super) fn all_documents(&self) -> BTreeMap<ExecutionUid, Bytes> {
-        self.documents.iter().map(|(uid, document)| (*uid, document.body.clone())).collect()
-    }
-
     pub(super) fn get(&self, uid: ExecutionUid) -> Option<Execution> {
         self.heads.get(&uid).cloned()
     }

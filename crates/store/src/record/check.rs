@@ -1,13 +1,10 @@
 //! Reads any stored form and says which blobs it names: what verifying a book needs.
 
-use stint_model::id::AccountId;
-use stint_model::object::Run;
 use stint_model::payload::Payload;
 use stint_model::task::Task;
 
 use super::{
-    Kind, access_key, account, alias, async_config, audit, flow, function, layer, message, object,
-    scaling, trigger, version,
+    Kind, access_key, account, alias, async_config, audit, flow, function, layer, scaling, version,
 };
 use crate::store::StoreError;
 
@@ -41,31 +38,9 @@ pub fn record_blobs(kind: Kind, body: &[u8]) -> Result<Vec<String>, StoreError> 
         Kind::FlowAlias => flow::decode_alias(body).map(|_| Vec::new()),
         Kind::FlowSchedule => flow::decode_schedule(body).map(|_| Vec::new()),
         Kind::Activity => flow::decode_activity(body).map(|_| Vec::new()),
-        Kind::Bucket => object::decode_bucket(body).map(|_| Vec::new()),
-        Kind::ObjectEvent => object::decode_event(body).map(|_| Vec::new()),
-        Kind::Object => {
-            let object = object::decode(body)?;
-            let runs = object.runs.iter();
-            Ok(runs.flat_map(|run| run_blobs(object.account, *run)).collect())
-        }
-        Kind::Upload => match object::decode_upload(body)? {
-            object::UploadRecord::Upload(_) => Ok(Vec::new()),
-            object::UploadRecord::Part(account, part) => Ok(run_blobs(account, part.run).collect()),
-        },
-        Kind::Queue => message::decode_queue(body).map(|_| Vec::new()),
-        Kind::Message => message::decode(body).map(|_| Vec::new()),
-        Kind::Topic => message::decode_topic(body).map(|_| Vec::new()),
-        Kind::Subscription => message::decode_subscription(body).map(|_| Vec::new()),
-        Kind::Trigger => trigger::decode(body).map(|_| Vec::new()),
-        Kind::TriggerCursor => trigger::decode_cursor(body).map(|_| Vec::new()),
-        Kind::NamedSecret => trigger::decode_secret(body).map(|_| Vec::new()),
         // Their owners read them; to the book they are bytes.
         Kind::ShardState | Kind::Secret | Kind::Setting | Kind::MapRun => Ok(Vec::new()),
     }
-}
-
-fn run_blobs(account: AccountId, run: Run) -> impl Iterator<Item = String> {
-    (0..run.pieces()).map(move |piece| run.blob(account, piece))
 }
 
 /// The blobs a task names.

@@ -30,18 +30,12 @@ pub struct Sums {
     pub kept_memory_micros: u64,
     /// GB of disk beyond the free part times that.
     pub kept_disk_micros: u64,
-    /// GB of a GPU's memory times the time serving.
-    pub gpu_micros: u64,
-    /// GB of a GPU's memory times the time kept.
-    pub kept_gpu_micros: u64,
-    /// What these two come to in compute units, in millionths: a type of card has a coefficient of its own.
-    pub gpu_micro_units: u64,
 }
 
 /// The disk every instance has for nothing.
 const DISK_FREE_MB: u32 = 512;
 /// How many numbers there are.
-pub(super) const FIELDS: usize = 15;
+pub(super) const FIELDS: usize = 12;
 
 impl Sums {
     pub(super) fn of(piece: &UsagePiece) -> Self {
@@ -56,9 +50,6 @@ impl Sums {
             u64::try_from(product).unwrap_or(u64::MAX)
         };
         let disk = piece.disk_mb.saturating_sub(DISK_FREE_MB);
-        let (gpu_mb, gpu_rate) =
-            piece.gpu.map_or((0, 0), |gpu| (gpu.memory_mb, gpu.kind.milli_units()));
-        let (gpu, kept_gpu) = (times(active, gpu_mb, 1_024), times(kept, gpu_mb, 1_024));
         Self {
             active_micros: active,
             idle_micros: idle,
@@ -72,9 +63,6 @@ impl Sums {
             kept_vcpu_micros: times(awake, piece.size.cpu_milli, 1_000),
             kept_memory_micros: times(kept, piece.size.memory_mb, 1_024),
             kept_disk_micros: times(kept, disk, 1_024),
-            gpu_micros: gpu,
-            kept_gpu_micros: kept_gpu,
-            gpu_micro_units: times(gpu.saturating_add(kept_gpu), gpu_rate, 1_000),
         }
     }
 
@@ -85,14 +73,13 @@ impl Sums {
     }
 
     /// Compute units in millionths, by §8's coefficients: vCPU·s 1, GB·s 0.15, disk GB·s 0.05, an
-    /// invocation 0.0075, and a GB of a GPU's memory by its type. An instance that waits for its next request costs nothing, unless it is kept:
+    /// invocation 0.0075. An instance that waits for its next request costs nothing, unless it is kept:
     /// then its memory and disk do, and its vCPU when it has it meanwhile.
     pub fn micro_units(&self) -> u64 {
         let sum = |active: u64, kept: u64| u128::from(active) + u128::from(kept);
         let units = sum(self.vcpu_micros, self.kept_vcpu_micros)
             + sum(self.memory_active_micros, self.kept_memory_micros) * 15 / 100
             + sum(self.disk_micros, self.kept_disk_micros) / 20
-            + u128::from(self.gpu_micro_units)
             + u128::from(self.invocations) * 7_500;
         u64::try_from(units).unwrap_or(u64::MAX)
     }
@@ -117,9 +104,6 @@ impl Sums {
             kept_vcpu_micros,
             kept_memory_micros,
             kept_disk_micros,
-            gpu_micros,
-            kept_gpu_micros,
-            gpu_micro_units,
         } = self;
         [
             active_micros,
@@ -134,9 +118,6 @@ impl Sums {
             kept_vcpu_micros,
             kept_memory_micros,
             kept_disk_micros,
-            gpu_micros,
-            kept_gpu_micros,
-            gpu_micro_units,
         ]
     }
 }

@@ -67,8 +67,7 @@ pub struct FunctionInput {
     pub rest: BTreeMap<String, Value>,
 }
 
-/// Settings that are accepted, kept and given back as they were said. Of most nothing else comes on this platform yet;
-/// `gpuConfig` and those of sessions are read where they are used.
+/// Settings that are accepted, kept and given back, and have no effect on this platform yet.
 pub const KEPT: [&str; 11] = [
     "enableLongLiving",
     "gpuConfig",

@@ -53,11 +53,11 @@ operations! {
     UpdateAlias PUT "/functions/{f}/aliases/{a}" Built;
     ListAliases GET "/functions/{f}/aliases" Built;
     DeleteAlias DELETE "/functions/{f}/aliases/{a}" Built;
-    CreateTrigger POST "/functions/{f}/triggers" Built;
-    GetTrigger GET "/functions/{f}/triggers/{t}" Built;
-    UpdateTrigger PUT "/functions/{f}/triggers/{t}" Built;
-    ListTriggers GET "/functions/{f}/triggers" Built;
-    DeleteTrigger DELETE "/functions/{f}/triggers/{t}" Built;
+    CreateTrigger POST "/functions/{f}/triggers" Later;
+    GetTrigger GET "/functions/{f}/triggers/{t}" Later;
+    UpdateTrigger PUT "/functions/{f}/triggers/{t}" Later;
+    ListTriggers GET "/functions/{f}/triggers" Later;
+    DeleteTrigger DELETE "/functions/{f}/triggers/{t}" Later;
     PutAsyncInvokeConfig PUT "/functions/{f}/async-invoke-config" Built;
     GetAsyncInvokeConfig GET "/functions/{f}/async-invoke-config" Built;
     DeleteAsyncInvokeConfig DELETE "/functions/{f}/async-invoke-config" Built;

@@ -35,15 +35,13 @@ pub struct Account {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountUsage {
-    /// Bytes of code, layers, objects, and payloads and results in the blob store: what
-    /// `storageBytesMax` bounds.
+    /// Bytes of code, layers, and payloads and results in the blob store: what `storageBytesMax`
+    /// bounds.
     pub storage_bytes: u64,
     /// Of these, code packages and layers.
     pub code_bytes: u64,
     /// Of these, payloads and results.
     pub task_bytes: u64,
-    /// Of these, objects and parts of uploads.
-    pub object_bytes: u64,
     /// Functions.
     pub functions: u64,
     /// Compute units of the budget's period, when there is a budget.
@@ -198,16 +196,6 @@ pub struct KeyTemporary {
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-}
-
-/// A sign-in.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SignIn {
-    /// How long the token is good: one minute to 36 hours, and no longer than the key; twelve hours if
-    /// absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_in: Option<Seconds>,
 }
 
 /// A change of a key.

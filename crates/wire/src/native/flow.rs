@@ -150,50 +150,6 @@ pub struct FlowAlias {
     pub modified_at: Time,
 }
 
-/// A definition to be checked.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FlowCheck {
-    /// The text, in any of the three languages.
-    pub definition: String,
-    /// `Standard` (if absent) or `Express`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<String>,
-}
-
-/// What is to be said about a definition.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct FlowChecked {
-    /// `FDL`, `CloudFlow` or `States Language`; absent when that cannot be told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dialect: Option<String>,
-    /// Errors and warnings in the order of the text; without errors a flow can be made of it.
-    pub problems: Vec<FlowProblem>,
-    /// Steps and ways, when there is no error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub graph: Option<FlowGraph>,
-}
-
-/// Something to be said about a place in a definition.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct FlowProblem {
-    /// Stable name of the kind of mistake.
-    pub code: String,
-    /// It forbids the definition; else it is a warning.
-    pub is_error: bool,
-    /// Where in the text, from 1.
-    pub line: u32,
-    /// In characters, from 1.
-    pub column: u32,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
-
 /// A flow as a graph, for consoles; of an execution also how each step stands.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -63,7 +63,6 @@ pub const QUERY: &[(&str, &str)] = &[
     ),
     ("version", "The number of a published version; the flow as it is now if absent."),
     ("after", "Only events after the one with this id; the header `Last-Event-ID` says the same."),
-    ("count", "At most so many messages, 1 to 16; 1 if absent."),
 ];
 
 const TASK_FILTER: &[&str] = &[
@@ -185,8 +184,6 @@ operations! {
             "Flows by name, without their definitions.";
         createFlow POST "/v1/flows" write [] "FlowCreate" => 201 "Flow",
             "Makes a flow. A definition that cannot be used is refused with every mistake and its place.";
-        checkFlow POST "/v1/flows:check" read [] "FlowCheck" => 200 "FlowChecked",
-            "Checks a definition without making anything of it: every mistake with its place, and the graph when there is none.";
         getFlow GET "/v1/flows/{flow}" read ["version"] "" => 200 "Flow",
             "One flow with its definition, whatever API made it.";
         updateFlow PATCH "/v1/flows/{flow}" write [] "FlowPatch" => 200 "Flow",
@@ -230,81 +227,9 @@ operations! {
         redriveExecution POST "/v1/flows/{flow}/executions/{execution}/redrive" write [] "" => 200 "Execution",
             "Runs again what failed or was stopped; what succeeded keeps its result.";
     }
-    "Queues" {
-        listQueues GET "/v1/queues" read ["prefix" "limit" "cursor"] "" => 200 "Page_Queue",
-            "Message queues by name.";
-        createQueue PUT "/v1/queues/{queue}" write [] "QueuePatch" => 200 "Queue",
-            "Makes a queue; one that is there already must have the same attributes.";
-        getQueue GET "/v1/queues/{queue}" read [] "" => 200 "Queue",
-            "One queue, how many messages stand where, and how old the oldest is.";
-        updateQueue PATCH "/v1/queues/{queue}" write [] "QueuePatch" => 200 "Queue",
-            "Changes a queue; absent fields stay as they are.";
-        deleteQueue DELETE "/v1/queues/{queue}" write [] "" => 204 "",
-            "Removes a queue and what is in it.";
-        purgeQueue POST "/v1/queues/{queue}:purge" write [] "" => 200 "Queue",
-            "Removes what is in it.";
-        sendMessages POST "/v1/queues/{queue}/messages" invoke [] "SendMessages" => 201 "SentMessages",
-            "Sends up to 16 messages: durable when answered, each with its own result.";
-        peekMessages GET "/v1/queues/{queue}/messages" read ["count"] "" => 200 "ReceivedMessages",
-            "What would be received next, without taking it.";
-        receiveMessages POST "/v1/queues/{queue}/messages:receive" invoke [] "ReceiveMessages" => 200 "ReceivedMessages",
-            "Takes up to 16 messages, waiting for the first: each is hidden from others for the visibility time, under a receipt.";
-        deleteMessages POST "/v1/queues/{queue}/messages:delete" invoke [] "DeleteMessages" => 200 "DeletedMessages",
-            "Removes messages by their receipts, each with its own result.";
-        changeVisibility POST "/v1/queues/{queue}/messages:visibility" invoke [] "ChangeVisibility" => 200 "ChangedVisibility",
-            "Hides a message for another while; the old receipt is good no more.";
-    }
-    "Topics" {
-        listTopics GET "/v1/topics" read ["prefix" "limit" "cursor"] "" => 200 "Page_Topic",
-            "Topics by name.";
-        createTopic PUT "/v1/topics/{topic}" write [] "TopicPatch" => 200 "Topic",
-            "Makes a topic; one that is there already must have the same attributes.";
-        getTopic GET "/v1/topics/{topic}" read [] "" => 200 "Topic",
-            "One topic and how many notifications wait.";
-        updateTopic PATCH "/v1/topics/{topic}" write [] "TopicPatch" => 200 "Topic",
-            "Changes a topic; absent fields stay as they are.";
-        deleteTopic DELETE "/v1/topics/{topic}" write [] "" => 204 "",
-            "Removes a topic, its subscriptions, and what was not delivered.";
-        publishMessage POST "/v1/topics/{topic}/messages" invoke [] "PublishMessage" => 201 "PublishedMessage",
-            "Publishes: in every queue and outbox that wants it when answered.";
-        listSubscriptions GET "/v1/topics/{topic}/subscriptions" read ["prefix" "limit" "cursor"] "" => 200 "Page_Subscription",
-            "Subscriptions by name.";
-        putSubscription PUT "/v1/topics/{topic}/subscriptions/{subscription}" write [] "SubscriptionPut" => 200 "Subscription",
-            "Subscribes a queue, an HTTP endpoint or a function.";
-        getSubscription GET "/v1/topics/{topic}/subscriptions/{subscription}" read [] "" => 200 "Subscription",
-            "One subscription.";
-        deleteSubscription DELETE "/v1/topics/{topic}/subscriptions/{subscription}" write [] "" => 204 "",
-            "Unsubscribes; what was not delivered goes.";
-    }
-    "Triggers" {
-        listTriggers GET "/v1/triggers" read ["function" "prefix" "limit" "cursor"] "" => 200 "Page_Trigger",
-            "Triggers with their status: of one function by name, or of all by `function/name`.";
-        createTrigger POST "/v1/triggers" write [] "TriggerCreate" => 200 "Trigger",
-            "Makes a trigger; it fires from now on.";
-        getTrigger GET "/v1/triggers/{function}/{trigger}" read [] "" => 200 "Trigger",
-            "One trigger: what it does, how far it is, its last error, when it fires next.";
-        updateTrigger PATCH "/v1/triggers/{function}/{trigger}" write [] "TriggerPatch" => 200 "Trigger",
-            "Changes a trigger.";
-        deleteTrigger DELETE "/v1/triggers/{function}/{trigger}" write [] "" => 204 "",
-            "Removes a trigger; tasks that it made go on.";
-        pauseTrigger POST "/v1/triggers/{function}/{trigger}/pause" write [] "" => 200 "Trigger",
-            "Closes its source; how far it was is kept.";
-        resumeTrigger POST "/v1/triggers/{function}/{trigger}/resume" write [] "" => 200 "Trigger",
-            "Goes on where it was; one that failed is tried again.";
-        listSecrets GET "/v1/secrets" read ["prefix" "limit" "cursor"] "" => 200 "Page_Secret",
-            "The names of the secrets that triggers may use; never what they say.";
-        putSecret PUT "/v1/secrets/{secret}" write [] "SecretPut" => 200 "Secret",
-            "Keeps a secret, sealed, under a name.";
-        deleteSecret DELETE "/v1/secrets/{secret}" write [] "" => 204 "",
-            "Removes a secret.";
-    }
     "Accounts and keys" {
         whoAmI GET "/v1/whoami" any [] "" => 200 "WhoAmI",
             "Who the request is from.";
-        signIn POST "/v1/sign-in" any [] "SignIn" => 200 "KeyCreated",
-            "Exchanges the key that signs the request for a bearer token of the same rights that ends by itself.";
-        signOut POST "/v1/sign-out" any [] "" => 204 "",
-            "Ends the token of a sign-in that the request shows.";
         listAccounts GET "/v1/accounts" operate ["limit" "cursor"] "" => 200 "Page_Account",
             "All accounts.";
         createAccount POST "/v1/accounts" operate [] "AccountCreate" => 200 "Account",

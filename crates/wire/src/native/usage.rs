@@ -42,11 +42,6 @@ pub struct Usage {
     pub kept_memory_gb_seconds: f64,
     /// GB of disk beyond the free 512 MB times these.
     pub kept_disk_gb_seconds: f64,
-    /// GB of a GPU's memory times active seconds.
-    pub gpu_gb_seconds: f64,
-    /// GB of a GPU's memory times the seconds of minimum instances with nothing to do.
-    pub kept_gpu_gb_seconds: f64,
-    /// Compute units: 1 a vCPU second, 0.15 a GB second of memory, 0.05 of disk, 0.0075 an invocation, 1.2
-    /// to 2.31 a GB second of a GPU's memory by its type.
+    /// Compute units: 1 a vCPU second, 0.15 a GB second of memory, 0.05 of disk, 0.0075 an invocation.
     pub units: f64,
 }

@@ -48,8 +48,6 @@ const COLUMNS: &[Column] = &[
         cell: Cell::Number(|usage| usage.kept_memory_gb_seconds),
     },
     Column { name: "keptDiskGbSeconds", cell: Cell::Number(|usage| usage.kept_disk_gb_seconds) },
-    Column { name: "gpuGbSeconds", cell: Cell::Number(|usage| usage.gpu_gb_seconds) },
-    Column { name: "keptGpuGbSeconds", cell: Cell::Number(|usage| usage.kept_gpu_gb_seconds) },
     Column { name: "units", cell: Cell::Number(|usage| usage.units) },
 ];
 
@@ -163,8 +161,6 @@ mod tests {
             kept_vcpu_seconds: 0.0,
             kept_memory_gb_seconds: 0.0,
             kept_disk_gb_seconds: 0.0,
-            gpu_gb_seconds: 0.0,
-            kept_gpu_gb_seconds: 0.0,
             units: 1.215,
         }
     }
@@ -174,11 +170,7 @@ mod tests {
         let text = csv(&[row()]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0].split(',').count(), COLUMNS.len());
-        assert!(
-            lines[1].ends_with(",7,f,2,1.5,0,0.75,3,0,0,0.1,0,0,0,0,0,0,1.215"),
-            "{}",
-            lines[1]
-        );
+        assert!(lines[1].ends_with(",7,f,2,1.5,0,0.75,3,0,0,0.1,0,0,0,0,1.215"), "{}", lines[1]);
     }
 
     #[test]

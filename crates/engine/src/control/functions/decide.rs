@@ -139,10 +139,7 @@ fn code_given(config: &FunctionConfig, has_code: bool) -> Result<(), Refusal> {
 
 /// The part of a configuration that instances see.
 pub(crate) fn what_runs(config: &FunctionConfig) -> FunctionConfig {
-    let (description, log) = (String::new(), None);
-    // Of the settings that are only kept, one says what an instance is made of.
-    let kept = config.kept.iter().filter(|(name, _)| *name == crate::gpu::SETTING);
-    let kept = kept.map(|(name, text)| (name.clone(), text.clone())).collect();
+    let (description, log, kept) = (String::new(), None, BTreeMap::new());
     FunctionConfig { description, log, kept, ..config.clone() }
 }
 
@@ -234,7 +231,6 @@ fn patched(
     }
     check::config(&config)?;
     crate::sessions::check_rules(&config)?;
-    crate::gpu::check(&config)?;
     Ok(config)
 }
 

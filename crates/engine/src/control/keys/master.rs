@@ -73,9 +73,6 @@ impl Engine {
         for record in self.records(Kind::Function, "").await? {
             sealed += retrying!({ self.function_reseal(caller, &record.key, newest).await })?;
         }
-        for record in self.records(Kind::NamedSecret, "").await? {
-            sealed += retrying!({ self.named_secret_reseal(caller, &record.key, newest).await })?;
-        }
         self.keyring().forget_below(newest).await?;
         Ok((newest, sealed))
     }

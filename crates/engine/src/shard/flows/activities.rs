@@ -102,12 +102,7 @@ impl Shard {
                 let token = known.token.clone().unwrap_or_default();
                 Some(ActivityTask { token, input: known.input.to_string() })
             }
-            Ask::Work { .. }
-            | Ask::Evaluate(_)
-            | Ask::Http { .. }
-            | Ask::Map(_)
-            | Ask::Go
-            | Ask::Redrive(_) => None,
+            Ask::Work { .. } | Ask::Evaluate(_) | Ask::Http { .. } | Ask::Map(_) | Ask::Go => None,
         })
     }
 

@@ -34,11 +34,16 @@ pub(crate) struct StartOrder {
     pub(crate) is_fresh: bool,
 }
 
+/// What a uid is until its home has given one.
+pub(crate) fn unborn() -> ExecutionUid {
+    ExecutionUid::from_number(0)
+}
+
 fn name_of(head: &Execution) -> ListedName {
     (head.list(), head.name.clone())
 }
 
-pub(super) fn value_of(payload: &Payload) -> Value {
+fn value_of(payload: &Payload) -> Value {
     match payload {
         Payload::Inline(bytes) => serde_json::from_slice(bytes).unwrap_or(Value::Null),
         Payload::Blob { .. } => Value::Null,
@@ -82,9 +87,7 @@ impl Shard {
             let code = stint_model::code::Code::FlowNotExists;
             return tell(reply, Err(crate::EngineError::refused(code, message)));
         };
-        let uid = self.begin(order.head, definition, reads);
-        let execution = self.flows.live.get(&uid).map(|live| live.head.clone());
-        let execution = execution.expect("it has just begun");
+        let execution = self.begin(order.head, definition, reads);
         let started = Started { outcome: StartOutcome::New, execution, same_input: true };
         self.after_commit(Effect::Flow(Followup::Started(Box::new(started), reply)));
     }
@@ -122,7 +125,7 @@ impl Shard {
         mut head: Execution,
         definition: Arc<Definition>,
         reads: &mut Reads,
-    ) -> ExecutionUid {
+    ) -> Execution {
         head.uid = self.mint_execution();
         head.started_at = reads.now;
         let uid = head.uid;
@@ -147,7 +150,7 @@ impl Shard {
         if !matches!(verdict, Some(stint_flow::Verdict::Applied { .. })) {
             self.fail_unstarted(uid, reads.now);
         }
-        uid
+        self.flows.live.get(&uid).map(|live| live.head.clone()).expect("inserted above")
     }
 
     /// A definition without the map's step: nothing can run.
@@ -224,10 +227,11 @@ impl Shard {
             let name = named("", "fnf.InvalidArgument");
             return Err(Wrong::new(name, "the input of an execution must be a JSON object"));
         }
-        let input = Payload::Inline(Bytes::from(input.to_string()));
         let is_named = execution.is_some();
         let name = execution.unwrap_or_else(|| self.flows.fresh_name(&reads.seed));
         let head = Execution {
+            name: name.clone(),
+            input: Payload::Inline(Bytes::from(input.to_string())),
             parent: (matches!(how, Wait::Ended | Wait::EndedParsed)).then(|| ParentCall {
                 execution: parent.uid,
                 call: call_ref(call),
@@ -235,7 +239,7 @@ impl Shard {
             }),
             callback: told,
             depth: parent.depth + 1,
-            ..Execution::of_flow(&entry.flow, name.clone(), input)
+            ..self.head_of_flow(&entry)
         };
         let list = head.list();
         live.notes.call(call, Target::Child { list, flow, name: name.clone(), how });
@@ -248,6 +252,39 @@ impl Shard {
             self.post_flow(home, FlowLetter::Start(Box::new(order)));
         }
         Ok(())
+    }
+
+    /// A head for the newest definition of a flow.
+    fn head_of_flow(&self, entry: &crate::catalog::FlowEntry) -> Execution {
+        let flow = &entry.flow;
+        Execution {
+            uid: unborn(),
+            account: flow.account,
+            flow: flow.id,
+            flow_name: Arc::clone(&flow.name),
+            name: String::new(),
+            mode: flow.mode,
+            revision: flow.revision,
+            version: None,
+            qualifier: String::new(),
+            role: flow.role.clone(),
+            environment: flow.environment.clone(),
+            tags: Default::default(),
+            input: Payload::empty(),
+            started_at: Timestamp::ZERO,
+            parent: None,
+            callback: None,
+            schedule: None,
+            depth: 0,
+            map: None,
+            status: ExecutionStatus::Running,
+            ended_at: Timestamp::ZERO,
+            output: Payload::empty(),
+            error: None,
+            cause: None,
+            events: 0,
+            redrives: 0,
+        }
     }
 
     /// A unit of a map run begins, at its home.
@@ -266,7 +303,7 @@ impl Shard {
         let parent_call =
             ParentCall { execution: parent.uid, call: call_ref(run.id), unit: Some(unit) };
         let head = Execution {
-            uid: Execution::UNBORN,
+            uid: unborn(),
             name: format!("{}-{unit}", run.id),
             mode,
             input: Payload::Inline(Bytes::from(input.to_string())),
@@ -306,11 +343,9 @@ impl Shard {
                 "FlowNotExists",
                 format!("the definition of flow '{}' is gone", head.flow_name),
             )),
-            Some(definition) => Ok(self.begin(head, definition, reads)),
+            Some(definition) => Ok(Box::new(self.begin(head, definition, reads))),
         };
         if let Some((uid, call)) = asker {
-            let head = |child| self.flows.live.get(&child).map(|live| Box::new(live.head.clone()));
-            let begun = begun.map(|child| head(child).expect("it has just begun"));
             return self.tell_execution(uid, Happening::ChildStarted(call, begun));
         }
         // A unit that was begun before a crash is told by its end; one that cannot begin has failed.
@@ -319,9 +354,8 @@ impl Shard {
         {
             let outcome = Outcome::Failed { error: Some(wrong.error), cause: Some(wrong.cause) };
             let call = super::call_id(parent.call);
-            let (redrives, outcome) = (0, Box::new(outcome));
-            let what = Happening::Unit { call, unit, redrives, outcome };
-            self.tell_execution(parent.execution, what);
+            let outcome = Box::new(outcome);
+            self.tell_execution(parent.execution, Happening::Unit { call, unit, outcome });
         }
     }
 

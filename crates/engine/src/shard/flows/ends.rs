@@ -53,12 +53,7 @@ impl Shard {
         if let Some(parent) = head.parent {
             let call = call_id(parent.call);
             let what = match parent.unit {
-                Some(unit) => Happening::Unit {
-                    call,
-                    unit,
-                    redrives: head.redrives,
-                    outcome: Box::new(outcome.clone()),
-                },
+                Some(unit) => Happening::Unit { call, unit, outcome: Box::new(outcome.clone()) },
                 None => Happening::ChildEnded(call, Box::new(head.clone())),
             };
             self.tell_execution(parent.execution, what);

@@ -28,8 +28,6 @@ pub(crate) enum FlowLetter {
     StopExecution { list: u64, name: String },
     /// A report by token.
     Report { to: ReportTo, token: String, report: Report },
-    /// A map run that is redriven wants this child to run again.
-    RedriveUnit { parent: ExecutionUid, call: CallId, unit: u64 },
 }
 
 /// The stored form.
@@ -63,11 +61,6 @@ pub(crate) enum StoredFlowLetter {
         token: String,
         report: Report,
     },
-    RedriveUnitV1 {
-        parent: u64,
-        call: CallId,
-        unit: u64,
-    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -77,18 +70,7 @@ pub(crate) enum StoredHappening {
     Started(CallId, String),
     NotStarted(CallId, String, String),
     Ended(CallId, String),
-    Unit {
-        call: CallId,
-        unit: u64,
-        #[serde(default, skip_serializing_if = "is_none")]
-        redrives: u32,
-        outcome: Box<Outcome>,
-    },
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-const fn is_none(count: &u32) -> bool {
-    *count == 0
+    Unit { call: CallId, unit: u64, outcome: Box<Outcome> },
 }
 
 fn write_head(execution: &Execution) -> String {
@@ -128,11 +110,6 @@ impl FlowLetter {
                 let (token, report) = (token.clone(), report.clone());
                 StoredFlowLetter::ReportV1 { uid, name, token, report }
             }
-            Self::RedriveUnit { parent, call, unit } => StoredFlowLetter::RedriveUnitV1 {
-                parent: parent.number(),
-                call: *call,
-                unit: *unit,
-            },
         }
     }
 
@@ -158,9 +135,6 @@ impl FlowLetter {
                 let to = uid.or(name.map(ReportTo::Named))?;
                 Self::Report { to, token, report }
             }
-            StoredFlowLetter::RedriveUnitV1 { parent, call, unit } => {
-                Self::RedriveUnit { parent: ExecutionUid::from_number(parent), call, unit }
-            }
         })
     }
 }
@@ -177,12 +151,9 @@ impl Happening {
                 StoredHappening::NotStarted(*call, wrong.error.clone(), wrong.cause.clone())
             }
             Self::ChildEnded(call, child) => StoredHappening::Ended(*call, write_head(child)),
-            Self::Unit { call, unit, redrives, outcome } => StoredHappening::Unit {
-                call: *call,
-                unit: *unit,
-                redrives: *redrives,
-                outcome: outcome.clone(),
-            },
+            Self::Unit { call, unit, outcome } => {
+                StoredHappening::Unit { call: *call, unit: *unit, outcome: outcome.clone() }
+            }
         }
     }
 }
@@ -197,9 +168,7 @@ impl StoredHappening {
                 Happening::ChildStarted(call, Err(Wrong { error, cause }))
             }
             Self::Ended(call, child) => Happening::ChildEnded(call, read_head(&child)?),
-            Self::Unit { call, unit, redrives, outcome } => {
-                Happening::Unit { call, unit, redrives, outcome }
-            }
+            Self::Unit { call, unit, outcome } => Happening::Unit { call, unit, outcome },
         })
     }
 }
@@ -230,9 +199,6 @@ impl Shard {
             FlowLetter::Report { to: ReportTo::Named(name), .. } => {
                 self.want_name(name.clone(), wants);
             }
-            FlowLetter::RedriveUnit { parent, call, unit } => {
-                self.want_name((parent.number(), format!("{call}-{unit}")), wants);
-            }
         }
     }
 
@@ -255,9 +221,6 @@ impl Shard {
                 }
             }
             FlowLetter::StopExecution { list, name } => self.stop_named(list, &name, reads),
-            FlowLetter::RedriveUnit { parent, call, unit } => {
-                self.unit_redriven((parent, call, unit), reads);
-            }
             FlowLetter::Report { to, token, report } => {
                 if let Err(error) = self.report_by_token(to, None, (token, report), reads) {
                     tracing::debug!(%error, "the end of an execution is not reported");
@@ -281,7 +244,6 @@ mod tests {
             r#"{"StopStepV1":{"function":3,"chosen":"c","reason":"r"}}"#,
             r#"{"StopTaskV1":{"task":3,"reason":"r"}}"#,
             r#"{"StopExecutionV1":{"list":3,"name":"n"}}"#,
-            r#"{"RedriveUnitV1":{"parent":5,"call":{"entered":2,"attempt":1},"unit":7}}"#,
             r#"{"ReportV1":{"uid":null,"name":[3,"n"],"token":"t","report":"Alive"}}"#,
         ] {
             let stored: StoredFlowLetter = serde_json::from_str(kept).expect("reads");

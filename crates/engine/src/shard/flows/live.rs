@@ -72,9 +72,7 @@ impl Loaded {
     async fn read_maps(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let call = |ask: &Ask| match ask {
             Ask::Map(call) => Some(*call),
-            Ask::Evaluate(_) | Ask::Http { .. } | Ask::Work { .. } | Ask::Go | Ask::Redrive(_) => {
-                None
-            }
+            Ask::Evaluate(_) | Ask::Http { .. } | Ask::Work { .. } | Ask::Go => None,
         };
         let calls: Vec<CallId> = self.notes.asks().iter().filter_map(call).collect();
         for call in calls {

@@ -2,7 +2,7 @@
 //! batch that ends them; each turn works off its share, so that quick children neither run all in one turn nor
 //! lose an end. Items are read and results written outside.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,28 +31,15 @@ pub(super) const TURN_SHARE: usize = 2_000;
 #[derive(Debug)]
 pub(crate) struct MapLive {
     run: Arc<MapRun>,
-    pub(super) state: MapRunState,
+    state: MapRunState,
     inbox: VecDeque<(u64, Outcome)>,
     /// What is read, from where and how many.
-    pub(super) reading: Option<(u64, u64)>,
-    /// Which children a redrive has still to look at.
-    pub(super) finding: Option<Finding>,
-    /// How often each child that a redrive runs again must have been run again when its end counts.
-    pub(super) rounds: BTreeMap<u64, u32>,
-    pub(super) is_writing: bool,
+    reading: Option<(u64, u64)>,
+    is_writing: bool,
     is_dirty: bool,
     bounds: Bounds,
     started_at: Timestamp,
-    pub(super) ended_at: Timestamp,
-}
-
-/// Where a redrive is in the list of children.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Finding {
-    /// The next page; none is the first.
-    pub(super) cursor: Option<String>,
-    /// It is asked for.
-    pub(super) is_asked: bool,
+    ended_at: Timestamp,
 }
 
 /// As asked for or changed since; the state keeps them to itself.
@@ -65,22 +52,17 @@ struct Bounds {
 
 /// Tagged from outside: maps by number do not read back from inside of an internal tag.
 #[derive(Serialize, Deserialize)]
-enum Stored<F> {
+enum Stored {
     #[serde(rename = "1")]
-    V1(F),
+    V1(Box<Form>),
 }
 
-/// What is written borrows what it is written from: it is written in every turn of the map run.
 #[derive(Serialize, Deserialize)]
-struct Form<R, S, I> {
-    run: R,
-    state: S,
-    inbox: I,
+struct Form {
+    run: Arc<MapRun>,
+    state: MapRunState,
+    inbox: VecDeque<(u64, Outcome)>,
     reading: Option<(u64, u64)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    finding: Option<Finding>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    rounds: BTreeMap<u64, u32>,
     is_writing: bool,
     bounds: Bounds,
     started_us: i64,
@@ -104,8 +86,6 @@ impl MapLive {
             run: Arc::new(run),
             inbox: VecDeque::new(),
             reading: None,
-            finding: None,
-            rounds: BTreeMap::new(),
             is_writing: false,
             is_dirty: true,
             bounds,
@@ -130,24 +110,20 @@ impl MapLive {
             concurrency: self.bounds.concurrency,
             tolerated_count: self.bounds.tolerated_count,
             tolerated_basis_points: self.bounds.tolerated_basis_points,
-            redrives: self.state.redrives(),
-            has_writer: self.run.writer.is_some(),
         }
     }
 
     fn encode(&self) -> Bytes {
-        let form = Stored::V1(Form {
-            run: &*self.run,
-            state: &self.state,
-            inbox: &self.inbox,
+        let form = Stored::V1(Box::new(Form {
+            run: Arc::clone(&self.run),
+            state: self.state.clone(),
+            inbox: self.inbox.clone(),
             reading: self.reading,
-            finding: self.finding.clone(),
-            rounds: self.rounds.clone(),
             is_writing: self.is_writing,
             bounds: self.bounds,
             started_us: self.started_at.micros(),
             ended_us: self.ended_at.micros(),
-        });
+        }));
         serde_json::to_vec(&form).expect("a form with text keys and no failing parts").into()
     }
 
@@ -160,16 +136,12 @@ impl MapLive {
             |error: serde_json::Error| StoreError::Corrupt { what: format!("map run: {error}") };
         let mut reader = serde_json::Deserializer::from_slice(body);
         reader.disable_recursion_limit();
-        let Stored::V1(form) =
-            Stored::<Form<Arc<MapRun>, MapRunState, VecDeque<_>>>::deserialize(&mut reader)
-                .map_err(corrupt)?;
+        let Stored::V1(form) = Stored::deserialize(&mut reader).map_err(corrupt)?;
         Ok(Self {
             run: form.run,
             state: form.state,
             inbox: form.inbox,
             reading: form.reading,
-            finding: form.finding,
-            rounds: form.rounds,
             is_writing: form.is_writing,
             is_dirty: false,
             bounds: form.bounds,
@@ -193,7 +165,7 @@ impl Shard {
         self.flows.maps.insert((uid, call), MapLive::new(run, payload, reads.now));
         let parent = live.head.clone();
         let definition = Arc::clone(&live.definition);
-        self.map_moves((uid, call), vec![MapEvent::Begun], (&parent, &definition), reads);
+        self.map_moves((uid, call), MapEvent::Begun, (&parent, &definition), reads);
     }
 
     /// The execution does not want it any more.
@@ -209,7 +181,6 @@ impl Shard {
             }
         }
         (map.is_dirty, map.reading, map.is_writing) = (true, None, false);
-        map.finding = None;
         self.flows.maps.insert((uid, call), map);
     }
 
@@ -221,19 +192,8 @@ impl Shard {
     }
 
     /// A child ended: into the inbox.
-    pub(super) fn unit_ended(
-        &mut self,
-        key: (ExecutionUid, CallId),
-        (unit, redrives): (u64, u32),
-        outcome: Outcome,
-    ) {
+    pub(super) fn unit_ended(&mut self, key: (ExecutionUid, CallId), unit: u64, outcome: Outcome) {
         let Some(map) = self.flows.maps.get_mut(&key) else { return };
-        match map.rounds.get(&unit) {
-            // It ended before it was run again; that one was counted then.
-            Some(least) if redrives < *least => return,
-            Some(_) => drop(map.rounds.remove(&unit)),
-            None => {}
-        }
         map.inbox.push_back((unit, outcome));
         map.is_dirty = true;
         self.flows.maps_busy.insert(key);
@@ -247,14 +207,13 @@ impl Shard {
                 self.flows.wanted.insert(key.0);
                 continue;
             }
-            if let Some(map) = self.flows.maps.get_mut(&key) {
-                let count = map.inbox.len().min(*share);
-                *share -= count;
-                has_moved |= count > 0;
-                let ended = map.inbox.drain(..count);
-                let ended = ended.map(|(unit, outcome)| MapEvent::ChildEnded { unit, outcome });
-                let ended: Vec<MapEvent> = ended.collect();
-                self.map_happens(key, ended, reads);
+            while *share > 0 {
+                let Some(map) = self.flows.maps.get_mut(&key) else { break };
+                let Some((unit, outcome)) = map.inbox.pop_front() else { break };
+                map.is_dirty = true;
+                *share -= 1;
+                has_moved = true;
+                self.map_happens(key, MapEvent::ChildEnded { unit, outcome }, reads);
             }
             let is_done = self.flows.maps.get(&key).is_none_or(|map| !map.is_busy());
             if is_done {
@@ -268,21 +227,18 @@ impl Shard {
     pub(super) fn map_happens(
         &mut self,
         key: (ExecutionUid, CallId),
-        events: Vec<MapEvent>,
+        event: MapEvent,
         reads: &mut Reads,
     ) {
-        if events.is_empty() {
-            return;
-        }
         let Some(live) = self.flows.live.get(&key.0) else { return };
         let (parent, definition) = (live.head.clone(), Arc::clone(&live.definition));
-        self.map_moves(key, events, (&parent, &definition), reads);
+        self.map_moves(key, event, (&parent, &definition), reads);
     }
 
     fn map_moves(
         &mut self,
         key: (ExecutionUid, CallId),
-        events: Vec<MapEvent>,
+        event: MapEvent,
         (parent, definition): (
             &stint_model::execution::Execution,
             &Arc<crate::flows::plans::Definition>,
@@ -290,15 +246,11 @@ impl Shard {
         reads: &mut Reads,
     ) {
         let Some(mut map) = self.flows.maps.remove(&key) else { return };
-        let mut commands = Vec::new();
-        for event in events {
-            if matches!(event, MapEvent::Items { .. } | MapEvent::ReadFailed(_)) {
-                map.reading = None;
-            }
-            let (state, more) = map.state.advance(event);
-            map.state = state;
-            commands.extend(more);
+        if matches!(event, MapEvent::Items { .. } | MapEvent::ReadFailed(_)) {
+            map.reading = None;
         }
+        let (state, commands) = map.state.advance(event);
+        map.state = state;
         map.is_dirty = true;
         let mut starts = Vec::new();
         for command in commands {
@@ -308,16 +260,10 @@ impl Shard {
                     let (execution, run) = (Box::new(parent.clone()), Arc::clone(&map.run));
                     let definition = Arc::clone(definition);
                     let act = FlowAct::Items { execution, definition, run, from, count };
-                    // It changes nothing outside: the next items are read while these are written.
-                    self.acts.push(Act::Flow(act));
+                    self.after_commit(Effect::Act(Act::Flow(act)));
                 }
                 MapCommand::Start { unit, input, items } => starts.push((unit, input, items)),
                 MapCommand::StopChild { unit } => self.stop_unit(key.0, key.1, unit),
-                MapCommand::Find => {
-                    let run = Arc::clone(&map.run);
-                    self.find_children((key.0, &run), &mut map);
-                }
-                MapCommand::Redrive { unit } => self.redrive_unit(key.0, key.1, unit),
                 MapCommand::Finish(result) => {
                     map.ended_at = reads.now;
                     self.map_finishes(key, &mut map, result, parent);
@@ -374,7 +320,7 @@ impl Shard {
                 MapEvent::ReadFailed(fault)
             }
         };
-        self.map_happens(key, vec![event], reads);
+        self.map_happens(key, event, reads);
     }
 
     pub(super) fn map_written(
@@ -413,7 +359,7 @@ impl Shard {
             bounds.tolerated_basis_points =
                 tolerated_basis_points.or(bounds.tolerated_basis_points);
             let event = MapEvent::Updated { concurrency, tolerated_count, tolerated_basis_points };
-            self.map_happens(key, vec![event], reads);
+            self.map_happens(key, event, reads);
         }
         self.flows.maps.get(&key).map(MapLive::view)
     }
@@ -431,10 +377,6 @@ impl Shard {
             self.acts.push(Act::Flow(act));
         } else if map.is_writing {
             self.acts.push(Act::Flow(FlowAct::Write { execution, run }));
-        }
-        if let Some(Finding { cursor, is_asked: true }) = map.finding.clone() {
-            let (execution, call, has_outputs) = (key.0, key.1, map.state.keeps_outputs());
-            self.acts.push(Act::Flow(FlowAct::Find { execution, call, cursor, has_outputs }));
         }
     }
 

@@ -14,9 +14,9 @@ use super::integration::{FunctionShape, HttpOrder, Wait};
 /// Stored forms, oldest first.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "form")]
-enum Stored<N> {
+enum Stored {
     #[serde(rename = "1")]
-    V1(N),
+    V1(Notes),
 }
 
 /// See the module comment.
@@ -61,8 +61,6 @@ pub(crate) enum Ask {
     Map(CallId),
     /// The next turn goes on with the execution.
     Go,
-    /// The record of a map run that is to be redriven.
-    Redrive(CallId),
 }
 
 impl Notes {
@@ -147,7 +145,7 @@ impl Notes {
 impl Ask {
     fn call(&self) -> Option<CallId> {
         match self {
-            Self::Http { call, .. } | Self::Map(call) | Self::Redrive(call) => Some(*call),
+            Self::Http { call, .. } | Self::Map(call) => Some(*call),
             Self::Work { call, .. } => Some(call.id),
             Self::Evaluate(_) | Self::Go => None,
         }
@@ -162,16 +160,14 @@ pub(crate) fn task_of(target: &Target) -> Option<TaskUid> {
     }
 }
 
-/// What most documents have room in.
-const DOCUMENT_BYTES: usize = 2_048;
-
 /// The document of an execution.
 pub(crate) fn encode(notes: &Notes, state: &State) -> Bytes {
-    let mut body = Vec::with_capacity(DOCUMENT_BYTES);
-    serde_json::to_writer(&mut body, &Stored::V1(notes))
+    let mut body = serde_json::to_vec(&Stored::V1(notes.clone()))
         .expect("notes have text keys and no failing parts");
+    let state = state.store();
+    body.reserve(state.len() + 1);
     body.push(b'\n');
-    state.store_into(&mut body);
+    body.extend_from_slice(state.as_bytes());
     body.into()
 }
 
@@ -185,7 +181,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<(Notes, State), StoreError> {
     let text = std::str::from_utf8(body).map_err(|error| corrupt(error.to_string()))?;
     let (notes, state) =
         text.split_once('\n').ok_or_else(|| corrupt("it has no state".to_owned()))?;
-    let Stored::<Notes>::V1(notes) =
+    let Stored::V1(notes) =
         serde_json::from_str(notes).map_err(|error| corrupt(error.to_string()))?;
     let state = State::load(state).map_err(|error| corrupt(error.to_string()))?;
     Ok((notes, state))

@@ -40,9 +40,6 @@ impl Shard {
                     self.acts.push(Act::Flow(FlowAct::Work));
                 }
                 Ask::Map(call) => self.map_again((uid, call)),
-                Ask::Redrive(call) => {
-                    self.acts.push(Act::Flow(FlowAct::Reopen { execution: uid, call }));
-                }
                 Ask::Go => {
                     if let Some(live) = self.flows.live.get_mut(&uid) {
                         live.notes.answered(|ask| *ask == Ask::Go);

@@ -63,8 +63,6 @@ impl Shard {
             | FlowInput::Submitted { execution, .. }
             | FlowInput::Items { execution, .. }
             | FlowInput::MapWritten { execution, .. }
-            | FlowInput::MapReopened { execution, .. }
-            | FlowInput::MapFound { execution, .. }
             | FlowInput::Stop { execution, .. }
             | FlowInput::Redrive { execution, .. }
             | FlowInput::Wait { execution, .. }
@@ -100,16 +98,6 @@ impl Shard {
             FlowInput::MapWritten { execution, call, result } => {
                 if self.hold(execution, reads) {
                     self.map_written((execution, call), result);
-                }
-            }
-            FlowInput::MapReopened { execution, call, map } => {
-                if self.hold(execution, reads) {
-                    self.map_reopened((execution, call), map, reads);
-                }
-            }
-            FlowInput::MapFound { execution, call, cursor, found } => {
-                if self.hold(execution, reads) {
-                    self.map_found((execution, call), (cursor, found), reads);
                 }
             }
             FlowInput::Report { to, account, token, report, reply } => {
@@ -243,7 +231,7 @@ impl Shard {
 
     /// A failed execution is open again, before the event that says so: what it starts is noted on an open
     /// one.
-    pub(super) fn reopen(&mut self, uid: ExecutionUid) {
+    fn reopen(&mut self, uid: ExecutionUid) {
         use stint_model::execution::ExecutionStatus as Status;
         let Some(live) = self.flows.live.get_mut(&uid) else { return };
         match live.head.status {

@@ -6,7 +6,6 @@ use stint_model::shard::{Epoch, Shard};
 use stint_wire::node::Event;
 
 use super::*;
-use crate::gpu::Gpus;
 use crate::testing;
 
 struct World {
@@ -21,7 +20,7 @@ impl World {
     fn new(memory_mb: u32) -> Self {
         let capacity = Resources { cpu_milli: 100_000, memory_mb };
         Self {
-            pools: Pools::new(capacity, Gpus::default(), NodeBounds::DEFAULT),
+            pools: Pools::new(capacity, NodeBounds::DEFAULT),
             inboxes: HashMap::new(),
             keys: 0,
             works: 0,
@@ -52,7 +51,6 @@ impl World {
             idempotency_key: "k".into(),
             log_tail: false,
             session: None,
-            http: None,
             warm: false,
         }
     }

@@ -1,59 +1,15 @@
-//! When something fires: six cron fields on the wall clock of a time zone, or every so long. Timers, the
-//! schedules of flows and the policies of scaling read their texts here. Croner finds the moments, jiff
-//! knows the zones; neither type leaves this file but through [`zone`].
+//! When a schedule fires: six cron fields in a time zone, or every so long since it was made. The calendar
+//! itself is the one of the scaling policies.
 
-use croner::parser::{CronParser, Seconds, Year};
-use jiff::Zoned;
-use jiff::tz::TimeZone;
 use stint_model::code::Refusal;
 use stint_model::time::{Span, Timestamp};
 
-/// The longest `@every`.
-const EVERY_SECONDS_MAX: u64 = 366 * 86_400;
+use crate::scaling::calendar::Cron;
 
-/// Six fields, seconds first, on the wall clock of a zone.
+/// A schedule's expression, read.
 #[derive(Clone, Debug)]
-pub struct Cron {
-    cron: Box<croner::Cron>,
-    zone: TimeZone,
-}
-
-impl Cron {
-    /// Reads the fields; an empty zone is UTC.
-    ///
-    /// # Errors
-    /// `InvalidArgument` with what would be right.
-    pub fn read(fields: &str, zone_name: &str) -> Result<Self, Refusal> {
-        let zone = zone(zone_name)?;
-        let parser = CronParser::builder().seconds(Seconds::Required).year(Year::Disallowed);
-        let cron = parser.build().parse(fields).map_err(|error| {
-            Refusal::invalid(format!(
-                "cron {fields:?}: {error}; its six fields are second, minute, hour, day, month and day \
-                 of the week"
-            ))
-        })?;
-        Ok(Self { cron: Box::new(cron), zone })
-    }
-
-    /// When it fired last, `now` included.
-    pub fn last(&self, now: Timestamp) -> Option<Timestamp> {
-        let found = self.cron.find_previous_occurrence(&zoned(now, &self.zone)?, true).ok()?;
-        Some(back(&found)).filter(|at| *at <= now)
-    }
-
-    /// When it fires next, after `now`.
-    pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
-        let found = self.cron.find_next_occurrence(&zoned(now, &self.zone)?, false).ok()?;
-        Some(back(&found)).filter(|at| *at > now)
-    }
-}
-
-/// An expression, read.
-#[derive(Clone, Debug)]
-pub enum Calendar {
-    /// By the clock.
+pub(crate) enum Calendar {
     Cron(Cron),
-    /// So long after each other.
     Every(Span),
 }
 
@@ -62,7 +18,7 @@ impl Calendar {
     ///
     /// # Errors
     /// `InvalidArgument` with what would be right.
-    pub fn read(text: &str) -> Result<Self, Refusal> {
+    pub(crate) fn read(text: &str) -> Result<Self, Refusal> {
         let text = text.trim();
         if let Some(rest) = text.strip_prefix("@every") {
             return every(rest.trim()).map(Self::Every);
@@ -78,7 +34,7 @@ impl Calendar {
     }
 
     /// When it fires next, after `now`; `since` is where `@every` counts from.
-    pub fn next(&self, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next(&self, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Cron(cron) => cron.next(now),
             Self::Every(span) => {
@@ -89,7 +45,7 @@ impl Calendar {
     }
 
     /// When it fired last, `now` included.
-    pub fn last(&self, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn last(&self, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Cron(cron) => cron.last(now).filter(|at| *at > since),
             Self::Every(span) => {
@@ -122,32 +78,10 @@ fn every(text: &str) -> Result<Span, Refusal> {
         seconds =
             number.checked_mul(unit).and_then(|more| seconds.checked_add(more)).ok_or_else(bad)?;
     }
-    if !digits.is_empty() || seconds == 0 || seconds > EVERY_SECONDS_MAX {
+    if !digits.is_empty() || seconds == 0 || seconds > 366 * 86_400 {
         return Err(bad());
     }
     Ok(Span::from_secs(seconds))
-}
-
-fn zoned(at: Timestamp, zone: &TimeZone) -> Option<Zoned> {
-    let at = jiff::Timestamp::from_microsecond(at.micros()).ok()?;
-    Some(at.to_zoned(zone.clone()))
-}
-
-fn back(zoned: &Zoned) -> Timestamp {
-    Timestamp::from_micros(zoned.timestamp().as_microsecond())
-}
-
-/// The zone of this name; an empty one is UTC.
-///
-/// # Errors
-/// `InvalidArgument` for an unknown one.
-pub fn zone(name: &str) -> Result<TimeZone, Refusal> {
-    if name.is_empty() {
-        return Ok(TimeZone::UTC);
-    }
-    TimeZone::get(name).map_err(|_| {
-        Refusal::invalid(format!("timeZone {name:?} is no IANA time zone such as Asia/Shanghai"))
-    })
 }
 
 #[cfg(test)]

@@ -312,7 +312,7 @@ def test_a_disabled_function_is_named_as_the_cause(cloud, gated):
     task_id = cloud.submit(name, b"")
     assert cloud.why(name, task_id)["cause"] == "paused"
     cloud.sdk.disable_function_invocation(name, fc.DisableFunctionInvocationRequest(
-        body=fc.DisableFunctionInvocationInput(reason="audit", abort_ongoing_request=False)))
+        reason="audit", abort_ongoing_request=False))
     cloud.v1("POST", f"/backlogs/{name}:resume")
     why = cloud.why(name, task_id)
     assert why["cause"] == "disabled" and "audit" in why["sentence"] and "enable" in why["sentence"], why

@@ -197,7 +197,7 @@ impl Doorman {
         if let Some(record) = self.engine.catalog().key(id) {
             let prepared = self.prepared.read().unwrap_or_else(PoisonError::into_inner);
             let found = prepared.get(id).filter(|found| Arc::ptr_eq(&found.record, &record));
-            if let Some(found) = found.filter(|_| self.is_good(&record)) {
+            if let Some(found) = found.filter(|_| self.engine.key_is_good(&record)) {
                 return Ok(found.clone());
             }
         }
@@ -214,11 +214,6 @@ impl Doorman {
         }
         prepared.insert(Arc::clone(&made.record.id), made.clone());
         Ok(made)
-    }
-
-    fn is_good(&self, key: &AccessKey) -> bool {
-        let account = self.engine.catalog().account(key.account);
-        key.is_good(self.clock.now()) && account.is_some_and(|a| a.disabled.is_none())
     }
 }
 

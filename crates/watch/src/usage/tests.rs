@@ -74,7 +74,8 @@ async fn what_was_used_is_there_after_a_restart() {
     let keep = Span::from_secs(7 * 86_400);
     let second = Span::from_secs(1);
     let day = |n: u64| now - Span::from_secs(n * 86_400);
-    let long_ago = hour_of(day(20));
+    // The first hour of its day, so that the last one is another, whatever the time is now.
+    let long_ago = day_end(hour_of(day(20))) - 24;
     let (name, sums) = ("f".into(), Sums::of(&piece(day(20), second, second)));
     let mut chunk = Chunk {
         seq: 0,

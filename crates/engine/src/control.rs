@@ -206,14 +206,27 @@ impl Deed {
 }
 
 /// Counts how often a verb was decided.
-#[derive(Debug, Default)]
-pub(crate) struct Tries(u32);
+#[derive(Debug)]
+pub(crate) struct Tries {
+    made: u32,
+    most: u32,
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self::at_most(TRIES)
+    }
+}
 
 impl Tries {
+    pub(crate) const fn at_most(most: u32) -> Self {
+        Self { made: 0, most }
+    }
+
     /// Whether to decide again: somebody else wrote in between, and not too often yet.
     pub(crate) fn again<T>(&mut self, result: &Result<T, EngineError>) -> bool {
-        self.0 += 1;
-        self.0 < TRIES && matches!(result, Err(EngineError::Commit(CommitError::Stale(_))))
+        self.made += 1;
+        self.made < self.most && matches!(result, Err(EngineError::Commit(CommitError::Stale(_))))
     }
 }
 
@@ -225,8 +238,11 @@ pub(crate) fn verb<T, F: Future<Output = Result<T, EngineError>>>(block: F) -> F
 /// Decides again while others write in between. A macro, because the future of an async closure
 /// that borrows cannot be shown to be `Send`.
 macro_rules! retrying {
-    ($block:block) => {{
-        let mut tries = $crate::control::Tries::default();
+    ($block:block) => {
+        $crate::control::retrying!($crate::control::Tries::default(), $block)
+    };
+    ($tries:expr, $block:block) => {{
+        let mut tries = $tries;
         loop {
             let result = $crate::control::verb(async $block).await;
             if !tries.again(&result) {

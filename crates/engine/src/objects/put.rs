@@ -11,10 +11,13 @@ use stint_store::record::object as stored;
 
 use super::{ObjectStream, is_closing, no_key};
 use crate::access::Operation;
-use crate::control::{Change, Read, retrying};
+use crate::control::{Change, Read, Tries, retrying};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
+/// How often a record is decided again that others write at the same time: as many as may want the same
+/// key, since the last of them wins and none is refused.
+const TRIES: u32 = 256;
 /// Objects of one deletion.
 pub const DELETE_MAX: usize = 1_000;
 
@@ -125,7 +128,7 @@ impl Engine {
         also: impl Fn(&mut Change) -> Result<(), EngineError>,
     ) -> Result<Object, EngineError> {
         let account = caller.account;
-        let (object, before) = retrying!({
+        let (object, before) = retrying!(Tries::at_most(TRIES), {
             let bucket = self.bucket_open_for(caller, &order.bucket).await?;
             let before = self.object_find(account, &order.bucket, &order.key).await?;
             order.condition.check(before.as_ref().map(|read| &read.value))?;
@@ -205,7 +208,7 @@ impl Engine {
     ) -> Result<usize, EngineError> {
         let account = caller.account;
         let keys: BTreeSet<&String> = keys.iter().collect();
-        let gone = retrying!({
+        let gone = retrying!(Tries::at_most(TRIES), {
             self.bucket_read(account, bucket).await?;
             let mut change = Change::new(self.account_home(account));
             let mut gone = Vec::new();

@@ -9,7 +9,12 @@ use crate::failure::Failure;
 
 /// Starts the log of this process; once.
 pub(crate) fn start(log: &Log) -> Result<(), Failure> {
-    let filter = EnvFilter::builder().parse(&log.level).map_err(|error| {
+    // It calls every refusal of a client an error of the server. Failures of ours are told by the API.
+    let level = match log.level.contains("s3s") {
+        true => log.level.clone(),
+        false => format!("{},s3s=off", log.level),
+    };
+    let filter = EnvFilter::builder().parse(&level).map_err(|error| {
         Failure::usage(format!("`log.level` is `{}`: {error}", log.level))
             .next("write error, warn, info, debug, or a filter such as info,stint_node=debug")
     })?;

@@ -413,8 +413,16 @@ impl Engine {
     ) -> Result<Bytes, EngineError> {
         let read = self.object_read(caller, (bucket, object), OBJECT_BYTES_MAX).await;
         read.map_err(|error| match error.code() {
-            Code::NoSuchBucket | Code::NoSuchKey => {
-                EngineError::refused(Code::InvalidArgument, format!("the code: {error}"))
+            Code::NoSuchBucket => {
+                let message = format!(
+                    "bucket '{bucket}' is not configured on this server, and the account has none of \
+                     this name"
+                );
+                EngineError::refused(Code::InvalidArgument, message)
+            }
+            Code::NoSuchKey => {
+                let message = format!("object '{object}' does not exist in the bucket");
+                EngineError::refused(Code::InvalidArgument, message)
             }
             _ => error,
         })

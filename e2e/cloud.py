@@ -253,5 +253,3 @@ def refusal(call) -> AlibabaCloudException:
     except AlibabaCloudException as error:
         return error
     raise AssertionError(f"not refused: {answer}")
-
-

@@ -318,7 +318,7 @@ def test_a_disabled_function_is_named_as_the_cause(cloud, gated):
     assert why["cause"] == "disabled" and "audit" in why["sentence"] and "enable" in why["sentence"], why
     backlog = next(b for b in cloud.v1("GET", "/backlogs")["items"] if b["function"] == name)
     assert (backlog["heldBy"], backlog["paused"]) == ("disabled", False)
-    cloud.sdk.enable_function_invocation(name, fc.EnableFunctionInvocationRequest())
+    cloud.sdk.enable_function_invocation(name)
     assert cloud.ended(name, task_id).status == "Succeeded"
 
 
